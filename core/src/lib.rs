@@ -1,0 +1,6 @@
+//! Lakh's runtime.
+#![deny(unsafe_code)]
+pub mod pool;
+mod sync;
+pub mod sys;
+pub mod timer;

@@ -1,0 +1,2 @@
+//! TCP and UDP.
+#![deny(unsafe_code)]

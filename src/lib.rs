@@ -1,0 +1,2 @@
+//! Lakh.
+#![forbid(unsafe_code)]
