@@ -1,6 +1,7 @@
 //! Lakh's runtime.
 #![deny(unsafe_code)]
 pub mod pool;
+mod slab;
 mod sync;
 pub mod sys;
 pub mod timer;
