@@ -1,1 +1,30 @@
-//! What the operating system must provide.
+//! What the operating system must provide, and what stands in where it does not.
+//!
+//! Sockets, polling and processes come from mio and std. This module holds what they lack. Each item
+//! exists on every platform with the same signature; Linux has the fast path, and the others answer
+//! as follows, so that callers need no `cfg` of their own:
+//!
+//! | item | Linux | other Unix | Windows |
+//! |---|---|---|---|
+//! | [`cpu::cpu_quota`] | affinity and cgroup quotas | the number of cores | the number of cores |
+//! | [`cpu::allowed_cpus`] | `sched_getaffinity` | all cores | all cores |
+//! | [`cpu::pin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
+//! | [`limits::raise_descriptor_limit`] | `setrlimit` | `setrlimit` | nothing to raise |
+//! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
+//! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |
+//! | [`file::Directory::open_beneath_cached`] | `RESOLVE_CACHED` | `Unsupported` | `Unsupported` |
+//! | [`file::read_at`] | `pread` | `pread` | `ReadFile` with an offset |
+//! | [`file::read_at_nowait`] | `preadv2(RWF_NOWAIT)` | `Unsupported` | `Unsupported` |
+//! | [`file::cached_bytes`] | `cachestat` | `Unsupported` | `Unsupported` |
+//!
+//! [`Unsupported`](std::io::ErrorKind::Unsupported) is an answer, not a failure: the caller takes the
+//! path that may block, on the pool. New kernels add calls and sandboxes take them away, so a Linux
+//! backend gives the same answer where the kernel refuses.
+//!
+//! Text that the kernel prints is parsed by functions that take the text, apart from those that read
+//! the files. `unsafe` stands in files of its own, which begin with `#![allow(unsafe_code)]`.
+
+pub mod cpu;
+pub mod file;
+pub mod limits;
+pub mod mounts;

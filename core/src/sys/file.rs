@@ -1,0 +1,216 @@
+//! Opening files beneath a directory, and reading them without waiting for the disk.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+#[cfg(any(not(unix), test))]
+mod canonical;
+#[cfg(unix)]
+mod walk;
+
+#[cfg(not(unix))]
+#[path = "file/fallback.rs"]
+mod imp;
+#[cfg(target_os = "linux")]
+#[path = "file/linux.rs"]
+mod imp;
+#[cfg(all(unix, not(target_os = "linux")))]
+#[path = "file/unix.rs"]
+mod imp;
+
+#[cfg(target_os = "linux")]
+mod cachestat;
+
+/// What to do about symbolic links between a [`Directory`] and a file in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Follow them as long as they stay beneath the directory.
+    Follow,
+    /// Refuse them, with `ELOOP` on Unix and [`PermissionDenied`](io::ErrorKind::PermissionDenied)
+    /// elsewhere.
+    Refuse,
+}
+
+/// A directory that files are opened beneath, and never outside.
+///
+/// The kernel enforces it, on the path as it is walked, where it can (`openat2(2)` with
+/// `RESOLVE_BENEATH`). Older kernels, sandboxes without that call, and other Unix systems get a walk
+/// component by component. Elsewhere the path is made canonical and compared; there, whoever can
+/// change links beneath the directory can win a race against the check.
+///
+/// # Examples
+///
+/// ```
+/// use lakh_core::sys::file::{Directory, Symlinks, is_not_beneath};
+/// use std::{fs, io::Read, path::Path};
+///
+/// let temp = tempfile::tempdir()?;
+/// fs::write(temp.path().join("a.txt"), "hello")?;
+///
+/// let dir = Directory::open(temp.path())?;
+/// let mut text = String::new();
+/// dir.open_beneath(Path::new("a.txt"), Symlinks::Follow)?.read_to_string(&mut text)?;
+/// assert_eq!(text, "hello");
+///
+/// let error = dir.open_beneath(Path::new("../etc/passwd"), Symlinks::Follow).unwrap_err();
+/// assert!(is_not_beneath(&error));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Directory(imp::Directory);
+
+impl Directory {
+    /// Opens the directory at `path`. Symbolic links in `path` are followed.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: usually that there is no such directory, or that it is not one.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        imp::Directory::open(path).map(Self)
+    }
+
+    /// Opens the file at `path`, taken from this directory, for reading. This may block.
+    ///
+    /// The descriptor is closed on exec and does not become a controlling terminal, and opening a FIFO
+    /// does not wait for its other end; but it may be of any type, a directory too: check the metadata of
+    /// the file that was opened. The empty path is not found; `.` is the directory itself.
+    ///
+    /// # Errors
+    ///
+    /// One for which [`is_not_beneath`] is true if the path leads out of the directory, by being absolute,
+    /// through `..` or through a link. [`ResourceBusy`](io::ErrorKind::ResourceBusy) if directories on the
+    /// path kept being renamed meanwhile. Otherwise what `openat2(2)` says.
+    pub fn open_beneath(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
+        self.0.open_beneath(path, symlinks)
+    }
+
+    /// As [`open_beneath`](Directory::open_beneath), but only if the path can be walked in the kernel's
+    /// cache and does not leave this directory's mount, so that it does not wait for the disk.
+    ///
+    /// Opening itself is up to the filesystem: ask this only of [local](super::mounts::is_local) ones.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if `open_beneath` must be asked instead, where it may
+    /// block: the path is not cached, crosses a mount, or leads out.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if that is always so, as it is before Linux 5.12.
+    /// Otherwise what `openat2(2)` says, for good.
+    pub fn open_beneath_cached(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
+        self.0.open_beneath_cached(path, symlinks)
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Directory {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Whether opening failed because the path leads out of the [`Directory`].
+///
+/// Not to be told to a client: to it, there is no such file.
+pub fn is_not_beneath(error: &io::Error) -> bool {
+    // What `EXDEV` becomes, which is how the kernel puts it.
+    error.kind() == io::ErrorKind::CrossesDevices
+}
+
+/// Reads at `offset` in bytes from the start, and returns how many bytes were read: fewer than asked
+/// for only at the end of the file or where a signal came in between, 0 at the end. This may block.
+///
+/// The file's own position is not used; on Windows it is moved. Source: `pread(2)`.
+///
+/// # Errors
+///
+/// What the system says.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+///
+/// let mut file = tempfile::tempfile()?;
+/// file.write_all(b"hello")?;
+/// let mut buf = [0; 8];
+/// assert_eq!(lakh_core::sys::file::read_at(&file, &mut buf, 1)?, 4);
+/// assert_eq!(&buf[..4], b"ello");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match imp::read_at(file, buf, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// As [`read_at`], but returns only what is in memory already, which may be less than asked for.
+///
+/// Source: `preadv2(2)` with `RWF_NOWAIT`.
+///
+/// # Errors
+///
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) if not even the first byte is in memory.
+/// [`Unsupported`](io::ErrorKind::Unsupported) if the filesystem or the system cannot tell; every file on
+/// the mount will then say the same. Otherwise what the system says.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::{ErrorKind, Write};
+///
+/// let mut file = tempfile::tempfile()?;
+/// file.write_all(b"hello")?;
+/// let mut buf = [0; 5];
+/// match lakh_core::sys::file::read_at_nowait(&file, &mut buf, 0) {
+///     Ok(n) => assert_eq!(&buf[..n], &b"hello"[..n]),
+///     Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Unsupported)),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn read_at_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    imp::read_at_nowait(file, buf, offset)
+}
+
+/// Whether all of `len` bytes from `offset` are in the page cache, so that sending them does not wait for
+/// the disk. Bytes after the end of the file are not.
+///
+/// The answer may be outdated when it arrives: pages can be evicted at any time. And pages that are just
+/// being read count as cached: [`read_at_nowait`] starts such a read when it would block, so ask this
+/// before, not after.
+///
+/// Source: `cachestat(2)`, Linux 6.5 and newer.
+///
+/// # Errors
+///
+/// [`Unsupported`](io::ErrorKind::Unsupported) if the system cannot tell.
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied) on newer kernels, which answer only the file's
+/// owner and those who may write to it. After any error, take it as not cached.
+///
+/// # Examples
+///
+/// ```
+/// use std::io::Write;
+///
+/// let mut file = tempfile::tempfile()?;
+/// file.write_all(b"hello")?;
+/// if let Ok(cached) = lakh_core::sys::file::cached_bytes(&file, 0, 5) {
+///     assert!(cached, "just written");
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn cached_bytes(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    if len == 0 {
+        return Ok(true);
+    }
+    imp::cached_bytes(file, offset, len)
+}
+
+fn not_beneath() -> io::Error {
+    io::ErrorKind::CrossesDevices.into()
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,84 @@
+//! `openat2`, `preadv2` and `cachestat`, each of which an old kernel or a sandbox may lack.
+
+use super::{Symlinks, cachestat, walk};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Attempts at a path with `..` while directories on it are being renamed.
+const RACES: usize = 16;
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    fd: OwnedFd,
+}
+
+impl Directory {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self { fd: openat(CWD, path, flags, Mode::empty())? })
+    }
+
+    pub(super) fn open_beneath(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
+        for _ in 0..RACES {
+            match self.openat2(path, resolve(symlinks)) {
+                Err(Errno::AGAIN) => {}
+                // Sandboxes answer EPERM to calls they do not know.
+                Err(Errno::NOSYS | Errno::PERM) => return walk::open(self.as_fd(), path, symlinks),
+                result => return Ok(result?),
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    pub(super) fn open_beneath_cached(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
+        let resolve = resolve(symlinks) | ResolveFlags::CACHED | ResolveFlags::NO_XDEV;
+        match self.openat2(path, resolve) {
+            // EXDEV is for another mount as well as for a way out: only the full walk can tell.
+            Err(Errno::AGAIN | Errno::XDEV) => Err(io::ErrorKind::WouldBlock.into()),
+            // Older kernels do not know the flags, and sandboxes not the call. But the path may be at fault
+            // as well (a NUL in it is EINVAL), and no path may make the call look unsupported.
+            Err(error @ (Errno::NOSYS | Errno::PERM | Errno::INVAL)) => {
+                let itself = self.openat2(Path::new("."), resolve);
+                let unsupported = itself.is_err_and(|probe| probe == error);
+                Err(if unsupported { io::ErrorKind::Unsupported.into() } else { error.into() })
+            }
+            result => Ok(result?),
+        }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    fn openat2(&self, path: &Path, resolve: ResolveFlags) -> Result<File, Errno> {
+        openat2(&self.fd, path, walk::READ | OFlags::LARGEFILE, Mode::empty(), resolve).map(File::from)
+    }
+}
+
+fn resolve(symlinks: Symlinks) -> ResolveFlags {
+    let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    match symlinks {
+        Symlinks::Follow => beneath,
+        Symlinks::Refuse => beneath | ResolveFlags::NO_SYMLINKS,
+    }
+}
+
+pub(super) fn read_at(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buf, offset)
+}
+
+pub(super) fn read_at_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    match preadv2(file, &mut [IoSliceMut::new(buf)], offset, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM) => Err(io::ErrorKind::Unsupported.into()),
+        result => Ok(result?),
+    }
+}
+
+pub(super) fn cached_bytes(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    cachestat::is_cached(file.as_fd(), offset, len)
+}
