@@ -252,7 +252,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn it_behaves_like_a_sorted_map(
         start in prop_oneof![any::<u32>(), (0..70_000_u32).prop_map(|before| u32::MAX - before)],
