@@ -1,5 +1,6 @@
 //! Lakh's runtime.
 #![deny(unsafe_code)]
+pub mod histogram;
 pub mod pool;
 mod slab;
 mod sync;

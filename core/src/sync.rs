@@ -1,14 +1,19 @@
 //! The synchronisation primitives of this crate, in one place, so that a build with `--cfg loom`
 //! runs the same code under loom's model checker.
 
+// Each module takes what it needs; not every build needs them all.
+#![allow(unused_imports)]
+
 #[cfg(loom)]
 pub(crate) use loom::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
     sync::{Condvar, Mutex, MutexGuard},
+    thread,
 };
 
 #[cfg(not(loom))]
 pub(crate) use std::{
     sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering, fence},
     sync::{Condvar, Mutex, MutexGuard},
+    thread,
 };
