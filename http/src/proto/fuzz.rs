@@ -1,0 +1,1 @@
+//! Invariants of the parsers, as functions over arbitrary bytes.
