@@ -178,11 +178,11 @@ impl ParsedHead {
             return Err(HeadError(Kind::RequestLine)); // never: a complete request has all three
         };
         self.version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-        self.set_method(method)?;
-        self.target = Span::locate(buf.as_ptr().addr(), target.as_bytes());
         if target.len() > limits.target {
             return Err(HeadError(Kind::TargetTooLong));
         }
+        self.set_method(method)?;
+        self.target = Span::locate(buf.as_ptr().addr(), target.as_bytes());
         let authority = self.set_target(target.as_bytes())?;
         self.set_headers(buf, request.headers, authority)?;
         Ok(Parsed::Complete)
@@ -196,6 +196,10 @@ impl ParsedHead {
 
     #[inline]
     fn set_method(&mut self, method: &str) -> Result<(), HeadError> {
+        if method == "GET" {
+            self.method = Method::GET;
+            return Ok(());
+        }
         self.method = match Method::from_bytes(method.as_bytes()) {
             Ok(Method::CONNECT) => return Err(HeadError(Kind::Connect)),
             Ok(method) => method,
@@ -258,13 +262,15 @@ impl ParsedHead {
         let mut framing = Framing::default();
         // The head's end is httparse's blank line. A line ended properly when CR LF stands in front of the next.
         let mut proper_ends = buf[..self.len].ends_with(b"\r\n\r\n");
-        self.headers.reserve(fields.len());
-        for field in fields {
+        self.headers.extend(fields.iter().map(|field| {
             let name = Span::locate(base, field.name.as_bytes());
             let value = Span::locate(base, field.value);
-            proper_ends &= buf[usize::from(name.start).saturating_sub(2)] == b'\r';
-            self.headers.push((name, value));
-            framing.note(field.name, field.value, value)?;
+            proper_ends &= buf.get(usize::from(name.start).wrapping_sub(2)) == Some(&b'\r');
+            framing.note(field.name, field.value, value);
+            (name, value)
+        }));
+        if let Some(kind) = framing.error {
+            return Err(HeadError(kind));
         }
         if !proper_ends {
             return Err(HeadError(Kind::LineEnd));
@@ -330,36 +336,60 @@ struct Framing {
     upgrade: bool,
     expects_continue: bool,
     expects_else: bool,
+    error: Option<Kind>,
 }
+
+/// The first letter of the name with that length which [`Framing`] wants to see.
+const INITIALS: [u8; 32] = {
+    let mut initials = [0; 32];
+    initials["host".len()] = b'h';
+    initials["expect".len()] = b'e';
+    initials["upgrade".len()] = b'u';
+    initials["connection".len()] = b'c';
+    initials["content-length".len()] = b'c';
+    initials["transfer-encoding".len()] = b't';
+    initials
+};
 
 impl Framing {
     #[inline]
-    fn note(&mut self, name: &str, value: &[u8], span: Span) -> Result<(), HeadError> {
+    fn note(&mut self, name: &str, value: &[u8], span: Span) {
+        // Length and first letter leave next to nothing for the comparisons.
+        let initial = name.as_bytes().first().map_or(0, |first| first | 0x20);
+        if INITIALS[name.len() & 31] == initial {
+            self.note_candidate(name, value, span);
+        }
+    }
+
+    fn note_candidate(&mut self, name: &str, value: &[u8], span: Span) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                let earlier = self.host.replace(span);
-                return earlier.map_or(Ok(()), |_| Err(HeadError(Kind::HostRepeated)));
-            }
-            6 if name.eq_ignore_ascii_case("expect") => self.note_expect(value),
-            7 if name.eq_ignore_ascii_case("upgrade") => self.upgrade = true,
-            10 if name.eq_ignore_ascii_case("connection") => self.note_connection(value),
-            14 if name.eq_ignore_ascii_case("content-length") => {
-                let length = decimal(value).ok_or(HeadError(Kind::LengthInvalid))?;
-                if self.content_length.replace(length).is_some() {
-                    return Err(HeadError(Kind::LengthRepeated));
-                }
-            }
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
-                if !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(HeadError(Kind::CodingUnknown));
-                }
-                if std::mem::replace(&mut self.chunked, true) {
-                    return Err(HeadError(Kind::CodingRepeated));
-                }
-            }
+            4 if is("host") && self.host.replace(span).is_some() => self.error = Some(Kind::HostRepeated),
+            6 if is("expect") => self.note_expect(value),
+            7 if is("upgrade") => self.upgrade = true,
+            10 if is("connection") => self.note_connection(value),
+            14 if is("content-length") => self.note_length(value),
+            17 if is("transfer-encoding") => self.note_coding(value),
             _ => {}
         }
-        Ok(())
+    }
+
+    fn note_length(&mut self, value: &[u8]) {
+        let length = decimal(value);
+        if length.is_none() {
+            self.error = Some(Kind::LengthInvalid);
+        } else if self.content_length.is_some() {
+            self.error = Some(Kind::LengthRepeated);
+        }
+        self.content_length = length.or(self.content_length);
+    }
+
+    fn note_coding(&mut self, value: &[u8]) {
+        if !value.eq_ignore_ascii_case(b"chunked") {
+            self.error = Some(Kind::CodingUnknown);
+        } else if std::mem::replace(&mut self.chunked, true) {
+            self.error = Some(Kind::CodingRepeated);
+        }
     }
 
     fn note_connection(&mut self, value: &[u8]) {
@@ -454,8 +484,35 @@ fn version_error(request: &[u8]) -> Option<Kind> {
 /// The other visible characters that a URI may not contain are let through since browsers send them.
 #[inline]
 fn question_mark(target: &[u8]) -> Result<Option<usize>, HeadError> {
-    let refused = target.iter().fold(false, |refused, &b| refused | (b >= 0x80) | (b == b'#'));
-    if refused { Err(HeadError(Kind::TargetByte)) } else { Ok(memchr::memchr(b'?', target)) }
+    let mut question = None;
+    let mut at = 0;
+    while at < target.len() {
+        // Eight bytes at a time; the last eight overlap those before, fewer than eight are padded.
+        at = at.min(target.len().saturating_sub(8));
+        let word = match target[at..].first_chunk() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => target.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b)),
+        };
+        if (word | bytes_equal(word, b'#')) & HIGH_BITS != 0 {
+            return Err(HeadError(Kind::TargetByte));
+        }
+        let found = bytes_equal(word, b'?');
+        if found != 0 && question.is_none() {
+            question = Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    Ok(question)
+}
+
+const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The high bits of the bytes of `word` that are `byte`; above the first such byte there may be false ones.
+#[inline]
+fn bytes_equal(word: u64, byte: u8) -> u64 {
+    let differences = word ^ (LOW_BITS * u64::from(byte));
+    differences.wrapping_sub(LOW_BITS) & !differences & HIGH_BITS
 }
 
 /// Bytes up to and with the `//` of an http or https URI.
