@@ -1,0 +1,540 @@
+//! Request heads: httparse, and the checks that httparse leaves to its caller.
+use std::mem::MaybeUninit;
+
+use http::{Method, Version};
+
+use self::authority::is_authority;
+use self::error::Kind;
+
+mod authority;
+mod error;
+mod scan;
+
+pub use self::error::HeadError;
+pub use self::scan::HeadScan;
+
+/// The most header fields a head may have, whatever [`HeadLimits::headers`] says.
+const MAX_HEADERS: usize = 128;
+
+/// The most bytes a head may have, whatever [`HeadLimits::head`] says: offsets are 16 bits wide.
+const MAX_HEAD: usize = u16::MAX as usize;
+
+/// A part of a head as an offset into the bytes that were given to [`ParsedHead::parse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Span {
+    start: u16,
+    len: u16,
+}
+
+impl Span {
+    /// The bytes themselves; `bytes` begins where the buffer given to [`ParsedHead::parse`] began.
+    ///
+    /// Empty, rather than a panic, when `bytes` is shorter than that buffer was.
+    #[inline]
+    pub fn of(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.range()).unwrap_or_default()
+    }
+
+    /// First to behind the last byte.
+    #[inline]
+    pub fn range(self) -> std::ops::Range<usize> {
+        let start = usize::from(self.start);
+        start..start + usize::from(self.len)
+    }
+
+    /// The number of bytes.
+    #[inline]
+    pub fn len(self) -> usize {
+        usize::from(self.len)
+    }
+
+    /// Whether there is no byte in it.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The place of `part` in a buffer at address `base`. Both are at most `MAX_HEAD` long, so nothing is cut off.
+    #[inline]
+    fn locate(base: usize, part: &[u8]) -> Span {
+        Span { start: part.as_ptr().addr().wrapping_sub(base) as u16, len: part.len() as u16 }
+    }
+
+    #[inline]
+    fn slice(self, from: usize, to: usize) -> Span {
+        Span { start: self.start + from as u16, len: (to - from) as u16 }
+    }
+}
+
+/// What a request head may take up at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes from the first to the blank line, 65,535 at most. Beyond it: 431 (RFC 6585, 5).
+    pub head: usize,
+    /// Bytes of the request target. Beyond it: 414 (RFC 9110, 15.5.15).
+    pub target: usize,
+    /// Number of header fields, 128 at most. Beyond it: 431.
+    pub headers: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        HeadLimits { head: 16 * 1024, target: 8 * 1024, headers: 100 }
+    }
+}
+
+/// How the end of the request's body is found (RFC 9112, 6.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BodyLength {
+    /// Neither Content-Length nor Transfer-Encoding: there is no body.
+    #[default]
+    None,
+    /// The Content-Length as it was sent; it may be 0.
+    Exactly(u64),
+    /// `Transfer-Encoding: chunked`, for [`ChunkedDecoder`](super::ChunkedDecoder).
+    Chunked,
+}
+
+/// Whether a whole head was there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parsed {
+    /// The head is parsed, checked and takes up [`ParsedHead::len`] bytes.
+    Complete,
+    /// The blank line is missing; nothing but the limits is known. Go on with [`HeadScan`].
+    Partial,
+}
+
+/// All that is known of a request head, as offsets; it owns no bytes.
+///
+/// Reusable: [`parse`](ParsedHead::parse) clears and refills it and keeps the capacity, so that parsing allocates
+/// nothing in the steady state. After [`Parsed::Partial`] and after an error the fields mean nothing.
+///
+/// ```
+/// use lakh_http::proto::{HeadLimits, Parsed, ParsedHead};
+///
+/// let bytes = b"GET /search?q=lakh HTTP/1.1\r\nHost: example.com\r\n\r\n";
+/// let mut head = ParsedHead::default();
+/// assert_eq!(head.parse(bytes, &HeadLimits::default()), Ok(Parsed::Complete));
+/// assert_eq!(head.path.of(bytes), b"/search");
+/// assert_eq!(head.query.unwrap().of(bytes), b"q=lakh");
+/// assert!(head.keep_alive);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParsedHead {
+    /// The method; it may be one nobody has registered (RFC 9110, 9.1).
+    pub method: Method,
+    /// `HTTP_10` or `HTTP_11`.
+    pub version: Version,
+    /// The request target as it was sent (RFC 9112, 3.2).
+    pub target: Span,
+    /// The target's path, not decoded. It begins with `/`, or it is the `*` of `OPTIONS *`. An absolute form
+    /// without a path gives `/`.
+    pub path: Span,
+    /// What follows the first `?` of the target, if there is one. It may be empty.
+    pub query: Option<Span>,
+    /// The authority the request is for: the target's in absolute form, else the Host field (RFC 9112, 3.3).
+    /// Valid as `uri-host [ ":" port ]`, or empty. Never `None` in HTTP/1.1.
+    pub host: Option<Span>,
+    /// Names and values in the order they were sent; values without the white space around them.
+    pub headers: Vec<(Span, Span)>,
+    /// Bytes up to and with the blank line, the skipped empty line in front included.
+    pub len: usize,
+    /// How the end of the body is found.
+    pub body: BodyLength,
+    /// Whether the client wants the connection to stay open after the answer (RFC 9112, 9.3).
+    pub keep_alive: bool,
+    /// `Expect: 100-continue` on a request that has a body to wait for (RFC 9110, 10.1.1).
+    pub expect_continue: bool,
+    /// Both an Upgrade field and `Connection: upgrade`, in HTTP/1.1 (RFC 9110, 7.8).
+    pub upgrade: bool,
+}
+
+impl ParsedHead {
+    /// Parses the head at the start of `buf`, which begins where the request begins.
+    ///
+    /// One empty line in front of it is skipped (RFC 9112, 2.2). Bytes behind the head are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// The peer's fault, always: answer with [`HeadError::status`] and close. Limits that are already exceeded are
+    /// an error though the head is still partial.
+    pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, HeadError> {
+        self.headers.clear();
+        let buf = &buf[..buf.len().min(limits.head).min(MAX_HEAD)];
+        let skipped = match leading_empty_line(buf)? {
+            Some(skipped) => skipped,
+            None => return partial(buf, limits),
+        };
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let fields = &mut fields[..limits.headers.min(MAX_HEADERS)];
+        let mut request = httparse::Request::new(&mut []);
+        match request.parse_with_uninit_headers(&buf[skipped..], fields) {
+            Ok(httparse::Status::Complete(len)) => self.len = skipped + len,
+            Ok(httparse::Status::Partial) => return partial(buf, limits),
+            Err(error) => return syntax_error(error, &buf[skipped..], buf, limits),
+        }
+        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
+        else {
+            return Err(HeadError(Kind::RequestLine)); // never: a complete request has all three
+        };
+        self.version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
+        if target.len() > limits.target {
+            return Err(HeadError(Kind::TargetTooLong));
+        }
+        self.set_method(method)?;
+        self.target = Span::locate(buf.as_ptr().addr(), target.as_bytes());
+        let authority = self.set_target(target.as_bytes())?;
+        self.set_headers(buf, request.headers, authority)?;
+        Ok(Parsed::Complete)
+    }
+
+    /// The values of all header fields called `name`, in the order they were sent.
+    pub fn values<'a>(&'a self, bytes: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        let named = move |field: &&(Span, Span)| field.0.of(bytes).eq_ignore_ascii_case(name.as_bytes());
+        self.headers.iter().filter(named).map(|field| field.1.of(bytes))
+    }
+
+    #[inline]
+    fn set_method(&mut self, method: &str) -> Result<(), HeadError> {
+        if method == "GET" {
+            self.method = Method::GET;
+            return Ok(());
+        }
+        self.method = match Method::from_bytes(method.as_bytes()) {
+            Ok(Method::CONNECT) => return Err(HeadError(Kind::Connect)),
+            Ok(method) => method,
+            Err(_) => return Err(HeadError(Kind::RequestLine)),
+        };
+        Ok(())
+    }
+
+    /// Splits the target into path and query; gives the authority of an absolute form (RFC 9112, 3.2).
+    #[inline]
+    fn set_target(&mut self, target: &[u8]) -> Result<Option<Span>, HeadError> {
+        let question = question_mark(target)?;
+        if target[0] != b'/' {
+            return self.set_unusual_target(target);
+        }
+        self.split_path(0, question, target.len());
+        Ok(None)
+    }
+
+    #[inline]
+    fn split_path(&mut self, path: usize, question: Option<usize>, end: usize) {
+        self.path = self.target.slice(path, question.unwrap_or(end));
+        self.query = question.map(|question| self.target.slice(question + 1, end));
+    }
+
+    /// Asterisk-form and absolute-form.
+    #[cold]
+    fn set_unusual_target(&mut self, target: &[u8]) -> Result<Option<Span>, HeadError> {
+        if target == b"*" {
+            self.split_path(0, None, 1);
+            return if self.method == Method::OPTIONS { Ok(None) } else { Err(HeadError(Kind::Asterisk)) };
+        }
+        let scheme = scheme_len(target).ok_or(HeadError(Kind::TargetForm))?;
+        let rest = &target[scheme..];
+        let path = scheme + rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
+        let authority = &target[scheme..path];
+        if authority.contains(&b'@') {
+            return Err(HeadError(Kind::UserInfo));
+        }
+        if !is_authority(authority) {
+            return Err(HeadError(Kind::HostInvalid));
+        }
+        let question = target[path..].iter().position(|&b| b == b'?').map(|at| path + at);
+        self.split_path(path, question, target.len());
+        if self.path.is_empty() {
+            self.path = self.target.slice(scheme - 1, scheme); // the scheme's second slash stands for "/"
+        }
+        Ok(Some(self.target.slice(scheme, path)))
+    }
+
+    /// Takes down every field and what the few that frame the message say.
+    #[inline]
+    fn set_headers(
+        &mut self,
+        buf: &[u8],
+        fields: &[httparse::Header<'_>],
+        authority: Option<Span>,
+    ) -> Result<(), HeadError> {
+        let base = buf.as_ptr().addr();
+        let mut framing = Framing::default();
+        // The head's end is httparse's blank line. A line ended properly when CR LF stands in front of the next.
+        let mut proper_ends = buf[..self.len].ends_with(b"\r\n\r\n");
+        self.headers.extend(fields.iter().map(|field| {
+            let name = Span::locate(base, field.name.as_bytes());
+            let value = Span::locate(base, field.value);
+            proper_ends &= buf.get(usize::from(name.start).wrapping_sub(2)) == Some(&b'\r');
+            framing.note(field.name, field.value, value);
+            (name, value)
+        }));
+        if let Some(kind) = framing.error {
+            return Err(HeadError(kind));
+        }
+        if !proper_ends {
+            return Err(HeadError(Kind::LineEnd));
+        }
+        self.set_framing(buf, framing, authority)
+    }
+
+    #[inline]
+    fn set_framing(
+        &mut self,
+        buf: &[u8],
+        framing: Framing,
+        authority: Option<Span>,
+    ) -> Result<(), HeadError> {
+        let modern = self.version == Version::HTTP_11;
+        self.body = match (framing.chunked, framing.content_length) {
+            (false, None) => BodyLength::None,
+            (false, Some(length)) => BodyLength::Exactly(length),
+            (true, Some(_)) => return Err(HeadError(Kind::CodingWithLength)),
+            (true, None) if !modern => return Err(HeadError(Kind::CodingInOldVersion)),
+            (true, None) => BodyLength::Chunked,
+        };
+        let has_body = !matches!(self.body, BodyLength::None | BodyLength::Exactly(0));
+        if modern && framing.expects_else {
+            return Err(HeadError(Kind::Expectation));
+        }
+        self.expect_continue = modern && framing.expects_continue && has_body;
+        self.keep_alive = !framing.close && (modern || framing.keep_alive);
+        self.upgrade = modern && framing.upgrade && framing.connection_upgrade;
+        self.set_host(buf, framing.host, authority, modern)
+    }
+
+    #[inline]
+    fn set_host(
+        &mut self,
+        buf: &[u8],
+        host: Option<Span>,
+        authority: Option<Span>,
+        modern: bool,
+    ) -> Result<(), HeadError> {
+        match host {
+            None if modern => return Err(HeadError(Kind::HostMissing)),
+            None => {}
+            // Empty is what a client sends whose target has no authority, so not with one in the target.
+            Some(host) if host.is_empty() && authority.is_none() => {}
+            Some(host) if is_authority(host.of(buf)) => {}
+            Some(_) => return Err(HeadError(Kind::HostInvalid)),
+        }
+        self.host = authority.or(host);
+        Ok(())
+    }
+}
+
+/// What the fields that frame a message say, gathered in the one pass over the fields.
+#[derive(Default)]
+struct Framing {
+    host: Option<Span>,
+    content_length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    connection_upgrade: bool,
+    upgrade: bool,
+    expects_continue: bool,
+    expects_else: bool,
+    error: Option<Kind>,
+}
+
+/// The first letter of the name with that length which [`Framing`] wants to see.
+const INITIALS: [u8; 32] = {
+    let mut initials = [0; 32];
+    initials["host".len()] = b'h';
+    initials["expect".len()] = b'e';
+    initials["upgrade".len()] = b'u';
+    initials["connection".len()] = b'c';
+    initials["content-length".len()] = b'c';
+    initials["transfer-encoding".len()] = b't';
+    initials
+};
+
+impl Framing {
+    #[inline]
+    fn note(&mut self, name: &str, value: &[u8], span: Span) {
+        // Length and first letter leave next to nothing for the comparisons.
+        let initial = name.as_bytes().first().map_or(0, |first| first | 0x20);
+        if INITIALS[name.len() & 31] == initial {
+            self.note_candidate(name, value, span);
+        }
+    }
+
+    fn note_candidate(&mut self, name: &str, value: &[u8], span: Span) {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        match name.len() {
+            4 if is("host") && self.host.replace(span).is_some() => self.error = Some(Kind::HostRepeated),
+            6 if is("expect") => self.note_expect(value),
+            7 if is("upgrade") => self.upgrade = true,
+            10 if is("connection") => self.note_connection(value),
+            14 if is("content-length") => self.note_length(value),
+            17 if is("transfer-encoding") => self.note_coding(value),
+            _ => {}
+        }
+    }
+
+    fn note_length(&mut self, value: &[u8]) {
+        let length = decimal(value);
+        if length.is_none() {
+            self.error = Some(Kind::LengthInvalid);
+        } else if self.content_length.is_some() {
+            self.error = Some(Kind::LengthRepeated);
+        }
+        self.content_length = length.or(self.content_length);
+    }
+
+    fn note_coding(&mut self, value: &[u8]) {
+        if !value.eq_ignore_ascii_case(b"chunked") {
+            self.error = Some(Kind::CodingUnknown);
+        } else if std::mem::replace(&mut self.chunked, true) {
+            self.error = Some(Kind::CodingRepeated);
+        }
+    }
+
+    fn note_connection(&mut self, value: &[u8]) {
+        for token in list(value) {
+            match token.len() {
+                5 => self.close |= token.eq_ignore_ascii_case(b"close"),
+                7 => self.connection_upgrade |= token.eq_ignore_ascii_case(b"upgrade"),
+                10 => self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive"),
+                _ => {}
+            }
+        }
+    }
+
+    fn note_expect(&mut self, value: &[u8]) {
+        for expectation in list(value) {
+            if expectation.eq_ignore_ascii_case(b"100-continue") {
+                self.expects_continue = true;
+            } else {
+                self.expects_else = true;
+            }
+        }
+    }
+}
+
+/// How many bytes of an empty line to skip; `None` when that cannot be told yet.
+#[inline]
+fn leading_empty_line(buf: &[u8]) -> Result<Option<usize>, HeadError> {
+    match buf {
+        [b'\r', b'\n', b'\r' | b'\n', ..] => Err(HeadError(Kind::EmptyLines)),
+        [b'\r', b'\n', _, ..] => Ok(Some(2)),
+        [b'\r', b'\n'] | [b'\r'] | [] => Ok(None),
+        [b'\r' | b'\n', ..] => Err(HeadError(Kind::LineEnd)),
+        _ => Ok(Some(0)),
+    }
+}
+
+#[cold]
+fn partial(buf: &[u8], limits: &HeadLimits) -> Result<Parsed, HeadError> {
+    let mut scan = HeadScan::default();
+    scan.scan(buf);
+    scan.over_limit(limits).map_or(Ok(Parsed::Partial), Err)
+}
+
+/// Maps httparse's error, which is about the first offending byte, to ours.
+///
+/// A target over the limit comes first: it may have been answered with 414 before the offending byte arrived.
+#[cold]
+fn syntax_error(
+    error: httparse::Error,
+    request: &[u8],
+    buf: &[u8],
+    limits: &HeadLimits,
+) -> Result<Parsed, HeadError> {
+    let mut scan = HeadScan::default();
+    scan.scan(buf);
+    if usize::from(scan.target) > limits.target {
+        return Err(HeadError(Kind::TargetTooLong));
+    }
+    Err(HeadError(match error {
+        httparse::Error::HeaderName => Kind::HeaderName,
+        httparse::Error::HeaderValue => Kind::HeaderValue,
+        httparse::Error::NewLine => Kind::LineEnd,
+        httparse::Error::TooManyHeaders => Kind::TooManyHeaders,
+        httparse::Error::Version => match version_error(request) {
+            Some(kind) => kind,
+            None => return partial(buf, limits),
+        },
+        httparse::Error::Token | httparse::Error::Status => Kind::RequestLine,
+    }))
+}
+
+/// Tells an unsupported version from a malformed one; `None` while that is open.
+fn version_error(request: &[u8]) -> Option<Kind> {
+    let mut words = request.splitn(3, |&b| b == b' ');
+    let version = words.nth(2).unwrap_or_default();
+    let as_expected = |(at, &byte): (usize, &u8)| match at {
+        5 | 7 => byte.is_ascii_digit(),
+        8 => byte == b'\r',
+        _ => byte == b"HTTP/_._"[at],
+    };
+    if !version.iter().take(9).enumerate().all(as_expected) {
+        Some(Kind::Version)
+    } else if version.len() < 9 {
+        None
+    } else {
+        Some(Kind::VersionUnsupported)
+    }
+}
+
+/// Where the first `?` is. Refuses what httparse lets through and may not stand in a target: `#` and non-ASCII.
+///
+/// The other visible characters that a URI may not contain are let through since browsers send them.
+#[inline]
+fn question_mark(target: &[u8]) -> Result<Option<usize>, HeadError> {
+    let mut question = None;
+    let mut at = 0;
+    while at < target.len() {
+        // Eight bytes at a time; the last eight overlap those before, fewer than eight are padded.
+        at = at.min(target.len().saturating_sub(8));
+        let word = match target[at..].first_chunk() {
+            Some(eight) => u64::from_le_bytes(*eight),
+            None => target.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b)),
+        };
+        if (word | bytes_equal(word, b'#')) & HIGH_BITS != 0 {
+            return Err(HeadError(Kind::TargetByte));
+        }
+        let found = bytes_equal(word, b'?');
+        if found != 0 && question.is_none() {
+            question = Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    Ok(question)
+}
+
+const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The high bits of the bytes of `word` that are `byte`; above the first such byte there may be false ones.
+#[inline]
+fn bytes_equal(word: u64, byte: u8) -> u64 {
+    let differences = word ^ (LOW_BITS * u64::from(byte));
+    differences.wrapping_sub(LOW_BITS) & !differences & HIGH_BITS
+}
+
+/// Bytes up to and with the `//` of an http or https URI.
+fn scheme_len(target: &[u8]) -> Option<usize> {
+    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
+    let is_scheme =
+        |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
+    schemes.into_iter().find(is_scheme).map(<[u8]>::len)
+}
+
+/// `1*DIGIT` that fits.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |value, &digit| {
+        let digit = if digit.is_ascii_digit() { digit - b'0' } else { return None };
+        value.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// The elements of a comma-separated list that are not empty (RFC 9110, 5.6.1).
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}

@@ -1,0 +1,126 @@
+//! Finding the end of a head that comes in pieces.
+use super::error::{HeadError, Kind};
+use super::{HeadLimits, MAX_HEAD, MAX_HEADERS};
+use crate::proto::TOKEN;
+
+/// Looks for a head's blank line in a buffer that grows, without reading any byte twice.
+///
+/// For the time after [`Parsed::Partial`]: httparse begins anew at each call, so it is called again only once
+/// [`scan`](HeadScan::scan) says so.
+///
+/// ```
+/// use lakh_http::proto::{HeadLimits, HeadScan};
+///
+/// let mut scan = HeadScan::default();
+/// assert!(!scan.scan(b"GET / HTTP/1.1\r\nHost: a\r\n"));
+/// assert_eq!(scan.over_limit(&HeadLimits::default()), None);
+/// assert!(scan.scan(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeadScan {
+    /// Bytes that need not be looked at again.
+    seen: u32,
+    /// Target bytes so far.
+    pub(super) target: u16,
+    /// Header lines so far.
+    lines: u16,
+    at: Place,
+}
+
+/// Where [`HeadScan`] stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    #[default]
+    Start,
+    Method,
+    Target,
+    RestOfLine,
+    Headers,
+    Found,
+}
+
+impl HeadScan {
+    /// Whether the blank line is there. `buf` begins where the request begins and only ever grows.
+    pub fn scan(&mut self, buf: &[u8]) -> bool {
+        let buf = &buf[..buf.len().min(MAX_HEAD + 1)];
+        if self.at == Place::Start {
+            if buf == b"\r" || buf.is_empty() {
+                return false;
+            }
+            self.seen = if buf.starts_with(b"\r\n") { 2 } else { 0 };
+            self.at = Place::Method;
+        }
+        if self.at == Place::Method {
+            self.scan_method(buf);
+        }
+        if self.at == Place::Target {
+            self.scan_target(buf);
+        }
+        while matches!(self.at, Place::RestOfLine | Place::Headers) && self.scan_line(buf) {}
+        self.at == Place::Found
+    }
+
+    /// The limit that the bytes seen so far are over, if there is one.
+    pub fn over_limit(&self, limits: &HeadLimits) -> Option<HeadError> {
+        let found = self.at == Place::Found;
+        let seen = self.seen as usize;
+        let head = limits.head.min(MAX_HEAD);
+        if usize::from(self.target) > limits.target {
+            Some(HeadError(Kind::TargetTooLong))
+        } else if seen > head || (seen == head && !found) {
+            Some(HeadError(Kind::HeadTooLarge))
+        } else if usize::from(self.lines) > limits.headers.min(MAX_HEADERS) {
+            Some(HeadError(Kind::TooManyHeaders))
+        } else {
+            None
+        }
+    }
+
+    fn scan_method(&mut self, buf: &[u8]) {
+        while let Some(&byte) = buf.get(self.seen as usize) {
+            match byte {
+                b' ' => self.at = Place::Target,
+                _ if TOKEN[usize::from(byte)] => {
+                    self.seen += 1;
+                    continue;
+                }
+                _ => {
+                    self.at = Place::RestOfLine; // no request line at all: parse will say so
+                    return;
+                }
+            }
+            self.seen += 1;
+            return;
+        }
+    }
+
+    fn scan_target(&mut self, buf: &[u8]) {
+        let rest = &buf[self.seen as usize..];
+        let end = rest.iter().position(|&b| b <= b' ' || b == 0x7f);
+        let len = end.unwrap_or(rest.len());
+        self.target = self.target.saturating_add(u16::try_from(len).unwrap_or(u16::MAX));
+        self.seen += len as u32;
+        if end.is_some() {
+            self.at = Place::RestOfLine;
+        }
+    }
+
+    /// Goes on to the end of the current line; false when it is not there yet or was the blank one.
+    fn scan_line(&mut self, buf: &[u8]) -> bool {
+        let from = self.seen as usize;
+        let Some(end) = memchr::memchr(b'\n', &buf[from..]).map(|at| from + at) else {
+            self.seen = buf.len() as u32;
+            return false;
+        };
+        self.seen = end as u32 + 1;
+        if matches!(&buf[..end], [] | [.., b'\n'] | [.., b'\n', b'\r']) {
+            self.at = Place::Found;
+            return false;
+        }
+        match self.at {
+            Place::Headers => self.lines = self.lines.saturating_add(1),
+            _ => self.at = Place::Headers,
+        }
+        true
+    }
+}

@@ -1,0 +1,96 @@
+//! The fuzz targets' invariants over the seed corpus and over mutations of it.
+use std::path::Path;
+
+use lakh_http::proto::fuzz::{fuzz_chunked, fuzz_head};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
+    let mut paths: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() > 20, "the seeds are in {}", folder.display());
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+/// One change to some bytes; `Splice` needs a second sample.
+#[derive(Clone, Debug)]
+enum Mutation {
+    Flip(Index, u8),
+    Set(Index, u8),
+    Insert(Index, u8),
+    Delete(Index),
+    Cut(Index),
+    DuplicateLine(Index),
+    Splice(Index, Index, Index),
+}
+
+fn mutation() -> impl Strategy<Value = Mutation> {
+    let telling = prop::sample::select(&b"\r\n\t\0 :;,=\"#?*/09afxA\x0b\x7f\x80\xff"[..]);
+    let byte = prop_oneof![telling, any::<u8>()];
+    prop_oneof![
+        (any::<Index>(), 0..8u8).prop_map(|(at, bit)| Mutation::Flip(at, bit)),
+        (any::<Index>(), byte.clone()).prop_map(|(at, byte)| Mutation::Set(at, byte)),
+        (any::<Index>(), byte).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
+        any::<Index>().prop_map(Mutation::Delete),
+        any::<Index>().prop_map(Mutation::Cut),
+        any::<Index>().prop_map(Mutation::DuplicateLine),
+        any::<(Index, Index, Index)>().prop_map(|(with, from, to)| Mutation::Splice(with, from, to)),
+    ]
+}
+
+fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation, corpus: &[Vec<u8>]) {
+    if bytes.is_empty() {
+        bytes.push(b'\r');
+    }
+    let len = bytes.len();
+    match mutation {
+        Mutation::Flip(at, bit) => bytes[at.index(len)] ^= 1 << bit,
+        Mutation::Set(at, byte) => bytes[at.index(len)] = *byte,
+        Mutation::Insert(at, byte) => bytes.insert(at.index(len + 1), *byte),
+        Mutation::Delete(at) => drop(bytes.remove(at.index(len))),
+        Mutation::Cut(at) => bytes.truncate(at.index(len)),
+        Mutation::DuplicateLine(which) => {
+            let lines: Vec<_> = bytes.split_inclusive(|&b| b == b'\n').collect();
+            let which = which.index(lines.len());
+            *bytes = [&lines[..=which], &lines[which..]].concat().concat();
+        }
+        Mutation::Splice(with, from, to) => {
+            let other = &corpus[with.index(corpus.len())];
+            bytes.truncate(from.index(len));
+            bytes.extend_from_slice(&other[to.index(other.len())..]);
+        }
+    }
+}
+
+fn check_mutations(corpus: &[Vec<u8>], check: fn(&[u8])) {
+    let cases = (any::<Index>(), prop::collection::vec(mutation(), 1..5));
+    let config = ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() };
+    let result = proptest::test_runner::TestRunner::new(config).run(&cases, |(seed, mutations)| {
+        let mut bytes = corpus[seed.index(corpus.len())].clone();
+        mutations.iter().for_each(|mutation| mutate(&mut bytes, mutation, corpus));
+        check(&bytes);
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn the_invariants_hold_for_every_head_of_the_corpus() {
+    corpus("head").iter().for_each(|bytes| fuzz_head(bytes));
+}
+
+#[test]
+fn the_invariants_hold_for_every_chunked_body_of_the_corpus() {
+    corpus("chunked").iter().for_each(|bytes| fuzz_chunked(bytes));
+}
+
+#[test]
+fn the_invariants_hold_for_mutated_heads() {
+    check_mutations(&corpus("head"), fuzz_head);
+}
+
+#[test]
+fn the_invariants_hold_for_mutated_chunked_bodies() {
+    check_mutations(&corpus("chunked"), fuzz_chunked);
+}
