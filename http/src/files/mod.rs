@@ -1,1 +1,4 @@
 //! Static files.
+
+#[allow(dead_code)]
+pub(crate) mod path;
