@@ -2,3 +2,9 @@
 
 #[allow(dead_code)]
 pub(crate) mod path;
+#[allow(dead_code)]
+pub(crate) mod text;
+#[allow(dead_code)]
+pub(crate) mod etag;
+#[allow(dead_code)]
+pub(crate) mod conditional;
