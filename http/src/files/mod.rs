@@ -3,6 +3,8 @@
 #[allow(dead_code)]
 pub(crate) mod path;
 #[allow(dead_code)]
+pub(crate) mod range;
+#[allow(dead_code)]
 pub(crate) mod text;
 #[allow(dead_code)]
 pub(crate) mod etag;
