@@ -1,12 +1,14 @@
 //! Static files.
 
 #[allow(dead_code)]
+pub(crate) mod conditional;
+#[allow(dead_code)]
+pub(crate) mod etag;
+#[allow(dead_code)]
+pub(crate) mod mime;
+#[allow(dead_code)]
 pub(crate) mod path;
 #[allow(dead_code)]
 pub(crate) mod range;
 #[allow(dead_code)]
 pub(crate) mod text;
-#[allow(dead_code)]
-pub(crate) mod etag;
-#[allow(dead_code)]
-pub(crate) mod conditional;
