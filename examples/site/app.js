@@ -17,12 +17,12 @@ class DotField {
     this.layOut();
   }
 
-  // Dots are whole pixels of the screen, as large as lets all of them fit.
+  // Dots are whole pixels of the screen, as large as lets all of them fit. A lit one fills its gap as well.
   layOut() {
     const scale = window.devicePixelRatio || 1;
     const width = Math.floor(this.canvas.parentElement.clientWidth * scale) - Math.ceil(40 * scale);
-    const height = Math.max(420, window.innerHeight * 0.72) * scale;
-    this.pitch = Math.max(2, Math.floor(Math.sqrt((width * height) / CONNECTIONS)));
+    const height = Math.min(900, Math.max(420, window.innerHeight * 0.72)) * scale;
+    this.pitch = Math.max(2, Math.round(Math.sqrt((width * height) / CONNECTIONS)));
     this.columns = Math.floor(width / this.pitch);
     this.canvas.width = this.columns * this.pitch;
     this.canvas.height = Math.ceil(CONNECTIONS / this.columns) * this.pitch;
@@ -37,18 +37,22 @@ class DotField {
     const [idle, lit] = [colour('--idle'), colour('--lit')];
     const shade = (part) => idle.map((from, i) => Math.round(from + (lit[i] - from) * part));
     this.shades = Array.from({ length: SHADES + 1 }, (_, i) => `rgb(${shade(i / SHADES).join(' ')})`);
-    this.pen.fillStyle = style.getPropertyValue('--ground');
+    this.ground = style.getPropertyValue('--ground');
+    this.pen.fillStyle = this.ground;
     this.pen.fillRect(0, 0, this.canvas.width, this.canvas.height);
     this.pen.fillStyle = this.shades[0];
-    for (let dot = 0; dot < CONNECTIONS; dot += 1) this.paint(dot);
+    for (let dot = 0; dot < CONNECTIONS; dot += 1) this.paint(dot, this.dotSize());
   }
 
   parse(hex) {
     return [1, 3, 5].map((at) => parseInt(hex.trim().slice(at, at + 2), 16));
   }
 
-  paint(dot) {
-    const size = this.pitch > 3 ? this.pitch - 2 : this.pitch - 1;
+  dotSize() {
+    return this.pitch > 3 ? this.pitch - 2 : this.pitch - 1;
+  }
+
+  paint(dot, size) {
     this.pen.fillRect((dot % this.columns) * this.pitch, Math.floor(dot / this.columns) * this.pitch, size, size);
   }
 
@@ -59,10 +63,16 @@ class DotField {
   fade(now) {
     for (const [dot, since] of this.lit) {
       const left = Math.max(0, 1 - (now - since) / FADE_MS);
-      this.pen.fillStyle = this.shades[Math.ceil(left * SHADES)];
-      this.paint(dot);
-      if (left === 0) this.lit.delete(dot);
+      this.pen.fillStyle = left > 0 ? this.shades[Math.ceil(left * SHADES)] : this.ground;
+      this.paint(dot, this.pitch);
+      if (left === 0) this.putOut(dot);
     }
+  }
+
+  putOut(dot) {
+    this.lit.delete(dot);
+    this.pen.fillStyle = this.shades[0];
+    this.paint(dot, this.dotSize());
   }
 
   dotAt(event) {
@@ -122,7 +132,12 @@ function startDots(canvas) {
     const doing = field.lit.has(dot) ? 'answering' : 'waiting';
     byId('dot-now').textContent = `Connection ${grouped.format(dot + 1)} is ${doing}.`;
   });
-  window.addEventListener('resize', () => field.layOut());
+  let width = window.innerWidth; // the height changes on every scroll of a phone
+  window.addEventListener('resize', () => {
+    if (window.innerWidth === width) return;
+    width = window.innerWidth;
+    field.layOut();
+  });
   window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => field.paintAll());
 
   byId('traffic').addEventListener('submit', (event) => event.preventDefault());
