@@ -7,6 +7,8 @@ pub(crate) mod etag;
 #[allow(dead_code)]
 pub(crate) mod mime;
 #[allow(dead_code)]
+pub(crate) mod names;
+#[allow(dead_code)]
 pub(crate) mod path;
 #[allow(dead_code)]
 pub(crate) mod range;
