@@ -9,6 +9,8 @@ pub(crate) mod mime;
 #[allow(dead_code)]
 pub(crate) mod names;
 #[allow(dead_code)]
+pub(crate) mod navigation;
+#[allow(dead_code)]
 pub(crate) mod path;
 #[allow(dead_code)]
 pub(crate) mod range;
