@@ -366,7 +366,7 @@ mod tests {
             assert_eq!(path_of(raw), Err(PathError::Hidden), "{raw}");
         }
         assert_eq!(PathError::Hidden.status(), 404);
-        for raw in ["/.well-known", "/.well-known/acme-challenge/x", "/a.b/c..d", "/%2ewell-known/x", "/a."] {
+        for raw in ["/.well-known", "/.well-known/acme-challenge/x", "/a.b/c..d", "/%2ewell-known/x"] {
             assert!(path_of(raw).is_ok(), "{raw}");
         }
     }
