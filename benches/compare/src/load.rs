@@ -98,6 +98,7 @@ pub fn open(address: SocketAddr, count: usize, request: &[u8]) -> Result<Opened>
 fn connect(address: SocketAddr, request: &[u8]) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
+    let _ = sys::use_reno(&stream); // a saving where it is there
     stream.set_read_timeout(Some(PATIENCE))?;
     sys::reset_on_close(&stream)?;
     (&stream).write_all(request)?;

@@ -72,6 +72,14 @@ pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
     set_option(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, linger)
 }
 
+/// Takes the simplest congestion control for this end of a connection, whatever the system's default is.
+///
+/// A model-based one (BBR) costs the generator more per answer and tells nothing on loopback. Servers keep
+/// the default: it is theirs to choose, and alike for all.
+pub fn use_reno(stream: &TcpStream) -> io::Result<()> {
+    set_option(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CONGESTION, *b"reno")
+}
+
 fn set_option<T>(fd: RawFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {
     let size = size_of::<T>() as libc::socklen_t;
     // SAFETY: the kernel reads `size` bytes of `value`.
