@@ -1,0 +1,43 @@
+//! The runner: `compare --help`.
+
+mod idle_memory;
+mod instructions;
+mod options;
+mod speed;
+
+use std::process::ExitCode;
+
+use lakh_compare::{Context, Error, Result, machine, sys};
+use options::{Command, Options};
+
+fn main() -> ExitCode {
+    lakh_compare::error::exit_with("compare", run())
+}
+
+fn run() -> Result<()> {
+    let Some(options) = Options::from_env()? else { return Ok(()) };
+    let files = sys::raise_open_files().context(|| "open files".to_owned())?;
+    let needed = options.idle_connections as u64 + 200;
+    if files < needed {
+        let line =
+            format!("{needed} open files are needed and {files} allowed: raise `ulimit -Hn`, or use --idle");
+        return Err(Error::new(line));
+    }
+    if let Some(cpus) = options.cpus {
+        let pin = || {
+            format!("cannot run on CPU {}; another pair: --cpus SERVER,LOAD, or none: --no-pin", cpus.load)
+        };
+        sys::pin_self(cpus.load).context(pin)?;
+    }
+    println!("{}", machine::describe());
+    match options.command {
+        Command::Speed => speed::run(&options),
+        Command::IdleMemory => idle_memory::run(&options),
+        Command::Instructions => instructions::run(&options),
+        Command::All => {
+            speed::run(&options)?;
+            idle_memory::run(&options)?;
+            instructions::run(&options)
+        }
+    }
+}

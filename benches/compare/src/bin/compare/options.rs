@@ -1,0 +1,252 @@
+//! What is to be measured, and how.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lakh_compare::flags::Flags;
+use lakh_compare::http::{self, Head};
+use lakh_compare::process::{Server, Spec};
+use lakh_compare::{Context, Error, Result};
+
+const HELP: &str = "\
+compare [speed | idle-memory | instructions | all] [options]
+
+  speed          server CPU per request, in paired rounds (the default)
+  idle-memory    user memory per idle keep-alive connection
+  instructions   user-space instructions per request, under callgrind
+  all            the three, one after the other
+
+Servers
+  --lakh PATH               the `hello` example; found under target/dist/examples of the repository
+  --no-lakh                 leave it out
+  --peers LIST              of floor,hyper,actix: all
+  --server NAME=COMMAND     one more, that prints http://127.0.0.1:PORT; may be repeated
+  --server NAME@ADDR=CMD    one more, that listens on a known address
+
+Load
+  --only LIST               of 64,512,pipelined,idle: all
+  --path PATH               /plaintext
+  --head KIND               bare (as wrk), browser (12 fields): bare
+  --rounds N                15; fewer than 6 give no 95 % interval
+  --seconds S               measured per server and round: 1
+  --requests N              this many requests per round instead of a time
+  --idle N                  idle connections: 15000
+  --spin                    the generator never sleeps, so servers never pay for waking it
+
+Machine
+  --cpus SERVER,LOAD        0,1
+  --no-pin                  leave the scheduler alone
+";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Speed,
+    IdleMemory,
+    Instructions,
+    All,
+}
+
+/// Servers on one CPU, the generator on another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cpus {
+    pub(crate) server: usize,
+    pub(crate) load: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) command: Command,
+    pub(crate) servers: Vec<Spec>,
+    pub(crate) only: Vec<String>,
+    pub(crate) path: String,
+    pub(crate) head: Head,
+    pub(crate) rounds: usize,
+    pub(crate) window: Duration,
+    pub(crate) requests: Option<u64>,
+    pub(crate) idle_connections: usize,
+    pub(crate) spin: bool,
+    pub(crate) cpus: Option<Cpus>,
+}
+
+pub(crate) const LAKH: &str = "lakh";
+pub(crate) const FLOOR: &str = "floor";
+pub(crate) const HYPER: &str = "hyper";
+const PEERS: [(&str, &str); 3] = [(FLOOR, "floor"), (HYPER, "hyper_server"), ("actix", "actix_server")];
+pub(crate) const SCENARIOS: [&str; 4] = ["64", "512", "pipelined", "idle"];
+
+impl Options {
+    /// `None` when help was asked for and given.
+    pub(crate) fn from_env() -> Result<Option<Options>> {
+        let program = std::env::current_exe().context(|| "finding the peers".to_owned())?;
+        let Some(options) = Options::parse(Flags::from_env(), &program)? else {
+            print!("{HELP}");
+            return Ok(None);
+        };
+        Ok(Some(options))
+    }
+
+    fn parse(mut flags: Flags, program: &Path) -> Result<Option<Options>> {
+        let mut options = Options {
+            command: command(flags.word())?,
+            servers: Vec::new(),
+            only: SCENARIOS.map(str::to_owned).to_vec(),
+            path: "/plaintext".to_owned(),
+            head: Head::Bare,
+            rounds: 15,
+            window: Duration::from_secs(1),
+            requests: None,
+            idle_connections: 15_000,
+            spin: false,
+            cpus: Some(Cpus { server: 0, load: 1 }),
+        };
+        let mut peers = PEERS.map(|(name, _)| name.to_owned()).to_vec();
+        let mut lakh = built_lakh(program);
+        let mut added = Vec::new();
+        while let Some(name) = flags.next_flag()? {
+            match name.as_str() {
+                "--lakh" => lakh = Some(PathBuf::from(flags.value()?)),
+                "--no-lakh" => lakh = None,
+                "--peers" => peers = known(flags.list()?, &PEERS.map(|(name, _)| name))?,
+                "--server" => added.push(Spec::parse(&flags.value()?)?),
+                "--only" => options.only = known(flags.list()?, &SCENARIOS)?,
+                "--path" => options.path = flags.value()?,
+                "--head" => options.head = flags.parsed()?,
+                "--rounds" => options.rounds = flags.number(1, 1000)? as usize,
+                "--seconds" => options.window = Duration::from_secs_f64(seconds(flags.parsed()?)?),
+                "--requests" => options.requests = Some(flags.number(1000, 1 << 32)?),
+                "--idle" => options.idle_connections = flags.number(300, 1_000_000)? as usize,
+                "--spin" => options.spin = true,
+                "--cpus" => options.cpus = Some(cpus(&flags.list()?)?),
+                "--no-pin" => options.cpus = None,
+                "--help" | "-h" => return Ok(None),
+                _ => return flags.unknown(),
+            }
+        }
+        options.servers.extend(lakh.map(|path| listening(LAKH, path)));
+        let folder = program.parent().unwrap_or(Path::new("."));
+        let chosen = PEERS.iter().filter(|(name, _)| peers.iter().any(|peer| peer == name));
+        options.servers.extend(chosen.map(|(name, binary)| listening(name, folder.join(binary))));
+        options.servers.extend(added);
+        options.check_servers()?;
+        Ok(Some(options))
+    }
+
+    fn check_servers(&self) -> Result<()> {
+        if self.servers.is_empty() {
+            return Err(Error::new("no server to measure: name --peers or a --server"));
+        }
+        for (index, server) in self.servers.iter().enumerate() {
+            if self.servers[..index].iter().any(|other| other.name == server.name) {
+                return Err(Error::new(format!("two servers are called {:?}", server.name)));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn start(&self, spec: &Spec) -> Result<Server> {
+        Server::start(spec, self.cpus.map(|cpus| cpus.server), Duration::from_secs(10))
+    }
+
+    /// The request for a server, with its own address as the host.
+    pub(crate) fn request(&self, server: &Server, head: Head) -> Vec<u8> {
+        http::request(&self.path, &server.address.to_string(), head)
+    }
+}
+
+fn command(word: Option<String>) -> Result<Command> {
+    match word.as_deref() {
+        None | Some("speed") => Ok(Command::Speed),
+        Some("idle-memory") => Ok(Command::IdleMemory),
+        Some("instructions") => Ok(Command::Instructions),
+        Some("all") => Ok(Command::All),
+        Some(word) => Err(Error::new(format!("{word:?} is not a command here; see --help"))),
+    }
+}
+
+fn known(words: Vec<String>, all: &[&str]) -> Result<Vec<String>> {
+    match words.iter().find(|word| !all.contains(&word.as_str())) {
+        Some(word) => Err(Error::new(format!("{word:?} is not one of {}", all.join(", ")))),
+        None => Ok(words),
+    }
+}
+
+fn seconds(seconds: f64) -> Result<f64> {
+    if (0.05..=600.0).contains(&seconds) {
+        return Ok(seconds);
+    }
+    Err(Error::new(format!("--seconds is {seconds}, which is not within 0.05 to 600")))
+}
+
+fn cpus(list: &[String]) -> Result<Cpus> {
+    match list {
+        [server, load] => match (server.parse(), load.parse()) {
+            (Ok(server), Ok(load)) => Ok(Cpus { server, load }),
+            _ => Err(Error::new("--cpus takes two numbers, as 0,1")),
+        },
+        _ => Err(Error::new("--cpus takes two numbers, as 0,1")),
+    }
+}
+
+fn listening(name: &str, program: PathBuf) -> Spec {
+    let arguments = ["--listen", "127.0.0.1:0", "--shards", "1"].map(str::to_owned);
+    let argv = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments).collect();
+    Spec { name: name.to_owned(), argv, address: None }
+}
+
+/// The example of the repository that holds this program's build folder.
+fn built_lakh(program: &Path) -> Option<PathBuf> {
+    let above = program.ancestors().take(8);
+    above.map(|folder| folder.join("target/dist/examples/hello")).find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Option<Options>> {
+        Options::parse(Flags::new(words.iter().map(|word| (*word).to_owned())), Path::new("/build/compare"))
+    }
+
+    #[test]
+    fn peers_are_found_beside_the_runner() {
+        let options = parse(&["--peers", "hyper,floor", "--no-lakh"]).unwrap().unwrap();
+        let programs: Vec<&str> = options.servers.iter().map(|spec| spec.argv[0].as_str()).collect();
+        assert_eq!(programs, ["/build/floor", "/build/hyper_server"]);
+        assert_eq!(options.command, Command::Speed);
+    }
+
+    #[test]
+    fn options_are_understood() {
+        let line = [
+            "all",
+            "--only=64,idle",
+            "--seconds",
+            "0.2",
+            "--cpus",
+            "2,3",
+            "--server",
+            "a=./a b",
+            "--lakh",
+            "x",
+        ];
+        let options = parse(&line).unwrap().unwrap();
+        assert_eq!(options.command, Command::All);
+        assert_eq!(options.only, ["64", "idle"]);
+        assert_eq!(options.window, Duration::from_millis(200));
+        assert_eq!(options.cpus, Some(Cpus { server: 2, load: 3 }));
+        let names: Vec<&str> = options.servers.iter().map(|spec| spec.name.as_str()).collect();
+        assert_eq!(names, ["lakh", "floor", "hyper", "actix", "a"]);
+        assert!(parse(&["--help"]).unwrap().is_none());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let error = |words: &[&str]| parse(words).unwrap_err().to_string();
+        assert_eq!(error(&["fast"]), "\"fast\" is not a command here; see --help");
+        assert_eq!(error(&["--only", "65"]), "\"65\" is not one of 64, 512, pipelined, idle");
+        assert_eq!(error(&["--cpus", "0"]), "--cpus takes two numbers, as 0,1");
+        assert_eq!(error(&["--server", "floor=./a"]), "two servers are called \"floor\"");
+        assert_eq!(error(&["--peers", "", "--no-lakh"]), "no server to measure: name --peers or a --server");
+        assert_eq!(error(&["--seconds", "0"]), "--seconds is 0, which is not within 0.05 to 600");
+    }
+}

@@ -1,0 +1,21 @@
+//! Measures lakh beside other servers on one machine, in one run.
+//!
+//! The package stands outside the workspace, so that nobody who uses lakh compiles hyper or actix-web.
+//! Its binaries are the peers (`floor`, `hyper_server`, `actix_server`), a load generator (`load`) and the
+//! runner (`compare`), which is the one to start; `README.md` says how.
+//!
+//! It does not measure across machines, it does not warm caches for anyone, and it has no opinion about
+//! requests that are not answered with 200: any such answer ends the run.
+
+pub mod error;
+pub mod flags;
+pub mod histogram;
+pub mod http;
+pub mod load;
+pub mod machine;
+pub mod process;
+pub mod stats;
+pub mod sys;
+pub mod table;
+
+pub use error::{Context, Error, Result};

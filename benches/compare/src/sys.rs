@@ -1,0 +1,214 @@
+//! The system calls that std does not offer. All unsafe code of the package is here.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+pub use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll_event as Event};
+
+/// An epoll instance whose events carry a token.
+pub struct Epoll(OwnedFd);
+
+impl Epoll {
+    pub fn new() -> io::Result<Epoll> {
+        // SAFETY: takes no pointers.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: the descriptor was just made and belongs to nobody else.
+        Ok(Epoll(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    pub fn add(&self, fd: RawFd, events: libc::c_int, token: u64) -> io::Result<()> {
+        let mut event = Event { events: events as u32, u64: token };
+        // SAFETY: `event` is valid for the call, and the kernel copies it.
+        check(unsafe { libc::epoll_ctl(self.0.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) })?;
+        Ok(())
+    }
+
+    /// The number of events that were written; 0 also when a signal interrupted. −1 waits for ever.
+    #[inline]
+    pub fn wait(&self, events: &mut [Event], timeout_ms: i32) -> io::Result<usize> {
+        let room = events.len() as libc::c_int;
+        // SAFETY: the kernel writes `room` events at most.
+        let got = unsafe { libc::epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr(), room, timeout_ms) };
+        match check(got) {
+            Ok(got) => Ok(got as usize),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Bytes received: 0 is the end, −1 an error (`io::Error::last_os_error`).
+#[inline]
+pub fn recv(fd: RawFd, buffer: &mut [u8]) -> isize {
+    // SAFETY: the kernel writes `buffer.len()` bytes at most.
+    unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) }
+}
+
+/// Bytes sent, or −1.
+#[inline]
+pub fn send(fd: RawFd, bytes: &[u8]) -> isize {
+    // SAFETY: the kernel reads `bytes.len()` bytes at most.
+    unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) }
+}
+
+/// A non-blocking accepted socket, if one waits.
+pub fn accept(listener: RawFd) -> io::Result<RawFd> {
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: null pointers mean that the peer's address is not wanted.
+    check(unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), flags) })
+}
+
+pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1 as libc::c_int)
+}
+
+/// Makes closing send a reset, so that thousands of closed connections leave no ports in TIME_WAIT.
+pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    set_option(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, linger)
+}
+
+/// Takes the simplest congestion control for this end of a connection, whatever the system's default is.
+///
+/// A model-based one (BBR) costs the generator more per answer and tells nothing on loopback. Servers keep
+/// the default: it is theirs to choose, and alike for all.
+pub fn use_reno(stream: &TcpStream) -> io::Result<()> {
+    set_option(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CONGESTION, *b"reno")
+}
+
+fn set_option<T>(fd: RawFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {
+    let size = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the kernel reads `size` bytes of `value`.
+    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size) })?;
+    Ok(())
+}
+
+/// Closes a descriptor that was got from `accept`.
+pub fn close(fd: RawFd) {
+    // SAFETY: callers own the descriptor and forget it here.
+    unsafe { libc::close(fd) };
+}
+
+/// Gives a listening socket a longer queue than std's.
+pub fn listen(fd: RawFd, backlog: i32) -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::listen(fd, backlog) })?;
+    Ok(())
+}
+
+/// Raises the soft limit of open files to the hard one, and returns it.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writing.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) })?;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: `limit` is valid for reading.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+    Ok(limit.rlim_max)
+}
+
+/// A readable descriptor in place of SIGTERM and SIGINT. To be called before threads are started.
+pub fn signal_descriptor() -> io::Result<OwnedFd> {
+    let set = block_end_signals()?;
+    // SAFETY: `set` is valid for reading.
+    let fd = check(unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Ends the process with status 0 at SIGTERM or SIGINT. To be called before threads are started.
+pub fn exit_on_signals() -> io::Result<()> {
+    let set = block_end_signals()?;
+    std::thread::Builder::new().name("signals".into()).stack_size(64 << 10).spawn(move || {
+        let mut signal = 0;
+        // SAFETY: both pointers are valid; the set is blocked in every thread.
+        unsafe { libc::sigwait(&set, &mut signal) };
+        std::process::exit(0);
+    })?;
+    Ok(())
+}
+
+fn block_end_signals() -> io::Result<libc::sigset_t> {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set before anything reads it.
+    let set = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+        set.assume_init()
+    };
+    // SAFETY: `set` is valid for reading; a null old set is allowed.
+    match unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) } {
+        0 => Ok(set),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Keeps this thread, and those it starts later, on one CPU.
+pub fn pin_self(cpu: usize) -> io::Result<()> {
+    if cpu >= libc::CPU_SETSIZE as usize {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: all zeroes is an empty set, and `cpu` is within it.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        set
+    };
+    // SAFETY: the kernel reads the set's size.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &set) })?;
+    Ok(())
+}
+
+/// Has the child run on `cpu` from its first instruction, and end when the thread that started it ends.
+pub fn bind_child(command: &mut Command, cpu: Option<usize>) {
+    let before_exec = move || {
+        // SAFETY: prctl with these arguments touches no memory.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+        cpu.map_or(Ok(()), pin_self)
+    };
+    // SAFETY: between fork and exec the closure makes two system calls and does not allocate.
+    unsafe { command.pre_exec(before_exec) };
+}
+
+pub fn terminate(pid: u32) {
+    // SAFETY: takes no pointers; callers have not yet waited for the process, so the id is still its own.
+    unsafe { libc::kill(pid as libc::pid_t, libc::SIGTERM) };
+}
+
+/// User and system time of a process and all its threads, also ended ones, to the nanosecond.
+pub fn process_cpu(pid: u32) -> io::Result<Duration> {
+    let mut clock = 0;
+    // SAFETY: `clock` is valid for writing.
+    match unsafe { libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) } {
+        0 => clock_time(clock),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// User and system time of this thread.
+pub fn thread_cpu() -> io::Result<Duration> {
+    clock_time(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn clock_time(clock: libc::clockid_t) -> io::Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing.
+    check(unsafe { libc::clock_gettime(clock, &mut time) })?;
+    Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Length of the ticks that /proc/PID/stat counts in.
+pub fn tick() -> Duration {
+    // SAFETY: takes no pointers.
+    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Duration::from_secs(1) / per_second.clamp(1, 1_000_000) as u32
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
