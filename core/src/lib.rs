@@ -1,8 +1,50 @@
-//! Lakh's runtime.
+//! Lakh's runtime: one event loop per core, nothing shared between them.
+//!
+//! A [`Runtime`] starts *shards*: threads that each run an event loop of their own, with their own
+//! sockets, tasks and timers. A task never leaves its shard, so it needs neither `Send` nor locks.
+//! Work that blocks (files, hashing) goes to one bounded [`pool`] that all shards share.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let answer = lakh_core::block_on(async {
+//!     let slow = lakh_core::spawn(async {
+//!         lakh_core::sleep(Duration::from_millis(10)).await;
+//!         21
+//!     });
+//!     2 * slow.await.unwrap()
+//! })?;
+//! assert_eq!(answer, 42);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! This crate knows no protocol and has no sockets of its own: those are in `lakh-net`.
+//! It does not move tasks between threads, and it does not make blocking code harmless: a task
+//! that blocks stops its whole shard.
+
 #![deny(unsafe_code)]
+
 pub mod histogram;
+mod metrics;
 pub mod pool;
+mod reactor;
+mod runtime;
+mod shard;
+pub mod signal;
 mod slab;
 mod sync;
 pub mod sys;
+mod task;
+mod time;
 pub mod timer;
+
+pub use metrics::ShardMetrics;
+pub use pool::Pool;
+pub use reactor::{Direction, Registration};
+pub use runtime::{Builder, DrainReport, Runtime};
+pub use shard::{
+    MAILBOX_CAPACITY, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,
+    drain_requested, poll_budget, spawn, spawn_detached, try_with, with, yield_now,
+};
+pub use task::{JoinError, JoinHandle, Waiter};
+pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};

@@ -1,0 +1,304 @@
+//! Readiness: which of a shard's sockets can be read or written, and who waits for it.
+//!
+//! A source is registered once, edge-triggered, for reading and writing. The kernel's events set
+//! flags; the flags are cleared when a system call says `WouldBlock` (or read less than it was
+//! given room for, see [`Registration::drained`]). So a flag that is set means "try", and an edge
+//! that was not used up is never lost: a task that stops early finds the flag still set.
+
+use crate::{
+    shard,
+    slab::Slab,
+    task::{Tasks, Waiter, Waiters},
+};
+use mio::{Events, Interest, Poll as KernelPoll, Token, event::Source};
+use std::{
+    cell::{Cell, RefCell},
+    fmt, io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// Token of the shard's notifier. No source has it: generations start at 1.
+pub(crate) const NOTIFIER: Token = Token(0);
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("a token is a generation and an index of 32 bits each: lakh needs a 64-bit target");
+
+/// The two ways in which a source can be ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// Something can be read or accepted, or the peer has closed.
+    Read,
+    /// Something can be written, or a connection attempt has ended.
+    Write,
+}
+
+mod ready {
+    pub(super) const READ: u8 = 1;
+    pub(super) const WRITE: u8 = 2;
+    /// The peer will send no more: reading is always ready, to find the end of the stream.
+    pub(super) const READ_CLOSED: u8 = 4;
+    pub(super) const WRITE_CLOSED: u8 = 8;
+}
+
+struct Entry {
+    generation: u32,
+    read: Waiter,
+    write: Waiter,
+    ready: u8,
+}
+
+/// The readiness half of a shard.
+pub(crate) struct Reactor {
+    poll: RefCell<KernelPoll>,
+    entries: RefCell<Slab<Entry>>,
+    next_generation: Cell<u32>,
+    /// Foreign wakers of one batch of events, kept for its capacity.
+    batch: RefCell<Vec<Waiter>>,
+}
+
+impl Reactor {
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Reactor {
+            poll: RefCell::new(KernelPoll::new()?),
+            entries: RefCell::new(Slab::new()),
+            next_generation: Cell::new(1),
+            batch: RefCell::new(Vec::new()),
+        })
+    }
+
+    pub(crate) fn notifier(&self) -> io::Result<mio::Waker> {
+        mio::Waker::new(self.poll.borrow().registry(), NOTIFIER)
+    }
+
+    /// Waits for events. A signal that interrupts the wait counts as no events.
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.borrow_mut().poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Turns a batch of events into flags and wakeups.
+    pub(crate) fn dispatch(&self, events: &Events, tasks: &Tasks, waiters: &Waiters) {
+        let mut woken = self.batch.take();
+        {
+            let mut entries = self.entries.borrow_mut();
+            for event in events {
+                let (generation, index) = split(event.token());
+                let Some(entry) = entries.get_mut(index).filter(|e| e.generation == generation) else {
+                    continue; // the notifier, or an event of a source that is gone
+                };
+                let mut set = 0;
+                if event.is_readable() {
+                    set |= ready::READ;
+                }
+                if event.is_writable() {
+                    set |= ready::WRITE;
+                }
+                if event.is_read_closed() {
+                    set |= ready::READ | ready::READ_CLOSED;
+                }
+                if event.is_write_closed() {
+                    set |= ready::WRITE | ready::WRITE_CLOSED;
+                }
+                if event.is_error() {
+                    set |= ready::READ | ready::WRITE;
+                }
+                entry.ready |= set;
+                if set & ready::READ != 0 && entry.read != Waiter::NONE {
+                    woken.push(std::mem::take(&mut entry.read));
+                }
+                if set & ready::WRITE != 0 && entry.write != Waiter::NONE {
+                    woken.push(std::mem::take(&mut entry.write));
+                }
+            }
+        }
+        for waiter in woken.drain(..) {
+            waiters.wake(tasks, waiter);
+        }
+        self.batch.replace(woken);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    fn register(&self, source: &mut (impl Source + ?Sized), ready: u8) -> io::Result<Registration> {
+        let generation = self.next_generation.get();
+        self.next_generation.set(generation.checked_add(1).unwrap_or(1));
+        let entry = Entry { generation, read: Waiter::NONE, write: Waiter::NONE, ready };
+        let index = self.entries.borrow_mut().insert(entry);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let result = self.poll.borrow().registry().register(source, join(generation, index), interest);
+        if let Err(error) = result {
+            self.entries.borrow_mut().remove(index);
+            return Err(error);
+        }
+        Ok(Registration { index, generation })
+    }
+}
+
+fn join(generation: u32, index: u32) -> Token {
+    Token((generation as usize) << 32 | index as usize)
+}
+
+fn split(token: Token) -> (u32, u32) {
+    ((token.0 >> 32) as u32, token.0 as u32)
+}
+
+/// A source's place in its shard's reactor: its readiness and who waits for it.
+///
+/// Keep it beside the source and drop both together, on the shard that registered it. Eight bytes.
+/// For socket types only: services use the streams and sockets of `lakh-net`.
+pub struct Registration {
+    index: u32,
+    generation: u32,
+}
+
+impl Registration {
+    /// Registers a source with the current shard. Nothing is known of its readiness yet: the
+    /// kernel tells it at the end of the turn.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2): `ENOSPC` past `fs.epoll.max_user_watches`, or no memory.
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn new(source: &mut (impl Source + ?Sized)) -> io::Result<Self> {
+        shard::with(|shard| shard.reactor().register(source, 0))
+    }
+
+    /// Registers a source that is likely to be readable and writable already, so that the first
+    /// operation is tried at once.
+    ///
+    /// # Errors
+    /// As [`Registration::new`].
+    pub fn ready(source: &mut (impl Source + ?Sized)) -> io::Result<Self> {
+        shard::with(|shard| shard.reactor().register(source, ready::READ | ready::WRITE))
+    }
+
+    fn with_entry<R>(&self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
+        shard::try_with(|shard| {
+            let mut entries = shard.reactor().entries.borrow_mut();
+            entries.get_mut(self.index).filter(|e| e.generation == self.generation).map(f)
+        })
+        .flatten()
+    }
+
+    /// Whether an operation in this direction may succeed; a hint, as all readiness.
+    pub fn is_ready(&self, direction: Direction) -> bool {
+        self.with_entry(|entry| entry.ready & direction.flag() != 0).unwrap_or(true)
+    }
+
+    /// Ready once an operation in this direction may succeed; else the task is woken then.
+    #[inline]
+    pub fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
+        shard::with(|shard| {
+            let old = {
+                let entries = shard.reactor().entries.borrow();
+                let Some(entry) = entries.get(self.index) else { return Poll::Ready(()) };
+                if entry.ready & direction.flag() != 0 {
+                    return Poll::Ready(());
+                }
+                match direction {
+                    Direction::Read => entry.read,
+                    Direction::Write => entry.write,
+                }
+            };
+            let new = shard.waiters().replace(shard.tasks(), old, cx.waker());
+            if new != old
+                && let Some(entry) = shard.reactor().entries.borrow_mut().get_mut(self.index)
+            {
+                match direction {
+                    Direction::Read => entry.read = new,
+                    Direction::Write => entry.write = new,
+                }
+            }
+            Poll::Pending
+        })
+    }
+
+    /// Says that an operation in this direction would have blocked: not ready until the next event.
+    #[inline]
+    pub fn would_block(&self, direction: Direction) {
+        self.with_entry(|entry| entry.ready &= !direction.flag());
+    }
+
+    /// Says that a stream gave less than there was room for: it is drained until the next event.
+    /// That holds on epoll and kqueue, unless the peer has closed; elsewhere this does nothing.
+    #[inline]
+    pub fn drained(&self) {
+        if cfg!(any(windows, mio_unsupported_force_poll_poll)) {
+            return;
+        }
+        self.with_entry(|entry| {
+            if entry.ready & ready::READ_CLOSED == 0 {
+                entry.ready &= !ready::READ;
+            }
+        });
+    }
+
+    /// Whether the kernel has reported that the peer sends no more. Data may still be waiting.
+    pub fn peer_closed(&self) -> bool {
+        self.with_entry(|entry| entry.ready & ready::READ_CLOSED != 0).unwrap_or(false)
+    }
+
+    /// Runs `operation` when the source is ready, again when it would have blocked, until it gives
+    /// a result; charges the task's budget ([`crate::poll_budget`]).
+    ///
+    /// Cancel safe if `operation` leaves nothing half done.
+    ///
+    /// # Errors
+    /// What `operation` returns, except `WouldBlock` and `Interrupted`.
+    pub fn poll_io<R>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        ready!(shard::poll_budget(cx));
+        loop {
+            ready!(self.poll_ready(direction, cx));
+            match operation() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.would_block(direction),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+}
+
+impl Direction {
+    fn flag(self) -> u8 {
+        match self {
+            Direction::Read => ready::READ,
+            Direction::Write => ready::WRITE,
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        shard::try_with(|shard| {
+            let entry = {
+                let mut entries = shard.reactor().entries.borrow_mut();
+                let ours = entries.get(self.index).is_some_and(|e| e.generation == self.generation);
+                if ours { entries.remove(self.index) } else { None }
+            };
+            if let Some(entry) = entry {
+                shard.waiters().release(entry.read);
+                shard.waiters().release(entry.write);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registration({}.{})", self.index, self.generation)
+    }
+}

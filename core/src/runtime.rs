@@ -1,0 +1,375 @@
+//! Starting shards, and ending them in order.
+
+use crate::{
+    pool::{Pool, PoolConfig, PoolError},
+    shard::{self, Shard, ShardHandle},
+    signal::Signal,
+    sys,
+    time::sleep_until,
+};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The exit status of a process that a second Ctrl-C has ended: 128 + SIGINT.
+const EXIT_INTERRUPTED: i32 = 130;
+
+/// How to start a [`Runtime`].
+#[derive(Debug, Clone)]
+pub struct Builder {
+    shards: Option<usize>,
+    pin: bool,
+    pool: Option<PoolConfig>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// One shard for each CPU that this process may use, not pinned.
+    pub fn new() -> Self {
+        Builder { shards: None, pin: false, pool: None }
+    }
+
+    /// The number of shards; by default that of the CPU quota ([`sys::cpu::cpu_quota`]). At least 1.
+    pub fn shards(mut self, count: usize) -> Self {
+        self.shards = Some(count.max(1));
+        self
+    }
+
+    /// Pins each shard's thread to a CPU of its own, as far as there are enough.
+    pub fn pin(mut self, pin: bool) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    /// The pool for blocking work; by default one for the CPU quota and the environment
+    /// ([`PoolConfig::with_environment`]).
+    pub fn pool(mut self, config: PoolConfig) -> Self {
+        self.pool = Some(config);
+        self
+    }
+
+    /// How many shards will be started.
+    pub fn shard_count(&self) -> usize {
+        self.shards.unwrap_or_else(|| sys::cpu::cpu_quota().get())
+    }
+
+    /// Raises the descriptor limit, starts the shards and calls `init` on each, all of them before
+    /// this returns.
+    ///
+    /// # Errors
+    /// If a thread or a shard cannot be made, or the first error of an `init`; all shards are
+    /// stopped then.
+    pub fn start<F>(self, init: F) -> io::Result<Runtime>
+    where
+        F: Fn(&Shard) -> io::Result<()> + Send + Sync + 'static,
+    {
+        if let Err(error) = sys::limits::raise_descriptor_limit() {
+            eprintln!("lakh: the limit of open files stays as it is: {error}");
+        }
+        let count = self.shard_count();
+        let pool = match &self.pool {
+            Some(config) => Pool::new(config.clone()),
+            None => default_pool(),
+        }
+        .map_err(io::Error::other)?;
+        let cpus = if self.pin { sys::cpu::allowed_cpus() } else { Vec::new() };
+        let init = Arc::new(init);
+        let mut runtime = Runtime { shards: Vec::new(), pool, running: Arc::new(Countdown::new(0)) };
+        let mut starts = Vec::new();
+        // Every shard has its notifier before any shard's `init` runs: it may send to all of them.
+        for id in 0..count {
+            let cpu = cpus.get(id).copied();
+            starts.push(runtime.spawn_shard(id, cpu, Arc::clone(&init))?);
+        }
+        for start in &starts {
+            // An error here means that the thread has ended, which the next loop finds.
+            let _ = start.go.send(());
+        }
+        for start in starts {
+            start.outcome()?;
+        }
+        Ok(runtime)
+    }
+}
+
+pub(crate) fn default_pool() -> Result<Pool, PoolError> {
+    Pool::new(PoolConfig::new(sys::cpu::cpu_quota().get()).with_environment()?)
+}
+
+/// The starter's side of a shard's thread.
+struct Start {
+    go: mpsc::Sender<()>,
+    news: mpsc::Receiver<io::Result<Option<ShardHandle>>>,
+}
+
+impl Start {
+    fn outcome(&self) -> io::Result<Option<ShardHandle>> {
+        self.news.recv().unwrap_or_else(|_| Err(io::Error::other("a shard's start panicked")))
+    }
+}
+
+/// Running shards and their pool. Dropping it stops the shards and waits for them.
+pub struct Runtime {
+    shards: Vec<(ShardHandle, Option<thread::JoinHandle<()>>)>,
+    pool: Pool,
+    running: Arc<Countdown>,
+}
+
+impl Runtime {
+    /// How to start one.
+    ///
+    /// ```
+    /// use lakh_core::Runtime;
+    /// use std::time::Duration;
+    ///
+    /// let runtime = Runtime::builder().shards(2).start(|shard| {
+    ///     println!("shard {} is up", shard.id());
+    ///     Ok(())
+    /// })?;
+    /// runtime.drain();
+    /// assert!(runtime.join(Duration::from_secs(10)));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn spawn_shard<F>(&mut self, id: usize, cpu: Option<usize>, init: Arc<F>) -> io::Result<Start>
+    where
+        F: Fn(&Shard) -> io::Result<()> + Send + Sync + 'static,
+    {
+        let (go, wait_for_go) = mpsc::channel();
+        let (tell, news) = mpsc::channel();
+        let (pool, running) = (self.pool.clone(), Arc::clone(&self.running));
+        running.add();
+        let body = move || {
+            let _ended = CountDownOnDrop(running);
+            if let Some(cpu) = cpu
+                && let Err(error) = sys::cpu::pin_current_thread(cpu)
+            {
+                eprintln!("lakh: shard {id} is not pinned to CPU {cpu}: {error}");
+            }
+            let shard = match Shard::new(id, pool) {
+                Ok(shard) => shard,
+                Err(error) => return drop(tell.send(Err(error))),
+            };
+            // Nobody receives if the starter has given up.
+            if tell.send(Ok(Some(shard.handle()))).is_err() || wait_for_go.recv().is_err() {
+                return;
+            }
+            shard.enter(|| {
+                let outcome = init(&shard);
+                let ok = outcome.is_ok();
+                if tell.send(outcome.map(|()| None)).is_ok() && ok {
+                    shard.run();
+                }
+                shard.shut_down();
+            });
+        };
+        let thread = thread::Builder::new().name(format!("lakh-{id}")).spawn(body).inspect_err(|_| {
+            self.running.done();
+        })?;
+        let start = Start { go, news };
+        match start.outcome() {
+            Ok(Some(handle)) => {
+                self.shards.push((handle, Some(thread)));
+                Ok(start)
+            }
+            Ok(None) => Err(io::Error::other("a shard started before it was told to")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Handles of the shards, in the order of their numbers.
+    pub fn shards(&self) -> impl ExactSizeIterator<Item = &ShardHandle> {
+        self.shards.iter().map(|(handle, _)| handle)
+    }
+
+    /// The pool for blocking work.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Asks every shard to finish what is in flight; see [`ShardHandle::drain`].
+    pub fn drain(&self) {
+        self.shards().for_each(ShardHandle::drain);
+    }
+
+    /// Ends every shard with its current turn.
+    pub fn stop(&self) {
+        self.shards().for_each(ShardHandle::stop);
+    }
+
+    /// Waits until all shards have ended, for `limit` at most; true if they have.
+    pub fn join(&self, limit: Duration) -> bool {
+        self.running.wait(limit)
+    }
+
+    /// Runs until SIGINT, SIGTERM or SIGQUIT (or until the shards end by themselves), then drains:
+    /// no new work, what is in flight is finished, and what is not finished after `grace` is cut.
+    /// A second SIGINT meanwhile ends the process at once with status 130.
+    ///
+    /// `on_signal` is called when the drain begins, with the number of guards (connections) that
+    /// still have work in flight.
+    ///
+    /// # Errors
+    /// If no signal handlers can be installed.
+    pub fn run_until_signal(
+        self,
+        grace: Duration,
+        on_signal: impl FnOnce(usize) + 'static,
+    ) -> io::Result<DrainReport> {
+        let supervisor = Shard::new(usize::MAX, self.pool.clone())?;
+        let result = supervisor.enter(|| {
+            let task = supervisor.spawn(supervise(self, grace, on_signal));
+            supervisor.run_until(|| task.is_finished());
+            let mut task = pin!(task);
+            let result = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            supervisor.shut_down();
+            result
+        });
+        match result {
+            Poll::Ready(Ok(report)) => report,
+            _ => Err(io::Error::other("the supervisor panicked")),
+        }
+    }
+
+    fn guards(&self) -> usize {
+        self.shards().map(|shard| shard.metrics().guards() as usize).sum()
+    }
+}
+
+async fn supervise(
+    runtime: Runtime,
+    grace: Duration,
+    on_signal: impl FnOnce(usize),
+) -> io::Result<DrainReport> {
+    let mut signals = [Signal::interrupt()?, Signal::terminate()?, Signal::quit()?];
+    let ended = poll_fn(|cx| {
+        if runtime.running.poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await;
+    if ended {
+        return Ok(DrainReport { cut: 0 });
+    }
+    on_signal(runtime.guards());
+    runtime.drain();
+    let mut deadline = sleep_until(Instant::now() + grace);
+    let interrupt = &mut signals[0];
+    let drained = poll_fn(|cx| {
+        if runtime.running.poll(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if interrupt.poll_recv(cx).is_ready() {
+            std::process::exit(EXIT_INTERRUPTED);
+        }
+        Pin::new(&mut deadline).poll(cx).map(|()| false)
+    })
+    .await;
+    let cut = if drained { 0 } else { runtime.guards() };
+    drop(runtime);
+    Ok(DrainReport { cut })
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop();
+        let on_shard = shard::try_with(|shard| shard.id() != usize::MAX).unwrap_or(false);
+        for (_, thread) in &mut self.shards {
+            let Some(thread) = thread.take() else { continue };
+            // A shard that drops its own runtime cannot wait for itself.
+            if !on_shard && thread.join().is_err() {
+                eprintln!("lakh: a shard's thread panicked");
+            }
+        }
+        self.pool.shutdown();
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("shards", &self.shards.len()).finish()
+    }
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Pieces of work (connections) that were still in flight at the deadline, and were cut.
+    pub cut: usize,
+}
+
+/// Counts threads down to zero; waited for by a thread or by a task.
+struct Countdown {
+    state: Mutex<(usize, Option<Waker>)>,
+    zero: Condvar,
+}
+
+impl Countdown {
+    fn new(count: usize) -> Self {
+        Countdown { state: Mutex::new((count, None)), zero: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (usize, Option<Waker>)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self) {
+        self.lock().0 += 1;
+    }
+
+    fn done(&self) {
+        let waker = {
+            let mut state = self.lock();
+            state.0 -= 1;
+            if state.0 > 0 {
+                return;
+            }
+            state.1.take()
+        };
+        self.zero.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn wait(&self, limit: Duration) -> bool {
+        let wait = self.zero.wait_timeout_while(self.lock(), limit, |state| state.0 > 0);
+        wait.unwrap_or_else(PoisonError::into_inner).0.0 == 0
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.0 == 0 {
+            return Poll::Ready(());
+        }
+        state.1 = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+struct CountDownOnDrop(Arc<Countdown>);
+
+impl Drop for CountDownOnDrop {
+    fn drop(&mut self) {
+        self.0.done();
+    }
+}

@@ -1,0 +1,345 @@
+//! The shard: one thread, its event loop, and all that lives on it.
+//!
+//! One turn of the loop: messages and wakes of other threads, timers that are due, the tasks that
+//! are ready (each within a budget), then the kernel's events. Nothing in here is shared with
+//! another shard except [`Remote`].
+
+mod doze;
+mod remote;
+mod turn;
+
+pub(crate) use doze::Doze;
+pub use remote::{MAILBOX_CAPACITY, SendError, ShardHandle};
+pub(crate) use remote::{Phase, Remote};
+
+use crate::{
+    pool::Pool,
+    reactor::Reactor,
+    runtime,
+    slab::Slab,
+    task::{self, JoinHandle, Tasks, Waiters},
+    time::Timers,
+};
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+    future::{Future, poll_fn},
+    io,
+    marker::PhantomData,
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+/// Operations (reads, writes, accepts) that a task may do in one poll before it has to let others
+/// run. See [`poll_budget`].
+pub const POLL_BUDGET: u32 = 128;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Shard>> = const { RefCell::new(None) };
+}
+
+/// A shard, as seen from its own thread. Cheap to clone; neither `Send` nor `Sync`: use
+/// [`Shard::handle`] to reach it from elsewhere.
+#[derive(Clone)]
+pub struct Shard(Rc<Inner>);
+
+struct Inner {
+    remote: Arc<Remote>,
+    tasks: Tasks,
+    waiters: Waiters,
+    reactor: Reactor,
+    timers: Timers,
+    pool: Pool,
+    /// When the turn began.
+    now: Cell<Instant>,
+    budget: Cell<u32>,
+    draining: Cell<bool>,
+    drain_waiters: RefCell<Slab<Waker>>,
+    guards: Cell<usize>,
+}
+
+impl Shard {
+    pub(crate) fn new(id: usize, pool: Pool) -> io::Result<Self> {
+        let reactor = Reactor::new()?;
+        let remote = Arc::new(Remote::new(id, reactor.notifier()?));
+        let now = Instant::now();
+        Ok(Shard(Rc::new(Inner {
+            remote,
+            tasks: Tasks::new(),
+            waiters: Waiters::new(),
+            reactor,
+            timers: Timers::new(now),
+            pool,
+            now: Cell::new(now),
+            budget: Cell::new(POLL_BUDGET),
+            draining: Cell::new(false),
+            drain_waiters: RefCell::new(Slab::new()),
+            guards: Cell::new(0),
+        })))
+    }
+
+    /// The shard's number, from 0.
+    pub fn id(&self) -> usize {
+        self.0.remote.id()
+    }
+
+    /// Reaches this shard from other threads.
+    pub fn handle(&self) -> ShardHandle {
+        ShardHandle::new(Arc::clone(&self.0.remote))
+    }
+
+    /// The pool for blocking work, shared by all shards.
+    pub fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+
+    /// The time at which the current turn began: one clock reading serves the whole turn.
+    pub fn now(&self) -> Instant {
+        self.0.now.get()
+    }
+
+    /// Whole seconds from the shard's start to the current turn, for coarse deadlines.
+    #[inline]
+    pub fn coarse_now(&self) -> u32 {
+        self.0.timers.coarse_now()
+    }
+
+    /// Spawns a task on this shard.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let (task, handle) = task::joinable(future);
+        self.spawn_detached(task);
+        handle
+    }
+
+    /// Spawns a task whose result nobody waits for.
+    pub fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
+        self.0.tasks.spawn(Box::pin(future), &self.0.remote);
+    }
+
+    /// Whether the shard has been asked to finish what is in flight and to take no new work.
+    #[inline]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.get()
+    }
+
+    /// Counts as work in flight until the guard is dropped: a draining shard ends when no guard
+    /// is left, or at the deadline.
+    pub fn guard(&self) -> WorkGuard {
+        self.0.guards.set(self.0.guards.get() + 1);
+        WorkGuard(PhantomData)
+    }
+
+    /// The guards that exist: what a drain waits for.
+    pub fn guards(&self) -> usize {
+        self.0.guards.get()
+    }
+
+    pub(crate) fn remote(&self) -> &Arc<Remote> {
+        &self.0.remote
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
+    }
+
+    pub(crate) fn waiters(&self) -> &Waiters {
+        &self.0.waiters
+    }
+
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.0.reactor
+    }
+
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.0.timers
+    }
+
+    /// Makes this the thread's current shard while `f` runs.
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                let shard = CURRENT.with(RefCell::take);
+                drop(shard);
+            }
+        }
+        CURRENT.with(|current| {
+            let mut current = current.borrow_mut();
+            assert!(current.is_none(), "this thread runs a shard already");
+            *current = Some(self.clone());
+        });
+        let _leave = Leave;
+        f()
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").field("id", &self.id()).field("tasks", &self.0.tasks.len()).finish()
+    }
+}
+
+/// Work in flight on the current shard; see [`Shard::guard`]. Takes no space.
+#[derive(Debug)]
+pub struct WorkGuard(PhantomData<*const ()>);
+
+impl Drop for WorkGuard {
+    fn drop(&mut self) {
+        try_with(|shard| shard.0.guards.set(shard.0.guards.get() - 1));
+    }
+}
+
+/// Calls `f` with the current shard.
+///
+/// # Panics
+/// Outside a shard.
+#[inline]
+#[track_caller]
+pub fn with<R>(f: impl FnOnce(&Shard) -> R) -> R {
+    CURRENT.with(|current| match &*current.borrow() {
+        Some(shard) => f(shard),
+        None => panic!("this must be called on a shard: inside Runtime::start, a task or block_on"),
+    })
+}
+
+/// Calls `f` with the current shard, if there is one.
+#[inline]
+pub fn try_with<R>(f: impl FnOnce(&Shard) -> R) -> Option<R> {
+    CURRENT.try_with(|current| current.try_borrow().ok()?.as_ref().map(f)).ok().flatten()
+}
+
+/// The current shard.
+///
+/// # Panics
+/// Outside a shard.
+#[track_caller]
+pub fn current() -> Shard {
+    with(Shard::clone)
+}
+
+/// Spawns a task on the current shard; see [`Shard::spawn`].
+///
+/// # Panics
+/// Outside a shard.
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    with(|shard| shard.spawn(future))
+}
+
+/// Spawns a task on the current shard whose result nobody waits for.
+///
+/// # Panics
+/// Outside a shard.
+#[track_caller]
+pub fn spawn_detached(future: impl Future<Output = ()> + 'static) {
+    with(|shard| shard.spawn_detached(future));
+}
+
+/// Charges one operation to the task that is being polled. Pending, with the task woken again, if
+/// it has used up its [`POLL_BUDGET`]: so a connection that always has more data lets the others
+/// have their turn.
+#[inline]
+pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
+    with(|shard| match shard.0.budget.get().checked_sub(1) {
+        Some(left) => {
+            shard.0.budget.set(left);
+            Poll::Ready(())
+        }
+        None => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+}
+
+/// Lets the shard's other ready tasks, and the kernel's events, have a turn.
+///
+/// Cancel safe.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Waits until the current shard is asked to drain. Cancel safe.
+///
+/// ```
+/// # lakh_core::block_on(async {
+/// let shard = lakh_core::current();
+/// let closing = lakh_core::spawn(async {
+///     lakh_core::drain_requested().await;
+///     "closing"
+/// });
+/// shard.handle().drain();
+/// assert_eq!(closing.await.unwrap(), "closing");
+/// # }).unwrap();
+/// ```
+pub async fn drain_requested() {
+    struct Notice(Option<u32>);
+    impl Drop for Notice {
+        fn drop(&mut self) {
+            if let Some(key) = self.0 {
+                let waker = try_with(|shard| shard.0.drain_waiters.borrow_mut().remove(key));
+                drop(waker);
+            }
+        }
+    }
+    let mut notice = Notice(None);
+    poll_fn(|cx| {
+        if with(Shard::is_draining) {
+            return Poll::Ready(());
+        }
+        drop(Notice(notice.0.take()));
+        let waker = cx.waker().clone();
+        notice.0 = Some(with(|shard| shard.0.drain_waiters.borrow_mut().insert(waker)));
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Runs a shard on this thread until `future` is finished, then drops the shard's other tasks.
+/// For tests and small programs; servers use [`crate::Runtime`].
+///
+/// # Errors
+/// If the kernel gives no poll or event descriptor.
+///
+/// # Panics
+/// If `future` panics, and on a thread that runs a shard already.
+pub fn block_on<F>(future: F) -> io::Result<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let pool = runtime::default_pool().map_err(io::Error::other)?;
+    let shard = Shard::new(0, pool.clone())?;
+    let result = shard.enter(|| {
+        let mut handle = pin!(shard.spawn(future));
+        shard.run_until(|| handle.is_finished());
+        let mut cx = Context::from_waker(Waker::noop());
+        let result = handle.as_mut().poll(&mut cx);
+        shard.shut_down();
+        result
+    });
+    pool.shutdown();
+    match result {
+        Poll::Ready(Ok(value)) => Ok(value),
+        _ => panic!("the future given to block_on panicked, or its shard was stopped"),
+    }
+}

@@ -1,0 +1,243 @@
+//! What other threads see of a shard.
+
+use super::{Doze, Shard};
+use crate::{
+    metrics::ShardMetrics,
+    task::{Link, LinkList, TaskRef},
+};
+use crossbeam_queue::ArrayQueue;
+use std::{
+    error, fmt,
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+};
+
+/// Messages that a shard's mailbox holds at most; further ones are refused.
+pub const MAILBOX_CAPACITY: usize = 4096;
+
+pub(crate) type Message = Box<dyn FnOnce(&Shard) + Send>;
+
+/// How far a shard's life has gone. Only ever grows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Running = 0,
+    /// No new work; what is in flight is finished.
+    Draining = 1,
+    /// The loop ends with this turn.
+    Stopping = 2,
+    /// The loop has ended: nothing is accepted any more.
+    Ended = 3,
+}
+
+/// The part of a shard that is shared with other threads.
+pub(crate) struct Remote {
+    id: usize,
+    woken: LinkList<TaskRef>,
+    mailbox: ArrayQueue<Message>,
+    phase: AtomicU8,
+    doze: Doze,
+    notifier: mio::Waker,
+    pub(crate) metrics: ShardMetrics,
+}
+
+impl Remote {
+    pub(crate) fn new(id: usize, notifier: mio::Waker) -> Self {
+        Remote {
+            id,
+            woken: LinkList::new(),
+            mailbox: ArrayQueue::new(MAILBOX_CAPACITY),
+            phase: AtomicU8::new(Phase::Running as u8),
+            doze: Doze::new(),
+            notifier,
+            metrics: ShardMetrics::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> usize {
+        self.id
+    }
+
+    pub(crate) fn doze(&self) -> &Doze {
+        &self.doze
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Running,
+            1 => Phase::Draining,
+            2 => Phase::Stopping,
+            _ => Phase::Ended,
+        }
+    }
+
+    /// Goes on to a later phase; an earlier one changes nothing.
+    pub(crate) fn advance(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.ring();
+    }
+
+    /// Wakes a task of this shard from another thread.
+    pub(crate) fn wake_task(&self, link: &Arc<Link<TaskRef>>) {
+        if self.phase() == Phase::Ended {
+            return;
+        }
+        if self.woken.push(link) {
+            self.ring();
+        }
+        if self.phase() == Phase::Ended {
+            // The shard will not look again, and a link left here would keep itself alive.
+            self.woken.drain(|_| {});
+        }
+    }
+
+    fn ring(&self) {
+        if self.doze.must_ring()
+            && let Err(error) = self.notifier.wake()
+        {
+            self.metrics.count_notify_error(&error);
+        }
+    }
+
+    fn post(&self, message: Message) -> Result<(), SendError> {
+        if self.phase() >= Phase::Stopping {
+            return Err(SendError(Refusal::Stopped));
+        }
+        if self.mailbox.push(message).is_err() {
+            self.metrics.count_refused_message();
+            return Err(SendError(Refusal::Full));
+        }
+        self.ring();
+        Ok(())
+    }
+
+    pub(crate) fn next_message(&self) -> Option<Message> {
+        self.mailbox.pop()
+    }
+
+    pub(crate) fn drain_woken(&self, each: impl FnMut(&TaskRef)) {
+        self.woken.drain(each);
+    }
+
+    /// Whether a turn would find anything from another thread.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.woken.is_empty() || !self.mailbox.is_empty()
+    }
+}
+
+/// Reaches a shard from any thread: sends it work and reads its counters. Cheap to clone.
+#[derive(Clone)]
+pub struct ShardHandle {
+    remote: Arc<Remote>,
+}
+
+impl ShardHandle {
+    pub(crate) fn new(remote: Arc<Remote>) -> Self {
+        ShardHandle { remote }
+    }
+
+    /// The shard's number, from 0.
+    pub fn id(&self) -> usize {
+        self.remote.id
+    }
+
+    /// Runs `message` on the shard at the start of a coming turn. It must not block.
+    ///
+    /// # Errors
+    /// If the mailbox is full ([`MAILBOX_CAPACITY`]) or the shard has stopped; `message` is
+    /// dropped then.
+    pub fn send(&self, message: impl FnOnce(&Shard) + Send + 'static) -> Result<(), SendError> {
+        self.remote.post(Box::new(message))
+    }
+
+    /// Spawns a future on the shard. `make` is called there, so the future need not be `Send`.
+    ///
+    /// # Errors
+    /// As [`ShardHandle::send`].
+    ///
+    /// ```
+    /// # lakh_core::block_on(async {
+    /// let handle = lakh_core::current().handle();
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// std::thread::spawn(move || {
+    ///     handle.spawn_on(move || async move { tell.send("from the shard").unwrap() }).unwrap();
+    /// })
+    /// .join()
+    /// .unwrap();
+    /// while told.try_recv() != Ok("from the shard") {
+    ///     lakh_core::yield_now().await;
+    /// }
+    /// # }).unwrap();
+    /// ```
+    pub fn spawn_on<F, Fut>(&self, make: F) -> Result<(), SendError>
+    where
+        F: FnOnce() -> Fut + Send + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        self.send(|shard| shard.spawn_detached(make()))
+    }
+
+    /// Asks the shard to finish what is in flight and take no new work.
+    pub fn drain(&self) {
+        self.remote.advance(Phase::Draining);
+    }
+
+    /// Ends the shard's loop with its current turn; its tasks are dropped.
+    pub fn stop(&self) {
+        self.remote.advance(Phase::Stopping);
+    }
+
+    /// The shard's counters.
+    pub fn metrics(&self) -> &ShardMetrics {
+        &self.remote.metrics
+    }
+}
+
+impl fmt::Debug for ShardHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ShardHandle").field("id", &self.id()).finish()
+    }
+}
+
+/// Why a shard did not take a message.
+#[derive(Debug)]
+pub struct SendError(Refusal);
+
+#[derive(Debug)]
+enum Refusal {
+    Full,
+    Stopped,
+}
+
+impl SendError {
+    /// The mailbox was full; later it may not be.
+    pub fn is_full(&self) -> bool {
+        matches!(self.0, Refusal::Full)
+    }
+
+    /// The shard has stopped and never takes a message again.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.0, Refusal::Stopped)
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Refusal::Full => write!(f, "the shard's mailbox is full ({MAILBOX_CAPACITY} messages)"),
+            Refusal::Stopped => f.write_str("the shard has stopped"),
+        }
+    }
+}
+
+impl error::Error for SendError {}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> Self {
+        io::Error::other(error)
+    }
+}

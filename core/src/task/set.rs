@@ -1,0 +1,184 @@
+//! The tasks of one shard and the queue of those that are ready.
+
+use super::Link;
+use crate::{shard, shard::Remote, slab::Slab};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    ptr,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+};
+
+type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What a waker knows of its task: where it lives.
+///
+/// A waker may outlive its task and then wakes whoever has the index next: a spurious wake, which
+/// every future has to bear anyway.
+pub(crate) struct TaskRef {
+    pub(crate) index: u32,
+    pub(crate) remote: Arc<Remote>,
+}
+
+impl Wake for Link<TaskRef> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let task = self.value();
+        let at_home = shard::try_with(|shard| {
+            let home = Arc::ptr_eq(shard.remote(), &task.remote);
+            if home {
+                shard.tasks().wake(task.index);
+            }
+            home
+        });
+        if at_home != Some(true) {
+            task.remote.wake_task(self);
+        }
+    }
+}
+
+struct Slot {
+    /// Both are taken out while the task is polled, so that nothing is borrowed then.
+    future: Option<BoxFuture>,
+    waker: Option<Waker>,
+    /// The index is in the run queue.
+    queued: bool,
+}
+
+/// See the module's text. Touched by the shard's own thread only.
+pub(crate) struct Tasks {
+    slots: RefCell<Slab<Slot>>,
+    queue: RefCell<VecDeque<u32>>,
+    /// The task that is being polled: its waker's data pointer (for comparison only) and index.
+    polling: Cell<(*const (), u32)>,
+    panicked: Cell<u64>,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Tasks {
+            slots: RefCell::new(Slab::new()),
+            queue: RefCell::new(VecDeque::new()),
+            polling: Cell::new((ptr::null(), 0)),
+            panicked: Cell::new(0),
+        }
+    }
+
+    /// Adds a task; its first poll comes with the next run of the queue.
+    pub(crate) fn spawn(&self, future: BoxFuture, remote: &Arc<Remote>) -> u32 {
+        let index = self.slots.borrow_mut().insert(Slot { future: Some(future), waker: None, queued: true });
+        let waker = Waker::from(Link::new(TaskRef { index, remote: Arc::clone(remote) }));
+        if let Some(slot) = self.slots.borrow_mut().get_mut(index) {
+            slot.waker = Some(waker);
+        }
+        self.queue.borrow_mut().push_back(index);
+        index
+    }
+
+    /// Makes a task ready. Nothing happens if it is queued already, or gone.
+    #[inline]
+    pub(crate) fn wake(&self, index: u32) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(index)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.queue.borrow_mut().push_back(index);
+        }
+    }
+
+    /// Makes every task ready: the way a shard-wide change (a drain) reaches them.
+    pub(crate) fn wake_all(&self) {
+        let all: Vec<u32> = self.slots.borrow().iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.wake(index);
+        }
+    }
+
+    pub(crate) fn any_ready(&self) -> bool {
+        !self.queue.borrow().is_empty()
+    }
+
+    /// The index of the task that is being polled, if `waker` is its own waker.
+    #[inline]
+    pub(crate) fn polled_by(&self, waker: &Waker) -> Option<u32> {
+        let (data, index) = self.polling.get();
+        (ptr::eq(data, waker.data())).then_some(index)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    pub(crate) fn panicked(&self) -> u64 {
+        self.panicked.get()
+    }
+
+    /// Polls the tasks that are ready now; those woken meanwhile wait for the next run. Calls
+    /// `before` ahead of each poll. Returns how many were polled.
+    pub(crate) fn run(&self, before: impl Fn()) -> usize {
+        let ready = self.queue.borrow().len();
+        for _ in 0..ready {
+            let Some(index) = self.queue.borrow_mut().pop_front() else { break };
+            before();
+            self.poll(index);
+        }
+        ready
+    }
+
+    fn poll(&self, index: u32) {
+        let taken = self.slots.borrow_mut().get_mut(index).and_then(|slot| {
+            slot.queued = false;
+            Some((slot.future.take()?, slot.waker.take()?))
+        });
+        let Some((mut future, waker)) = taken else { return };
+        self.polling.set((waker.data(), index));
+        let outcome =
+            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        self.polling.set((ptr::null(), 0));
+        if let Ok(Poll::Pending) = outcome {
+            let mut slots = self.slots.borrow_mut();
+            let slot = slots.get_mut(index).expect("a slot stays while its task is polled");
+            slot.future = Some(future);
+            slot.waker = Some(waker);
+            return;
+        }
+        if outcome.is_err() {
+            self.panicked.set(self.panicked.get() + 1);
+        }
+        self.drop_future(future);
+        let slot = self.slots.borrow_mut().remove(index);
+        drop((slot, waker));
+    }
+
+    /// A destructor is user code: it may wake, spawn or panic.
+    fn drop_future(&self, future: BoxFuture) {
+        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
+            self.panicked.set(self.panicked.get() + 1);
+        }
+    }
+
+    /// Drops every task, those spawned by destructors included, within a bound.
+    pub(crate) fn clear(&self) {
+        const ROUNDS: usize = 16;
+        for _ in 0..ROUNDS {
+            let all: Vec<u32> = self.slots.borrow().iter().map(|(index, _)| index).collect();
+            if all.is_empty() {
+                break;
+            }
+            for index in all {
+                let slot = self.slots.borrow_mut().remove(index);
+                if let Some(Slot { future: Some(future), .. }) = slot {
+                    self.drop_future(future);
+                }
+            }
+        }
+        self.queue.borrow_mut().clear();
+    }
+}

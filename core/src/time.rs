@@ -1,0 +1,297 @@
+//! Waiting for a time.
+
+use crate::{
+    shard,
+    task::{Tasks, Waiter, Waiters},
+    timer::{TimerKey, Wheel},
+};
+use std::{
+    cell::{Cell, RefCell},
+    error, fmt,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+/// Timers fired in one turn and wheel; the rest follow in the next.
+const FIRED_PER_TURN: usize = 4096;
+/// Ticks: a deadline farther away is set again when this much has passed.
+const FARTHEST: u64 = 1 << 30;
+
+/// The two timer wheels of a shard, with ticks of a millisecond and of a second, counted from the
+/// shard's start.
+pub(crate) struct Timers {
+    epoch: Instant,
+    now_millis: Cell<u64>,
+    fine: RefCell<Wheel<Waiter>>,
+    coarse: RefCell<Wheel<Waiter>>,
+    /// More were due than one turn fires.
+    more: Cell<bool>,
+    /// Kept for its capacity.
+    fired: RefCell<Vec<(TimerKey, Waiter)>>,
+}
+
+impl Timers {
+    pub(crate) fn new(epoch: Instant) -> Self {
+        Timers {
+            epoch,
+            now_millis: Cell::new(0),
+            fine: RefCell::new(Wheel::new(0)),
+            coarse: RefCell::new(Wheel::new(0)),
+            more: Cell::new(false),
+            fired: RefCell::new(Vec::new()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn set_now(&self, now: Instant) {
+        self.now_millis.set((now - self.epoch).as_millis() as u64);
+    }
+
+    #[inline]
+    pub(crate) fn coarse_now(&self) -> u32 {
+        (self.now_millis.get() / 1000) as u32
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.fine.borrow().len() + self.coarse.borrow().len()
+    }
+
+    /// Wakes whoever waits for a time that has come.
+    pub(crate) fn fire(&self, tasks: &Tasks, waiters: &Waiters) {
+        let mut fired = self.fired.take();
+        let mut more = false;
+        for (wheel, now) in [(&self.fine, self.now_millis.get() as u32), (&self.coarse, self.coarse_now())] {
+            {
+                let mut wheel = wheel.borrow_mut();
+                more |= wheel.advance(now, FIRED_PER_TURN, |key, waiter| fired.push((key, waiter)));
+                for (key, _) in &fired {
+                    wheel.set_payload(*key, Waiter::NONE);
+                }
+            }
+            for (_, waiter) in fired.drain(..) {
+                waiters.wake(tasks, waiter);
+            }
+        }
+        self.more.set(more);
+        self.fired.replace(fired);
+    }
+
+    /// How long the shard may sleep, as seen at `now`.
+    pub(crate) fn until_next(&self, now: Instant) -> Option<Duration> {
+        if self.more.get() {
+            return Some(Duration::ZERO);
+        }
+        let now = (now - self.epoch).as_millis() as u64;
+        let fine = self.fine.borrow().next_expiry().map(|tick| ticks_until(tick, now as u32));
+        let coarse = self.coarse.borrow().next_expiry().map(|tick| {
+            // From the start of the current second.
+            (ticks_until(tick, (now / 1000) as u32) * 1000).saturating_sub(now % 1000)
+        });
+        fine.into_iter().chain(coarse).min().map(Duration::from_millis)
+    }
+
+    /// The first fine tick at which `deadline` has surely passed.
+    fn fine_tick(&self, deadline: Instant) -> u32 {
+        let nanos = deadline.saturating_duration_since(self.epoch).as_nanos();
+        let millis = nanos.div_ceil(1_000_000).min(u128::from(self.now_millis.get() + FARTHEST));
+        millis as u32
+    }
+}
+
+/// Zero if `tick` has passed.
+fn ticks_until(tick: u32, now: u32) -> u64 {
+    u64::from((tick.wrapping_sub(now) as i32).max(0) as u32)
+}
+
+/// One timer of the current shard: the entry in the wheel, if there is one.
+struct Slot(Option<TimerKey>);
+
+impl Slot {
+    /// Has `cx` woken at `tick`.
+    fn arm(&mut self, wheel: &RefCell<Wheel<Waiter>>, shard: &shard::Shard, tick: u32, cx: &Context<'_>) {
+        let old = self.0.and_then(|key| wheel.borrow().payload(key)).unwrap_or_default();
+        let waiter = shard.waiters().replace(shard.tasks(), old, cx.waker());
+        let mut wheel = wheel.borrow_mut();
+        match self.0 {
+            Some(key) => {
+                wheel.set_payload(key, waiter);
+                wheel.reset(key, tick);
+            }
+            None => self.0 = Some(wheel.insert(tick, waiter)),
+        }
+    }
+
+    fn disarm(&mut self, wheel: &RefCell<Wheel<Waiter>>, shard: &shard::Shard) {
+        let Some(key) = self.0.take() else { return };
+        let waiter = wheel.borrow().payload(key);
+        wheel.borrow_mut().cancel(key);
+        shard.waiters().release(waiter.unwrap_or_default());
+    }
+}
+
+/// A deadline in whole seconds that moves often and is rarely reached, as a connection's idle
+/// timeout: moving it later costs nothing, since the timer is set again only when it fires early.
+///
+/// For futures that are a task of their own (spawned, not joined into another): the task that
+/// polled first is the one that is woken.
+#[derive(Default)]
+pub struct CoarseTimer {
+    slot: Slot,
+    /// Second at which the wheel's entry fires; 0 if there is none.
+    armed: u32,
+}
+
+impl CoarseTimer {
+    /// A timer that is not set.
+    pub const fn new() -> Self {
+        CoarseTimer { slot: Slot(None), armed: 0 }
+    }
+
+    /// Ready once the shard's [`coarse_now`](shard::Shard::coarse_now) has come to `deadline`;
+    /// else the task is woken then, or earlier.
+    #[inline]
+    pub fn poll_at(&mut self, deadline: u32, cx: &Context<'_>) -> Poll<()> {
+        shard::with(|shard| {
+            let now = shard.coarse_now();
+            if now >= deadline {
+                return Poll::Ready(());
+            }
+            if self.armed <= now || self.armed > deadline {
+                self.armed = deadline.min(now.saturating_add(FARTHEST as u32));
+                self.slot.arm(&shard.timers().coarse, shard, self.armed, cx);
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for CoarseTimer {
+    fn drop(&mut self) {
+        if self.slot.0.is_some() {
+            shard::try_with(|shard| self.slot.disarm(&shard.timers().coarse, shard));
+        }
+    }
+}
+
+impl fmt::Debug for CoarseTimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoarseTimer").field("armed", &self.armed).finish()
+    }
+}
+
+/// Waits until `duration` has passed, with a resolution of a millisecond: never less, and no more
+/// than the shard is late. Cancel safe.
+///
+/// ```
+/// # use std::time::Duration;
+/// # lakh_core::block_on(async {
+/// lakh_core::sleep(Duration::from_millis(5)).await;
+/// # }).unwrap();
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    let now = Instant::now();
+    sleep_until(now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(1 << 40)))
+}
+
+/// Waits until `deadline`; see [`sleep`]. Cancel safe.
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep { deadline, slot: Slot(None) }
+}
+
+/// The future of [`sleep`] and [`sleep_until`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    deadline: Instant,
+    slot: Slot,
+}
+
+impl Sleep {
+    /// When it ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Moves the end. Poll again afterwards.
+    pub fn reset(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        self.disarm();
+    }
+
+    fn disarm(&mut self) {
+        if self.slot.0.is_some() {
+            shard::try_with(|shard| self.slot.disarm(&shard.timers().fine, shard));
+        }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        shard::with(|shard| {
+            if shard.now() >= self.deadline {
+                return Poll::Ready(());
+            }
+            let tick = shard.timers().fine_tick(self.deadline);
+            self.slot.arm(&shard.timers().fine, shard, tick, cx);
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Slot(None)
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline).finish()
+    }
+}
+
+/// The time of [`timeout`] was over before the future was ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Elapsed(());
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time was over before the operation was finished")
+    }
+}
+
+impl error::Error for Elapsed {}
+
+/// Waits for `future`, but no longer than `duration`; it is dropped then. As cancel safe as
+/// `future`.
+///
+/// # Errors
+/// [`Elapsed`] if the time was over first.
+///
+/// ```
+/// # use std::time::Duration;
+/// # lakh_core::block_on(async {
+/// let never = std::future::pending::<()>();
+/// assert!(lakh_core::timeout(Duration::from_millis(1), never).await.is_err());
+/// # }).unwrap();
+/// ```
+pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let mut sleep = pin!(sleep(duration));
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        sleep.as_mut().poll(cx).map(|()| Err(Elapsed(())))
+    })
+    .await
+}

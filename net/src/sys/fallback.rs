@@ -1,0 +1,17 @@
+use crate::TcpStream;
+use std::{
+    fs::File,
+    io,
+    task::{Context, Poll},
+};
+
+/// One listener takes all connections of a port.
+pub const PORT_SHARING: bool = false;
+
+/// Not available here.
+///
+/// # Errors
+/// Always of kind `Unsupported`.
+pub fn send_file(_: &TcpStream, _: &File, _: u64, _: usize, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+}

@@ -1,0 +1,372 @@
+//! A TCP connection.
+
+use futures_io::{AsyncRead, AsyncWrite};
+use lakh_core::{Direction, Registration, poll_budget};
+use socket2::{SockRef, TcpKeepalive};
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice, Read, Write},
+    net::{Shutdown, SocketAddr},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+/// A TCP connection of the current shard, in twelve bytes.
+///
+/// Reading and writing take `&self`: one task may read while another writes. Two tasks that wait
+/// for the same direction replace each other: only the last is woken.
+#[derive(Debug)]
+pub struct TcpStream {
+    // Dropped first: the shard forgets the socket before its descriptor is closed and reused.
+    registration: Registration,
+    inner: mio::net::TcpStream,
+}
+
+impl TcpStream {
+    /// Connects to `addr`. Bound it with [`lakh_core::timeout`]: the kernel's own limit is minutes.
+    ///
+    /// Cancel safe: dropping the future closes the socket.
+    ///
+    /// # Errors
+    /// Those of connect(2): refused, unreachable, no descriptor or port left.
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
+        let mut inner = mio::net::TcpStream::connect(addr)?;
+        let registration = Registration::new(&mut inner)?;
+        let stream = TcpStream { registration, inner };
+        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        Ok(stream)
+    }
+
+    /// tcp(7): writable without an error and with a peer means connected.
+    fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.registration.poll_ready(Direction::Write, cx));
+            if let Some(error) = self.inner.take_error()? {
+                return Poll::Ready(Err(error));
+            }
+            match self.inner.peer_addr() {
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    self.registration.would_block(Direction::Write);
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Takes over a connected stream of the standard library.
+    ///
+    /// # Errors
+    /// If it cannot be made non-blocking or registered.
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Self::register(mio::net::TcpStream::from_std(stream))
+    }
+
+    pub(crate) fn register(mut inner: mio::net::TcpStream) -> io::Result<Self> {
+        let registration = Registration::ready(&mut inner)?;
+        Ok(TcpStream { registration, inner })
+    }
+
+    pub(crate) fn inner(&self) -> &mio::net::TcpStream {
+        &self.inner
+    }
+
+    /// The stream's readiness, for operations of one's own.
+    pub fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// Reads what is there, without waiting: 0 bytes mean that the peer has finished sending.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; those of recv(2).
+    #[inline]
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match (&self.inner).read(buf) {
+                Ok(n) => {
+                    if n > 0 && n < buf.len() {
+                        self.registration.drained();
+                    }
+                    return Ok(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        self.registration.would_block(Direction::Read);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Writes what the kernel takes, without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it takes nothing; those of send(2).
+    #[inline]
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.note_write(buf.len(), || (&self.inner).write(buf))
+    }
+
+    /// As [`TcpStream::try_write`], from several buffers in one system call.
+    ///
+    /// # Errors
+    /// As [`TcpStream::try_write`].
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        self.note_write(len, || (&self.inner).write_vectored(bufs))
+    }
+
+    /// A short write means that the kernel's buffer is full: an event comes when it is not.
+    #[inline]
+    fn note_write(&self, len: usize, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            match write() {
+                Ok(n) => {
+                    if n < len && !cfg!(any(windows, mio_unsupported_force_poll_poll)) {
+                        self.registration.would_block(Direction::Write);
+                    }
+                    return Ok(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        self.registration.would_block(Direction::Write);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Ready with [`TcpStream::try_read`]'s result once something can be read.
+    #[inline]
+    pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
+        loop {
+            ready!(self.registration.poll_ready(Direction::Read, cx));
+            match self.try_read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Ready with [`TcpStream::try_write`]'s result once something can be written.
+    pub fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    /// Ready with [`TcpStream::try_write_vectored`]'s result once something can be written.
+    pub fn poll_write_vectored(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(poll_budget(cx));
+        loop {
+            ready!(self.registration.poll_ready(Direction::Write, cx));
+            match self.try_write_vectored(bufs) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Ready once reading may succeed; the task is woken then.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.registration.poll_ready(Direction::Read, cx)
+    }
+
+    /// Ready once writing may succeed; the task is woken then.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.registration.poll_ready(Direction::Write, cx)
+    }
+
+    /// Reads once something is there; 0 bytes mean that the peer has finished sending.
+    ///
+    /// Cancel safe: a dropped future has read nothing.
+    ///
+    /// # Errors
+    /// Those of recv(2).
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read(cx, buf)).await
+    }
+
+    /// Writes once the kernel takes something, as much as it takes.
+    ///
+    /// Cancel safe: a dropped future has written nothing.
+    ///
+    /// # Errors
+    /// Those of send(2).
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_write(cx, buf)).await
+    }
+
+    /// As [`TcpStream::write`], from several buffers in one system call. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of send(2).
+    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_write_vectored(cx, bufs)).await
+    }
+
+    /// Writes all of `buf`.
+    ///
+    /// Not cancel safe: a dropped future may have written a part, and does not say how much.
+    ///
+    /// # Errors
+    /// Those of send(2); `WriteZero` if the kernel takes nothing.
+    pub async fn write_all(&self, mut buf: &[u8]) -> io::Result<()> {
+        while !buf.is_empty() {
+            match self.write(buf).await? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                n => buf = &buf[n..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends one or both directions: shutdown(2). After `Shutdown::Write` the peer reads the end of
+    /// the stream, while this side can go on reading.
+    ///
+    /// # Errors
+    /// `NotConnected` if the peer has reset the connection.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.inner.shutdown(how)
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    /// `NotConnected` once the connection is gone.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.peer_addr()
+    }
+
+    /// This side's address.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// Sends small writes at once instead of waiting for more (TCP_NODELAY in tcp(7)).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.inner.set_nodelay(on)
+    }
+
+    /// Asks the kernel to probe a peer that has been silent for `idle` (SO_KEEPALIVE, TCP_KEEPIDLE
+    /// in tcp(7)); `None` turns it off.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        set_keepalive(SockRef::from(&self.inner), idle)
+    }
+
+    /// How long sent data may stay unacknowledged before the kernel gives the connection up
+    /// (TCP_USER_TIMEOUT in tcp(7)); `None` is the kernel's default. Linux only; elsewhere nothing
+    /// happens.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        set_user_timeout(SockRef::from(&self.inner), timeout)
+    }
+
+    /// How long close(2) tries to send what is left; zero resets the connection (SO_LINGER in
+    /// socket(7)).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        SockRef::from(&self.inner).set_linger(linger)
+    }
+}
+
+pub(super) fn set_keepalive(socket: SockRef<'_>, idle: Option<Duration>) -> io::Result<()> {
+    match idle {
+        Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+        None => socket.set_keepalive(false),
+    }
+}
+
+pub(super) fn set_user_timeout(socket: SockRef<'_>, timeout: Option<Duration>) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return socket.set_tcp_user_timeout(timeout);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (socket, timeout);
+        Ok(())
+    }
+}
+
+impl AsyncRead for &TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        TcpStream::poll_read(&self, cx, buf)
+    }
+}
+
+impl AsyncWrite for &TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        TcpStream::poll_write(&self, cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        TcpStream::poll_write_vectored(&self, cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.shutdown(Shutdown::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            result => Poll::Ready(result),
+        }
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        TcpStream::poll_read(&self, cx, buf)
+    }
+}
+
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        TcpStream::poll_write(&self, cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        TcpStream::poll_write_vectored(&self, cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self).poll_close(cx)
+    }
+}

@@ -1,0 +1,253 @@
+//! UDP sockets.
+
+use crate::{sys::PORT_SHARING, tcp::share_port};
+use lakh_core::{Direction, Registration};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::{
+    future::poll_fn,
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::{Context, Poll},
+};
+
+/// A UDP socket of the current shard.
+///
+/// Sending and receiving take `&self`; two tasks that wait for the same direction replace each
+/// other: only the last is woken.
+///
+/// ```
+/// use lakh_net::UdpSocket;
+///
+/// # lakh_core::block_on(async {
+/// let a = UdpSocket::bind("127.0.0.1:0".parse().unwrap())?;
+/// let b = UdpSocket::bind("127.0.0.1:0".parse().unwrap())?;
+/// a.send_to(b"ping", b.local_addr()?).await?;
+/// let mut buf = [0; 16];
+/// let (n, from) = b.recv_from(&mut buf).await?;
+/// assert_eq!((&buf[..n], from), (&b"ping"[..], a.local_addr()?));
+/// # std::io::Result::Ok(())
+/// # })??;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct UdpSocket {
+    registration: Registration,
+    inner: mio::net::UdpSocket,
+}
+
+/// Makes the sockets of one address for `shards` shards, each to be given to
+/// [`UdpSocket::from_std`] on its own. On Linux there is one for each shard and the kernel spreads
+/// peers over them by a hash of both addresses; elsewhere there is one.
+///
+/// # Errors
+/// `AddrInUse` if the port is taken, and the others of bind(2).
+pub fn bind_udp_group(addr: SocketAddr, shards: usize) -> io::Result<Vec<std::net::UdpSocket>> {
+    let first = new_socket(addr)?;
+    first.bind(&addr.into())?;
+    let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut sockets = vec![first];
+    if PORT_SHARING && shards > 1 {
+        share_port(&sockets[0])?;
+        for _ in 1..shards {
+            let socket = new_socket(addr)?;
+            share_port(&socket)?;
+            socket.bind(&addr.into())?;
+            sockets.push(socket);
+        }
+    }
+    Ok(sockets.into_iter().map(Into::into).collect())
+}
+
+fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+impl UdpSocket {
+    /// Binds a socket to `addr` on this shard only; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// Those of bind(2).
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let socket = new_socket(addr)?;
+        socket.bind(&addr.into())?;
+        Self::from_std(socket.into())
+    }
+
+    /// Takes over a socket of the standard library, as [`bind_udp_group`] makes them.
+    ///
+    /// # Errors
+    /// If it cannot be made non-blocking or registered.
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let mut inner = mio::net::UdpSocket::from_std(socket);
+        Ok(UdpSocket { registration: Registration::ready(&mut inner)?, inner })
+    }
+
+    /// Fixes the peer: only its datagrams are received, and [`UdpSocket::send`] goes to it. Errors
+    /// that the peer's host reports (port unreachable) then reach `send` and `recv`.
+    ///
+    /// # Errors
+    /// Those of connect(2).
+    pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
+        self.inner.connect(peer)
+    }
+
+    /// Waits for a datagram; a longer one than `buf` is cut. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of recvfrom(2).
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        poll_fn(|cx| self.poll_recv_from(cx, buf)).await
+    }
+
+    /// Ready with a datagram and its sender.
+    pub fn poll_recv_from(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<(usize, SocketAddr)>> {
+        self.registration.poll_io(Direction::Read, cx, || self.inner.recv_from(buf))
+    }
+
+    /// Sends a datagram to `peer`. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of sendto(2): too long, unreachable, not permitted.
+    pub async fn send_to(&self, buf: &[u8], peer: SocketAddr) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_send_to(cx, buf, peer)).await
+    }
+
+    /// Ready once the datagram is sent.
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        peer: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        self.registration.poll_io(Direction::Write, cx, || self.inner.send_to(buf, peer))
+    }
+
+    /// Waits for a datagram of the connected peer. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of recv(2); `ConnectionRefused` if the peer's host has reported the port unreachable.
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.registration.poll_io(Direction::Read, cx, || self.inner.recv(buf))).await
+    }
+
+    /// Sends a datagram to the connected peer. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of send(2); `NotConnected` without a peer.
+    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.registration.poll_io(Direction::Write, cx, || self.inner.send(buf))).await
+    }
+
+    /// Waits for a datagram and leaves it in the queue. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of recvfrom(2).
+    pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        poll_fn(|cx| self.registration.poll_io(Direction::Read, cx, || self.inner.peek_from(buf))).await
+    }
+
+    /// Joins an IPv4 multicast group on the interface with this address; unspecified lets the
+    /// kernel choose (IP_ADD_MEMBERSHIP in ip(7)).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        self.inner.join_multicast_v4(group, interface)
+    }
+
+    /// Leaves an IPv4 multicast group.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn leave_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+        self.inner.leave_multicast_v4(group, interface)
+    }
+
+    /// Joins an IPv6 multicast group on the interface with this index; 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.inner.join_multicast_v6(group, interface)
+    }
+
+    /// Leaves an IPv6 multicast group.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
+        self.inner.leave_multicast_v6(group, interface)
+    }
+
+    /// The interface that IPv4 multicast datagrams are sent from (IP_MULTICAST_IF in ip(7)).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_multicast_if_v4(&self, interface: &Ipv4Addr) -> io::Result<()> {
+        SockRef::from(&self.inner).set_multicast_if_v4(interface)
+    }
+
+    /// Whether this host gets its own IPv4 multicast datagrams, too.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_multicast_loop_v4(&self, on: bool) -> io::Result<()> {
+        self.inner.set_multicast_loop_v4(on)
+    }
+
+    /// How many routers an IPv4 multicast datagram may pass; 1 stays in the local network.
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
+        self.inner.set_multicast_ttl_v4(ttl)
+    }
+
+    /// Allows sending to broadcast addresses (SO_BROADCAST in socket(7)).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
+        self.inner.set_broadcast(on)
+    }
+
+    /// Bytes of datagrams that the kernel holds until they are received (SO_RCVBUF in socket(7)).
+    ///
+    /// # Errors
+    /// Those of setsockopt(2).
+    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        SockRef::from(&self.inner).set_recv_buffer_size(bytes)
+    }
+
+    /// The address it is bound to.
+    ///
+    /// # Errors
+    /// Those of getsockname(2).
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    /// The peer that [`UdpSocket::connect`] has fixed.
+    ///
+    /// # Errors
+    /// `NotConnected` without a peer.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.peer_addr()
+    }
+}
