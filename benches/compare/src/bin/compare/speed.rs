@@ -9,6 +9,7 @@ use lakh_compare::table::{Table, grouped, with_interval};
 use lakh_compare::{Context, Error, Result, sys};
 
 use crate::options::{FLOOR, HYPER, LAKH, Options};
+use crate::progress;
 
 #[derive(Clone, Copy)]
 struct Scenario {
@@ -79,8 +80,9 @@ fn compare(options: &Options, scenario: Scenario) -> Result<()> {
             let sample = measure(options, &options.servers[index], scenario, 0)?;
             all[index].samples.push(sample);
         }
-        progress(scenario.name, round, options.rounds);
+        progress::show(format_args!("{}: round {} of {}", scenario.name, round + 1, options.rounds));
     }
+    progress::clear();
     println!("### {}\n", scenario.title);
     print_table(&all);
     print_notes(&all);
@@ -102,8 +104,9 @@ fn compare_idle(options: &Options) -> Result<()> {
                 if with_idle { with.push(sample) } else { without.push(sample) }
             }
         }
-        progress("idle", round, options.rounds);
+        progress::show(format_args!("idle: round {} of {}", round + 1, options.rounds));
     }
+    progress::clear();
     println!("### 64 busy connections beside {} idle ones\n", grouped(options.idle_connections as f64));
     let mut table = Table::new(&[
         "server",
@@ -284,14 +287,6 @@ fn print_verdicts(all: &[Series], scenario: Scenario) {
 
 fn verdict(what: &str, ratio: Estimate, budget: f64) -> String {
     format!("**{what}: {}, budget {budget:.2}: {}**\n", with_interval(Some(ratio), 3), ratio.against(budget))
-}
-
-/// On stderr, so that stdout stays a report.
-fn progress(name: &str, round: usize, rounds: usize) {
-    eprint!("\r{name}: round {} of {rounds} ", round + 1);
-    if round + 1 == rounds {
-        eprintln!();
-    }
 }
 
 #[cfg(test)]
