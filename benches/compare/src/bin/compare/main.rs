@@ -31,6 +31,9 @@ fn run() -> Result<()> {
         };
         sys::pin_self(cpus.load).context(pin)?;
     }
+    if options.servers.iter().all(|server| server.name != options::LAKH) {
+        println!("lakh is not measured: its hello example is not built, or was left out.\n");
+    }
     match options.command {
         Command::Speed => speed::run(&options),
         Command::IdleMemory => idle_memory::run(&options),
