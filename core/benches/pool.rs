@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use lakh_core::histogram::Histogram;
@@ -46,22 +47,24 @@ fn pool(c: &mut Criterion) {
             }
         });
     });
-    // What the shard itself pays: the submits alone; the answers are awaited outside the clock.
-    group.bench_function("submit 64 jobs", |b| {
-        b.iter_custom(|rounds| {
-            let mut spent = std::time::Duration::ZERO;
-            for _ in 0..rounds {
-                let begun = std::time::Instant::now();
-                let jobs: [Job<i32>; 64] = std::array::from_fn(|_| submit());
-                spent += begun.elapsed();
-                for job in jobs {
-                    block_on(job).expect("a result");
-                }
-            }
-            spent
-        });
-    });
+    group.bench_function("submit 64 jobs", |b| b.iter_custom(|rounds| time_submits::<64>(&pool, rounds)));
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("submit 1 job", |b| b.iter_custom(|rounds| time_submits::<1>(&pool, rounds)));
     group.finish();
+}
+
+/// What the shard itself pays: the submits alone; the answers are awaited outside the clock.
+fn time_submits<const JOBS: usize>(pool: &Pool, rounds: u64) -> Duration {
+    let mut spent = Duration::ZERO;
+    for _ in 0..rounds {
+        let begun = Instant::now();
+        let jobs: [Job<i32>; JOBS] = std::array::from_fn(|_| pool.run(Lane::USER, || 1).expect("room"));
+        spent += begun.elapsed();
+        for job in jobs {
+            block_on(job).expect("a result");
+        }
+    }
+    spent
 }
 
 fn cancel(c: &mut Criterion) {

@@ -165,7 +165,7 @@ impl Drop for Server {
         if wait(&mut self.child, Duration::ZERO).is_some() {
             return;
         }
-        sys::terminate(self.child.id());
+        self.pids().into_iter().for_each(sys::terminate); // workers too: a shell would leave its child behind
         if wait(&mut self.child, Duration::from_secs(2)).is_none() {
             let _ = self.child.kill(); // fails only if it has just ended
             let _ = self.child.wait();
@@ -287,6 +287,22 @@ mod tests {
         let pid = server.child.id();
         drop(server);
         assert!(sys::process_cpu(pid).is_err());
+    }
+
+    #[test]
+    fn dropping_a_server_ends_its_children() {
+        let spec = Spec::parse("shell=sh -c 'echo 127.0.0.1:1; sleep 60; true'").unwrap();
+        let server = Server::start(&spec, None, Duration::from_secs(5)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while server.pids().len() < 2 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let sleep = server.pids()[1];
+        drop(server);
+        while sys::process_cpu(sleep).is_ok() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(sys::process_cpu(sleep).is_err());
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub use lane::{Kind, Lane};
 pub use metrics::{LaneMetrics, PoolMetrics, Saturation, WorkerMetrics};
 
 use crate::sync::thread;
-use shared::Shared;
+use shared::{Shared, start_worker};
 
 /// A handle to the pool; clones are handles to the same one, for any thread.
 ///
@@ -107,7 +107,8 @@ impl Pool {
         let shared = Arc::new(Shared::new(&config)?);
         let starter = Arc::clone(&shared);
         let thread = thread::Builder::new().name("lakh-pool".to_owned());
-        thread.spawn(move || starter.start_workers()).map_err(PoolError::thread)?;
+        let body = move || starter.start_workers(|kind, number| start_worker(&starter, kind, number));
+        thread.spawn(body).map_err(PoolError::thread)?;
         Ok(Pool { owner: Arc::new(Owner { shared }) })
     }
 

@@ -165,8 +165,8 @@ impl Shared {
         }
     }
 
-    /// The body of the thread that starts the workers.
-    pub(super) fn start_workers(self: &Arc<Shared>) {
+    /// The body of the thread that starts the workers; `start` gets each one's kind and number.
+    pub(super) fn start_workers(&self, mut start: impl FnMut(Kind, usize) -> io::Result<()>) {
         let mut numbers = [0; 2];
         let mut state = self.lock();
         while !state.is_closed() {
@@ -175,33 +175,23 @@ impl Shared {
                 continue;
             };
             drop(state);
-            let started = self.start_worker(kind, numbers[kind.index()]);
-            numbers[kind.index()] += 1;
+            let started = start(kind, numbers[kind.index()]);
             state = self.lock();
-            if started.is_err() {
-                state = self.retry_later(state, kind);
+            match started {
+                Ok(()) => numbers[kind.index()] += 1,
+                Err(_) => state = self.retry_later(state, kind),
             }
         }
-    }
-
-    fn start_worker(self: &Arc<Shared>, kind: Kind, number: usize) -> io::Result<()> {
-        let shared = Arc::clone(self);
-        let worker = thread::Builder::new().name(format!("lakh-{}-{number}", kind.name()));
-        worker.stack_size(STACK_BYTES).spawn(move || {
-            if kind == Kind::Cpu {
-                lower_priority();
-            }
-            shared.work(kind);
-        })?;
-        Ok(())
     }
 
     /// The failure is counted; the jobs wait in their bounded queues, and refusals tell the rest.
     fn retry_later<'a>(&'a self, mut state: MutexGuard<'a, State>, kind: Kind) -> MutexGuard<'a, State> {
         state.start_failed(kind);
         self.ended.notify_all();
-        let waited = self.starter.wait_timeout(state, RETRY);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let failed = Instant::now();
+        while let Some(left) = RETRY.checked_sub(failed.elapsed()).filter(|_| !state.is_closed()) {
+            state = self.starter.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
         let call = state.call(kind);
         drop(state);
         self.notify(call);
@@ -227,6 +217,19 @@ impl Shared {
     pub(super) fn adopt(&self, kind: Kind) {
         self.lock().adopt(kind);
     }
+}
+
+/// Starts a worker's thread, which ends by itself.
+pub(super) fn start_worker(shared: &Arc<Shared>, kind: Kind, number: usize) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    let thread = thread::Builder::new().name(format!("lakh-{}-{number}", kind.name()));
+    thread.stack_size(STACK_BYTES).spawn(move || {
+        if kind == Kind::Cpu {
+            lower_priority();
+        }
+        shared.work(kind);
+    })?;
+    Ok(())
 }
 
 /// Gives the cpu to the shards when both want it. A process that already runs at a higher nice

@@ -102,6 +102,53 @@ fn workers_are_named_and_cpu_workers_are_nice() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn workers_inherit_nothing_from_the_thread_that_submits() {
+    let nice = || rustix::process::getpriority_process(None).unwrap();
+    let base = nice();
+    let pool = two_io_workers();
+    let submitter = thread::scope(|threads| {
+        let submit = || {
+            rustix::process::setpriority_process(None, base + 1).unwrap();
+            pool.run(Lane::USER, nice).unwrap()
+        };
+        threads.spawn(submit).join().unwrap()
+    });
+    assert_eq!(block_on(submitter).unwrap(), base);
+    end(&pool);
+}
+
+#[test]
+fn a_thread_that_the_system_refuses_is_tried_again() {
+    let shared = Arc::new(Shared::new(&PoolConfig::new(1)).unwrap());
+    let pool = Pool { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
+    let mut refusals = 1;
+    let starter = thread::spawn(move || {
+        shared.start_workers(|kind, number| {
+            if refusals > 0 {
+                refusals -= 1;
+                return Err(std::io::ErrorKind::WouldBlock.into());
+            }
+            start_worker(&shared, kind, number)
+        });
+    });
+    assert_eq!(block_on(pool.run(Lane::USER, || 7).unwrap()).unwrap(), 7);
+    assert_eq!(pool.metrics().spawn_failures, 1);
+    end(&pool);
+    starter.join().unwrap();
+}
+
+#[test]
+fn handles_and_jobs_go_from_thread_to_thread() {
+    fn crosses_threads<T: Send + Sync>() {}
+    crosses_threads::<Pool>();
+    crosses_threads::<Job<Vec<u8>>>();
+    crosses_threads::<PoolFull>();
+    crosses_threads::<JobError>();
+    crosses_threads::<PoolError>();
+}
+
+#[test]
 fn a_lane_whose_jobs_all_hang_does_not_stop_another() {
     let pool = two_io_workers();
     let (gate, arrived) = Gate::new();

@@ -21,10 +21,10 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\n\
 
 const BLANK_LINE: &[u8; 4] = b"\r\n\r\n";
 /// Bytes that are carried over from one receive to the next: a blank line less one.
-const CARRY: usize = 3;
+const CARRY: usize = BLANK_LINE.len() - 1;
 const RECEIVE: usize = 16 * 1024;
 /// Positions examined at once; also the zeroes kept behind the received bytes.
-const STEP: usize = 16;
+const STEP: usize = sys::BLANK_LINE_STARTS;
 const ANSWERS_AT_ONCE: usize = 256;
 
 fn main() -> ExitCode {
@@ -120,23 +120,15 @@ impl Floor {
     }
 }
 
-/// Counts in steps that the compiler turns into vector instructions. The last `STEP + CARRY` bytes are zeroes
-/// and not counted from.
+/// The last `STEP + CARRY` bytes are zeroes and not counted from.
 fn count_blank_lines(bytes: &[u8]) -> usize {
     let mut count = 0;
     let mut at = 0;
-    while at + STEP + CARRY <= bytes.len() {
-        let window: &[u8; STEP + CARRY] =
-            bytes[at..at + STEP + CARRY].try_into().unwrap_or(&[0; STEP + CARRY]);
-        let mut found = 0_u8;
-        for i in 0..STEP {
-            let here = (window[i] == b'\r') & (window[i + 1] == b'\n');
-            found += u8::from(here & (window[i + 2] == b'\r') & (window[i + 3] == b'\n'));
-        }
-        count += usize::from(found);
+    while let Some(window) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        count += sys::blank_lines(window);
         at += STEP;
     }
-    count
+    count as usize
 }
 
 /// Everything is sent or the connection is given up: clients here read as fast as they write.

@@ -9,6 +9,7 @@ use lakh_compare::table::{Table, grouped};
 use lakh_compare::{Context, Result};
 
 use crate::options::{LAKH, Options};
+use crate::progress;
 
 const BUDGET_PER_CONNECTION: f64 = 192.0;
 const BUDGET_PROCESS: u64 = 20 << 20;
@@ -40,7 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ]);
     let mut verdicts = String::new();
     for spec in &options.servers {
-        eprint!("\ridle memory: {} … ", spec.name);
+        progress::show(format_args!("idle memory: {}", spec.name));
         let sample = measure(options, spec).context(|| format!("{}, idle memory", spec.name))?;
         table.row([
             spec.name.clone(),
@@ -54,7 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             verdicts = sample.verdicts();
         }
     }
-    eprintln!();
+    progress::clear();
     let count = options.idle_connections;
     println!("### Memory of {} idle keep-alive connections\n", grouped(count as f64));
     println!("{table}");

@@ -11,6 +11,7 @@ use lakh_compare::table::{Table, grouped};
 use lakh_compare::{Context, Error, Result};
 
 use crate::options::Options;
+use crate::progress;
 
 const CONNECTIONS: usize = 64;
 /// Both are multiples of what the connections send at once. The difference of two runs is free of start-up.
@@ -28,14 +29,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for spec in &options.servers {
         let mut cells = vec![spec.name.clone()];
         for (name, head, depth) in LOADS {
-            eprint!("\rinstructions: {}, {name} …        ", spec.name);
+            progress::show(format_args!("instructions: {}, {name}", spec.name));
             let count =
                 per_request(options, spec, head, depth).context(|| format!("{}, {name}", spec.name))?;
             cells.push(grouped(count));
         }
         table.row(cells);
     }
-    eprintln!();
+    progress::clear();
     println!("### User-space instructions per request\n");
     println!("{table}");
     println!(

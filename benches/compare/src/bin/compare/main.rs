@@ -3,6 +3,7 @@
 mod idle_memory;
 mod instructions;
 mod options;
+mod progress;
 mod speed;
 
 use std::process::ExitCode;
@@ -17,19 +18,22 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let Some(options) = Options::from_env()? else { return Ok(()) };
     let files = sys::raise_open_files().context(|| "open files".to_owned())?;
-    let needed = options.idle_connections as u64 + 200;
+    let needed = options.open_files();
     if files < needed {
         let line =
             format!("{needed} open files are needed and {files} allowed: raise `ulimit -Hn`, or use --idle");
         return Err(Error::new(line));
     }
+    println!("{}", machine::describe()); // before this process has but one CPU
     if let Some(cpus) = options.cpus {
         let pin = || {
             format!("cannot run on CPU {}; another pair: --cpus SERVER,LOAD, or none: --no-pin", cpus.load)
         };
         sys::pin_self(cpus.load).context(pin)?;
     }
-    println!("{}", machine::describe());
+    if options.servers.iter().all(|server| server.name != options::LAKH) {
+        println!("lakh is not measured: its hello example is not built, or was left out.\n");
+    }
     match options.command {
         Command::Speed => speed::run(&options),
         Command::IdleMemory => idle_memory::run(&options),

@@ -143,6 +143,17 @@ impl Options {
         Ok(())
     }
 
+    /// How many descriptors a server, and this process, will have open at once.
+    pub(crate) fn open_files(&self) -> u64 {
+        let idle_scenario = self.only.iter().any(|name| name == "idle");
+        let idle = match self.command {
+            Command::Speed if !idle_scenario => 0,
+            Command::Instructions => 0,
+            Command::Speed | Command::IdleMemory | Command::All => self.idle_connections as u64,
+        };
+        idle.max(512) + 200
+    }
+
     pub(crate) fn start(&self, spec: &Spec) -> Result<Server> {
         Server::start(spec, self.cpus.map(|cpus| cpus.server), Duration::from_secs(10))
     }
@@ -213,6 +224,7 @@ mod tests {
         let programs: Vec<&str> = options.servers.iter().map(|spec| spec.argv[0].as_str()).collect();
         assert_eq!(programs, ["/build/floor", "/build/hyper_server"]);
         assert_eq!(options.command, Command::Speed);
+        assert_eq!(options.open_files(), 15_200);
     }
 
     #[test]

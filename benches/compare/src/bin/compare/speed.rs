@@ -9,6 +9,7 @@ use lakh_compare::table::{Table, grouped, with_interval};
 use lakh_compare::{Context, Error, Result, sys};
 
 use crate::options::{FLOOR, HYPER, LAKH, Options};
+use crate::progress;
 
 #[derive(Clone, Copy)]
 struct Scenario {
@@ -79,8 +80,9 @@ fn compare(options: &Options, scenario: Scenario) -> Result<()> {
             let sample = measure(options, &options.servers[index], scenario, 0)?;
             all[index].samples.push(sample);
         }
-        progress(scenario.name, round, options.rounds);
+        progress::show(format_args!("{}: round {} of {}", scenario.name, round + 1, options.rounds));
     }
+    progress::clear();
     println!("### {}\n", scenario.title);
     print_table(&all);
     print_notes(&all);
@@ -91,19 +93,20 @@ fn compare(options: &Options, scenario: Scenario) -> Result<()> {
 
 /// Every server with and without idle connections beside the busy ones; the ratio is taken within a round.
 fn compare_idle(options: &Options) -> Result<()> {
-    let name = |spec: &Spec| (Series::new(&spec.name).name.to_owned(), Vec::new(), Vec::new());
-    let mut all: Vec<(String, Vec<Sample>, Vec<Sample>)> = options.servers.iter().map(name).collect();
+    let mut without: Vec<Series> = options.servers.iter().map(|spec| Series::new(&spec.name)).collect();
+    let mut with: Vec<Series> = options.servers.iter().map(|spec| Series::new(&spec.name)).collect();
     for round in 0..options.rounds {
         for index in order(options.servers.len(), round) {
             for with_idle in [round % 2 == 0, round % 2 == 1] {
                 let idle = if with_idle { options.idle_connections } else { 0 };
                 let sample = measure(options, &options.servers[index], BUSY, idle)?;
-                let (_, without, with) = &mut all[index];
-                if with_idle { with.push(sample) } else { without.push(sample) }
+                let series = if with_idle { &mut with[index] } else { &mut without[index] };
+                series.samples.push(sample);
             }
         }
-        progress("idle", round, options.rounds);
+        progress::show(format_args!("idle: round {} of {}", round + 1, options.rounds));
     }
+    progress::clear();
     println!("### 64 busy connections beside {} idle ones\n", grouped(options.idle_connections as f64));
     let mut table = Table::new(&[
         "server",
@@ -114,22 +117,24 @@ fn compare_idle(options: &Options) -> Result<()> {
         "busy",
     ]);
     let mut verdicts = String::new();
-    for (name, without, with) in &all {
-        let (without_us, with_us) = (costs(without), costs(with));
+    for (without, with) in without.iter().zip(&with) {
+        let (without_us, with_us) = (costs(&without.samples), costs(&with.samples));
         let ratio = paired_ratio(&with_us, &without_us);
         table.row([
-            name.clone(),
+            with.name.to_owned(),
             with_interval(estimate(&without_us), 2),
             with_interval(estimate(&with_us), 2),
             with_interval(ratio, 3),
-            format!("{:.1}", median_of(with, |sample| sample.peak_mib)),
-            format!("{:.0} %", 100.0 * median_of(with, |sample| sample.busy)),
+            format!("{:.1}", median_of(&with.samples, |sample| sample.peak_mib)),
+            format!("{:.0} %", 100.0 * median_of(&with.samples, |sample| sample.busy)),
         ]);
-        if let (LAKH, Some(ratio)) = (name.as_str(), ratio) {
+        if let (LAKH, Some(ratio)) = (with.name, ratio) {
             verdicts = verdict("lakh with idle connections ÷ without", ratio, IDLE_BUDGET);
         }
     }
-    println!("{table}\n{verdicts}");
+    println!("{table}");
+    print_notes(&with);
+    println!("{verdicts}");
     Ok(())
 }
 
@@ -238,13 +243,14 @@ fn print_table(all: &[Series]) {
 
 fn print_notes(all: &[Series]) {
     let rounds = all.first().map_or(0, |series| series.samples.len());
-    let coverage = ratio_between(all, FLOOR, FLOOR).map_or(0.0, |estimate| estimate.coverage);
+    let coverage =
+        all.first().and_then(|series| estimate(&costs(&series.samples))).map_or(0.0, |it| it.coverage);
     let generators: Vec<f64> =
         all.iter().map(|all| median_of(&all.samples, |sample| sample.generator_us)).collect();
     let dearest = generators.iter().copied().fold(0.0, f64::max);
     let cheapest = generators.iter().copied().fold(f64::INFINITY, f64::min);
     if coverage > 0.0 {
-        println!("{rounds} rounds; medians with {:.0} % intervals. ", 100.0 * coverage);
+        println!("{rounds} rounds; medians with {:.0} % intervals.", 100.0 * coverage);
     }
     println!("The generator itself took {cheapest:.2} to {dearest:.2} µs of its own CPU per request.");
     let starved = |series: &&Series| median_of(&series.samples, |sample| sample.busy) < SATURATED;
@@ -284,14 +290,6 @@ fn print_verdicts(all: &[Series], scenario: Scenario) {
 
 fn verdict(what: &str, ratio: Estimate, budget: f64) -> String {
     format!("**{what}: {}, budget {budget:.2}: {}**\n", with_interval(Some(ratio), 3), ratio.against(budget))
-}
-
-/// On stderr, so that stdout stays a report.
-fn progress(name: &str, round: usize, rounds: usize) {
-    eprint!("\r{name}: round {} of {rounds} ", round + 1);
-    if round + 1 == rounds {
-        eprintln!();
-    }
 }
 
 #[cfg(test)]
