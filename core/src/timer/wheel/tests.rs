@@ -128,11 +128,13 @@ fn late_inserts_cannot_starve_the_slots() {
 
 #[test]
 fn time_that_goes_back_fires_nothing_and_an_empty_wheel_accepts_any_time() {
-    let mut wheel = Wheel::new(1000);
-    let key = wheel.insert(1010, ());
-    assert_eq!(fired(&mut wheel, 900).len(), 0);
-    assert_eq!(wheel.next_expiry(), Some(1010));
-    wheel.cancel(key);
+    let mut wheel = Wheel::new(1024);
+    let far = wheel.insert(1200, ());
+    assert_eq!(fired(&mut wheel, 1000).len(), 0);
+    let near = wheel.insert(1030, ());
+    assert_eq!(wheel.next_expiry(), Some(1030));
+    assert_eq!(fired(&mut wheel, 1029).len(), 0);
+    assert!(wheel.cancel(far) && wheel.cancel(near));
     fired(&mut wheel, 900);
     wheel.insert(901, ());
     assert_eq!(wheel.next_expiry(), Some(901));
