@@ -1,2 +1,31 @@
-//! Lakh.
+//! Lakh (one hundred thousand): a framework for network servers that hold a hundred thousand
+//! connections and more on one machine.
+//!
+//! One event loop runs on each core, with its own sockets, tasks and memory. Network I/O uses no
+//! other threads; what blocks (files, hashing, your own slow code) goes to one bounded pool.
+//!
+//! ```no_run
+//! use lakh::http::{App, Head, Server};
+//!
+//! fn main() -> std::io::Result<()> {
+//!     Server::new(|_shard| {
+//!         App::new()
+//!             .get("/", || "Hello, World!")
+//!             .get("/hello/{name}", |head: &Head<'_>| format!("Hello, {}!", head.param("name").unwrap()))
+//!     })
+//!     .bind("127.0.0.1:8080".parse().unwrap())?
+//!     .run()?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
+//! HTTP server and static files.
+
 #![forbid(unsafe_code)]
+
+pub use lakh_core as core;
+pub use lakh_http as http;
+pub use lakh_net as net;
+
+pub use lakh_core::{block_on, sleep, spawn, spawn_detached, timeout};

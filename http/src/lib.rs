@@ -1,4 +1,44 @@
-//! HTTP/1.1.
+//! HTTP/1.1 servers on Lakh's event loops.
+//!
+//! ```no_run
+//! use lakh_http::{App, Head, Request, Server};
+//!
+//! Server::new(|_shard| {
+//!     App::new()
+//!         .get("/", || "Hello, World!")
+//!         .get("/hello/{name}", |head: &Head<'_>| format!("Hello, {}!", head.param("name").unwrap()))
+//!         .post("/echo", async |mut request: Request| request.body_mut().bytes().await)
+//! })
+//! .bind("127.0.0.1:8080".parse().unwrap())?
+//! .run()?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Limits and deadlines are on by default ([`Limits`]). This crate does no TLS, and it compresses
+//! nothing.
+
 #![forbid(unsafe_code)]
+
+mod access;
+mod app;
+mod body;
+mod connection;
 pub mod files;
+mod handler;
+mod limits;
 pub mod proto;
+mod request;
+mod response;
+mod server;
+mod service;
+
+pub use access::Note;
+pub use app::App;
+pub use body::{BodyError, RequestBody};
+pub use files::Files;
+pub use handler::{Handler, Incoming, Outcome};
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+pub use limits::Limits;
+pub use request::{Head, Request};
+pub use response::{Body, IntoResponse, Response, StreamError};
+pub use server::{Running, Server};

@@ -31,5 +31,5 @@ pub mod sys;
 mod tcp;
 mod udp;
 
-pub use tcp::{AcceptMetrics, Accepted, ListenOptions, TcpListener, TcpStream, bind_group};
+pub use tcp::{AcceptMetrics, Accepted, ListenOptions, ListenerGroup, TcpListener, TcpStream};
 pub use udp::{UdpSocket, bind_udp_group};

@@ -56,7 +56,7 @@ impl Span {
 
     /// The place of `part` in a buffer at address `base`. Both are at most `MAX_HEAD` long, so nothing is cut off.
     #[inline]
-    fn locate(base: usize, part: &[u8]) -> Span {
+    pub(crate) fn locate(base: usize, part: &[u8]) -> Span {
         Span { start: part.as_ptr().addr().wrapping_sub(base) as u16, len: part.len() as u16 }
     }
 

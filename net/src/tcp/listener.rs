@@ -38,34 +38,57 @@ impl Default for ListenOptions {
     }
 }
 
-/// Makes the listeners of one address for `shards` shards, each to be given to
-/// [`TcpListener::from_std`] on its own.
+/// The listeners of one address, for several shards.
 ///
 /// On Linux there is one for each shard, and the kernel spreads connections over them. The first
 /// binds plainly, so a port that anyone else uses is an error, and only then allows its siblings
 /// to share it (`SO_REUSEPORT`, socket(7)). Elsewhere there is one listener; its shard hands
 /// connections on ([`TcpListener::accept_unregistered`]).
-///
-/// # Errors
-/// `AddrInUse` if the port is taken, and the others of bind(2) and listen(2).
-pub fn bind_group(
+#[derive(Debug)]
+pub struct ListenerGroup {
+    first: Socket,
     addr: SocketAddr,
-    shards: usize,
-    options: &ListenOptions,
-) -> io::Result<Vec<std::net::TcpListener>> {
-    let first = bound_socket(addr, options)?;
-    let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut sockets = vec![first];
-    if PORT_SHARING && shards > 1 {
-        share_port(&sockets[0])?;
-        for _ in 1..shards {
-            sockets.push(sibling_socket(addr, options)?);
+    options: ListenOptions,
+}
+
+impl ListenerGroup {
+    /// Takes `addr`, without listening yet; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// `AddrInUse` if the port is taken, and the others of bind(2).
+    pub fn bind(addr: SocketAddr, options: &ListenOptions) -> io::Result<Self> {
+        let first = new_socket(addr, options)?;
+        first.bind(&addr.into())?;
+        let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(ListenerGroup { first, addr, options: options.clone() })
+    }
+
+    /// The address, with the port that was taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Listens, with a listener for each of `shards` shards where the kernel can spread
+    /// connections; each is to be given to [`TcpListener::from_std`] on its own.
+    ///
+    /// # Errors
+    /// Those of listen(2), and of bind(2) for the siblings.
+    pub fn listen(self, shards: usize) -> io::Result<Vec<std::net::TcpListener>> {
+        let mut sockets = vec![self.first];
+        if PORT_SHARING && shards > 1 {
+            share_port(&sockets[0])?;
+            for _ in 1..shards {
+                let sibling = new_socket(self.addr, &self.options)?;
+                share_port(&sibling)?;
+                sibling.bind(&self.addr.into())?;
+                sockets.push(sibling);
+            }
         }
+        for socket in &sockets {
+            socket.listen(self.options.backlog)?;
+        }
+        Ok(sockets.into_iter().map(Into::into).collect())
     }
-    for socket in &sockets {
-        socket.listen(options.backlog)?;
-    }
-    Ok(sockets.into_iter().map(Into::into).collect())
 }
 
 fn new_socket(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
@@ -84,19 +107,6 @@ fn new_socket(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
     if options.user_timeout.is_some() {
         set_user_timeout(SockRef::from(&socket), options.user_timeout)?;
     }
-    Ok(socket)
-}
-
-fn bound_socket(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
-    let socket = new_socket(addr, options)?;
-    socket.bind(&addr.into())?;
-    Ok(socket)
-}
-
-fn sibling_socket(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
-    let socket = new_socket(addr, options)?;
-    share_port(&socket)?;
-    socket.bind(&addr.into())?;
     Ok(socket)
 }
 
@@ -166,11 +176,11 @@ impl TcpListener {
     /// # Panics
     /// Outside a shard.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let mut group = bind_group(addr, 1, &ListenOptions::default())?;
-        Self::from_std(group.pop().ok_or(io::ErrorKind::InvalidInput)?)
+        let group = ListenerGroup::bind(addr, &ListenOptions::default())?;
+        Self::from_std(group.listen(1)?.remove(0))
     }
 
-    /// Takes over a listener of the standard library, as [`bind_group`] makes them.
+    /// Takes over a listener of the standard library, as [`ListenerGroup`] makes them.
     ///
     /// # Errors
     /// If it cannot be made non-blocking or registered.

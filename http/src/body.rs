@@ -1,0 +1,229 @@
+//! A request's body, on its way from the connection to the handler.
+//!
+//! The handler asks, the connection reads: no byte is taken from the socket before someone wants
+//! it, so a handler that pauses slows its client down and nothing piles up.
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use std::{
+    cell::RefCell,
+    error, fmt,
+    future::poll_fn,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// The body of a request.
+///
+/// Dropping it leaves the rest unread; the connection then skips it, or ends if it is long.
+#[derive(Default)]
+pub struct RequestBody {
+    /// `None` if there is no body.
+    cell: Option<Rc<BodyCell>>,
+    length: Option<u64>,
+}
+
+/// What the connection and the handler share of a body.
+pub(crate) struct BodyCell(RefCell<State>);
+
+#[derive(Default)]
+struct State {
+    chunk: Option<Bytes>,
+    end: Option<Result<(), BodyError>>,
+    /// The handler waits for a chunk.
+    wanted: bool,
+    reader: Option<Waker>,
+    connection: Option<Waker>,
+    /// The connection polls the handler right now, and will look at `wanted` by itself.
+    attended: bool,
+}
+
+impl BodyCell {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(BodyCell(RefCell::new(State::default())))
+    }
+
+    /// Whether the handler waits for bytes.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let state = self.0.borrow();
+        state.wanted && state.chunk.is_none() && state.end.is_none()
+    }
+
+    /// Whether the handler still holds its side.
+    pub(crate) fn is_held(self: &Rc<Self>) -> bool {
+        Rc::strong_count(self) > 1
+    }
+
+    /// Says whether the connection polls the handler now, and who is woken when it does not.
+    pub(crate) fn attend(&self, attended: bool, cx: &Context<'_>) {
+        let mut state = self.0.borrow_mut();
+        state.attended = attended;
+        if !state.connection.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            state.connection = Some(cx.waker().clone());
+        }
+    }
+
+    pub(crate) fn push(&self, chunk: Bytes) {
+        self.change(|state| match &mut state.chunk {
+            // Bounded: the connection pushes what one read gave, and reads only when asked.
+            Some(first) => {
+                let mut both = BytesMut::with_capacity(first.len() + chunk.len());
+                both.extend_from_slice(first);
+                both.extend_from_slice(&chunk);
+                *first = both.freeze();
+            }
+            none => *none = Some(chunk),
+        });
+    }
+
+    pub(crate) fn finish(&self, end: Result<(), BodyError>) {
+        self.change(|state| {
+            state.end.get_or_insert(end);
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let reader = {
+            let mut state = self.0.borrow_mut();
+            change(&mut state);
+            state.wanted = false;
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let connection = {
+            let mut state = self.0.borrow_mut();
+            if let Some(chunk) = state.chunk.take() {
+                return Poll::Ready(Some(Ok(chunk)));
+            }
+            match &state.end {
+                Some(Ok(())) => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.clone()))),
+                None => {}
+            }
+            if !state.reader.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                state.reader = Some(cx.waker().clone());
+            }
+            if std::mem::replace(&mut state.wanted, true) || state.attended {
+                return Poll::Pending;
+            }
+            state.connection.clone()
+        };
+        if let Some(connection) = connection {
+            connection.wake();
+        }
+        Poll::Pending
+    }
+}
+
+impl RequestBody {
+    pub(crate) fn new(cell: Rc<BodyCell>, length: Option<u64>) -> Self {
+        RequestBody { cell: Some(cell), length }
+    }
+
+    /// The whole body's length in bytes, if the head says it: 0 without a body, `None` if it is
+    /// chunked.
+    pub fn length(&self) -> Option<u64> {
+        match self.cell {
+            None => Some(0),
+            Some(_) => self.length,
+        }
+    }
+
+    /// The next bytes, as they arrive; `None` at the end of the body.
+    ///
+    /// Cancel safe: what has arrived stays until it is taken.
+    ///
+    /// # Errors
+    /// If the body cannot be had: malformed, too long, too slow, or the connection was lost. Every
+    /// later call gives the same.
+    pub async fn chunk(&mut self) -> Option<Result<Bytes, BodyError>> {
+        poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Ready with what [`RequestBody::chunk`] gives.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        match &self.cell {
+            Some(cell) => cell.poll_chunk(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// All that is left of the body; the server's body limit bounds it.
+    ///
+    /// Not cancel safe: a dropped future loses what it has gathered.
+    ///
+    /// # Errors
+    /// As [`RequestBody::chunk`].
+    pub async fn bytes(&mut self) -> Result<Bytes, BodyError> {
+        let Some(first) = self.chunk().await.transpose()? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await.transpose()? else { return Ok(first) };
+        let mut all = BytesMut::from(&first[..]);
+        all.extend_from_slice(&second);
+        while let Some(chunk) = self.chunk().await {
+            all.extend_from_slice(&chunk?);
+        }
+        Ok(all.freeze())
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestBody").field("length", &self.length()).finish()
+    }
+}
+
+/// Why a request's body cannot be had. Always the client's doing.
+#[derive(Debug, Clone)]
+pub struct BodyError(pub(crate) BodyFault);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFault {
+    Malformed,
+    TooLong,
+    TooSlow,
+    Lost,
+}
+
+impl BodyError {
+    /// The status that tells the client: 400, 408 or 413.
+    pub fn status(&self) -> StatusCode {
+        match self.0 {
+            BodyFault::Malformed | BodyFault::Lost => StatusCode::BAD_REQUEST,
+            BodyFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            BodyFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    /// The body is longer than the server's limit.
+    pub fn is_too_long(&self) -> bool {
+        self.0 == BodyFault::TooLong
+    }
+
+    /// The client sent too slowly.
+    pub fn is_too_slow(&self) -> bool {
+        self.0 == BodyFault::TooSlow
+    }
+
+    /// The connection ended in the middle of the body.
+    pub fn is_lost(&self) -> bool {
+        self.0 == BodyFault::Lost
+    }
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            BodyFault::Malformed => "the body's chunked coding is malformed",
+            BodyFault::TooLong => "the body is longer than the limit",
+            BodyFault::TooSlow => "the body came too slowly",
+            BodyFault::Lost => "the connection ended in the middle of the body",
+        })
+    }
+}
+
+impl error::Error for BodyError {}

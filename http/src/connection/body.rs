@@ -1,0 +1,168 @@
+//! The body of the request in progress, on its way from the socket.
+
+use crate::{
+    body::{BodyCell, BodyError, BodyFault},
+    limits::{Limits, Pace},
+    proto::{BodyLength, ChunkedDecoder, ParsedHead},
+};
+use bytes::{Bytes, BytesMut};
+use std::{ops::Range, rc::Rc};
+
+/// Bytes of an unread body that are skipped to keep the connection; beyond it, closing is cheaper.
+const SKIP_AT_MOST: u64 = 256 * 1024;
+
+/// Where a request's body ends, and who reads it.
+pub(super) struct IncomingBody {
+    rest: Rest,
+    /// Bytes of the body so far.
+    taken: u64,
+    cell: Option<Rc<BodyCell>>,
+    /// How fast the peer sends when it is asked to.
+    pub(super) pace: Pace,
+    /// The peer waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+enum Rest {
+    Bytes(u64),
+    Chunks(ChunkedDecoder),
+    Nothing,
+}
+
+impl IncomingBody {
+    /// `None` if there is no body, or an empty one.
+    pub(super) fn of(head: &ParsedHead, limits: &Limits) -> Option<Self> {
+        let rest = match head.body {
+            BodyLength::None | BodyLength::Exactly(0) => return None,
+            BodyLength::Exactly(length) => Rest::Bytes(length),
+            BodyLength::Chunked => Rest::Chunks(ChunkedDecoder::default()),
+        };
+        Some(IncomingBody {
+            rest,
+            taken: 0,
+            cell: None,
+            pace: Pace::new(limits),
+            expects_continue: head.expect_continue,
+        })
+    }
+
+    /// The length, if it was announced. Before anything is fed.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self.rest {
+            Rest::Bytes(length) => Some(length),
+            Rest::Chunks(_) => None,
+            Rest::Nothing => Some(0),
+        }
+    }
+
+    pub(super) fn set_reader(&mut self, cell: Option<Rc<BodyCell>>) {
+        self.cell = cell;
+    }
+
+    pub(super) fn reader(&self) -> Option<&Rc<BodyCell>> {
+        self.cell.as_ref()
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self.rest, Rest::Nothing)
+    }
+
+    /// Whether someone waits for bytes that are still to come.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.is_complete() && self.cell.as_ref().is_some_and(|cell| cell.is_wanted())
+    }
+
+    /// Whether what is left is little enough to be skipped.
+    pub(super) fn is_skippable(&self) -> bool {
+        match self.rest {
+            Rest::Bytes(left) => left <= SKIP_AT_MOST,
+            Rest::Chunks(_) => self.taken <= SKIP_AT_MOST,
+            Rest::Nothing => true,
+        }
+    }
+
+    /// Takes the body's bytes from the front of `input` and hands them to the reader, if there is
+    /// one. Gives the number of bytes that are done with.
+    pub(super) fn feed(&mut self, input: &[u8], limits: &Limits) -> Result<usize, BodyFault> {
+        let result = match self.rest {
+            Rest::Bytes(_) => Ok(self.feed_bytes(input)),
+            Rest::Chunks(_) => self.feed_chunks(input, limits),
+            Rest::Nothing => Ok(0),
+        };
+        match result {
+            Err(fault) => self.fail(fault),
+            Ok(_) if self.is_complete() => self.finish(Ok(())),
+            Ok(_) => {}
+        }
+        result
+    }
+
+    fn feed_bytes(&mut self, input: &[u8]) -> usize {
+        let Rest::Bytes(left) = &mut self.rest else { return 0 };
+        let n = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+        *left -= n as u64;
+        if *left == 0 {
+            self.rest = Rest::Nothing;
+        }
+        self.taken += n as u64;
+        if n > 0 {
+            self.deliver(|| Bytes::copy_from_slice(&input[..n]));
+        }
+        n
+    }
+
+    fn feed_chunks(&mut self, input: &[u8], limits: &Limits) -> Result<usize, BodyFault> {
+        let Rest::Chunks(decoder) = &mut self.rest else { return Ok(0) };
+        let mut at = 0;
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        let mut done = false;
+        while at < input.len() && !done {
+            let chunk = decoder.decode(&input[at..], &limits.chunks).map_err(|_| BodyFault::Malformed)?;
+            self.taken += chunk.data.len() as u64;
+            if self.taken > limits.body {
+                return Err(BodyFault::TooLong);
+            }
+            if !chunk.data.is_empty() {
+                parts.push(at + chunk.data.start..at + chunk.data.end);
+            }
+            at += chunk.consumed;
+            done = chunk.done;
+        }
+        if done {
+            self.rest = Rest::Nothing;
+        }
+        if !parts.is_empty() {
+            self.deliver(|| {
+                let mut all = BytesMut::with_capacity(parts.iter().map(Range::len).sum());
+                parts.iter().for_each(|part| all.extend_from_slice(&input[part.clone()]));
+                all.freeze()
+            });
+        }
+        Ok(at)
+    }
+
+    fn deliver(&self, bytes: impl FnOnce() -> Bytes) {
+        if let Some(cell) = self.cell.as_ref().filter(|cell| cell.is_held()) {
+            cell.push(bytes());
+        }
+    }
+
+    fn finish(&self, end: Result<(), BodyError>) {
+        if let Some(cell) = &self.cell {
+            cell.finish(end);
+        }
+    }
+
+    /// Tells the reader that the rest will not come.
+    pub(super) fn fail(&self, fault: BodyFault) {
+        self.finish(Err(BodyError(fault)));
+    }
+}
+
+impl Drop for IncomingBody {
+    fn drop(&mut self) {
+        if !self.is_complete() {
+            self.fail(BodyFault::Lost);
+        }
+    }
+}

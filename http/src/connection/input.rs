@@ -1,0 +1,256 @@
+//! Requests and their bodies, out of what was read.
+
+use super::{
+    Driver, FLUSH_AT, Phase, Step,
+    body::IncomingBody,
+    reply::{Exchange, Meta},
+};
+use crate::{
+    body::{BodyCell, BodyFault, RequestBody},
+    handler::{Incoming, Outcome},
+    limits::seconds,
+    proto::{BodyLength, HeadScan, Parsed},
+    request::{Head, Peer},
+    response::Response,
+};
+use http::StatusCode;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Poll,
+};
+
+impl Driver<'_, '_> {
+    /// Uses the first `n` bytes of the shard's input buffer; keeps what cannot be used yet.
+    pub(super) fn take_input(&mut self, n: usize) -> Step {
+        let input = std::mem::take(&mut self.scratch.input);
+        let used = self.take_requests(&input[..n]);
+        if used < n {
+            let active = self.active();
+            active.scan = HeadScan::default();
+            active.input.extend_from_slice(&input[used..n]);
+        }
+        self.scratch.input = input;
+        Step::Again
+    }
+
+    /// Input is left from before: whole requests, or the beginning of one.
+    pub(super) fn step_head(&mut self) -> Step {
+        let active = self.active();
+        let mut input = std::mem::take(&mut active.input);
+        if active.scan.scan(&input) {
+            let used = self.take_requests(&input);
+            input.drain(..used);
+            let active = self.active();
+            active.input = input;
+            active.scan = HeadScan::default();
+            if used > 0 {
+                return Step::Again;
+            }
+        } else {
+            active.input = input;
+        }
+        self.read_head()
+    }
+
+    /// Reads more of a head that has begun.
+    fn read_head(&mut self) -> Step {
+        let service = self.service;
+        if let Some(error) = self.active().scan.over_limit(&service.limits().head) {
+            return self.refuse(error.status());
+        }
+        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+            Poll::Ready(Ok(0)) => self.refuse(StatusCode::BAD_REQUEST),
+            Poll::Ready(Err(_)) => Step::Close,
+            Poll::Ready(Ok(n)) => {
+                let Some(active) = &mut self.connection.active else { return Step::Close };
+                active.input.extend_from_slice(&self.scratch.input[..n]);
+                Step::Again
+            }
+            Poll::Pending => {
+                let time = seconds(self.service.limits().head_time);
+                self.wait_in(Phase::Head, time).unwrap_or_else(|| self.refuse(StatusCode::REQUEST_TIMEOUT))
+            }
+        }
+    }
+
+    /// Answers requests from `input` until it is used up, ends within one, or one takes longer.
+    /// Gives the number of bytes used.
+    fn take_requests(&mut self, input: &[u8]) -> usize {
+        let mut used = 0;
+        while used < input.len() && self.is_free() && self.scratch.output.len() < FLUSH_AT {
+            let rest = &input[used..];
+            match self.scratch.head.parse(rest, &self.service.limits().head) {
+                Ok(Parsed::Complete) => {
+                    self.connection.phase = Phase::Busy;
+                    used += self.take_request(rest);
+                }
+                Ok(Parsed::Partial) => break,
+                Err(error) => {
+                    // No byte after it is ever read as a request.
+                    self.refuse(error.status());
+                    return input.len();
+                }
+            }
+        }
+        used
+    }
+
+    /// Nothing keeps the next request waiting.
+    fn is_free(&self) -> bool {
+        self.connection.active.as_ref().is_none_or(|active| {
+            active.exchange.is_none()
+                && active.skip.is_none()
+                && active.unsent.is_empty()
+                && active.close == super::Close::No
+        })
+    }
+
+    /// Hands the request whose head is parsed to its handler. Gives the number of bytes that head
+    /// and body have taken from `input`.
+    fn take_request(&mut self, input: &[u8]) -> usize {
+        let head_len = self.scratch.head.len;
+        let body = match self.scratch.head.body {
+            BodyLength::None => None,
+            BodyLength::Exactly(length) if length > self.service.limits().body => {
+                self.refuse(StatusCode::PAYLOAD_TOO_LARGE);
+                return input.len();
+            }
+            _ => IncomingBody::of(&self.scratch.head, self.service.limits()),
+        };
+        let (outcome, body) = self.call(input, body);
+        let meta = Meta::new(&self.scratch.head, input, self.service, &self.connection.stream);
+        match (outcome, body) {
+            (Outcome::Ready(response), None) => {
+                self.answer(response, meta, None);
+                head_len
+            }
+            (outcome, Some(mut body)) => {
+                let fed = body.feed(&input[head_len..], self.service.limits());
+                match outcome {
+                    Outcome::Ready(response) => self.answer(response, meta, Some(body)),
+                    Outcome::Later(future) => {
+                        self.active().exchange = Some(Exchange::handling(future, meta, Some(body)));
+                    }
+                }
+                // After a fault nothing of the input can be used; the reader knows of it.
+                fed.map_or(input.len(), |fed| head_len + fed)
+            }
+            (Outcome::Later(future), None) => {
+                self.active().exchange = Some(Exchange::handling(future, meta, None));
+                head_len
+            }
+        }
+    }
+
+    fn call(&mut self, input: &[u8], mut body: Option<IncomingBody>) -> (Outcome, Option<IncomingBody>) {
+        let head = Head {
+            bytes: input,
+            parsed: &self.scratch.head,
+            names: None,
+            params: &[],
+            peer: Peer::Stream(&self.connection.stream),
+        };
+        let mut open_body = || match &mut body {
+            Some(body) => {
+                let cell = BodyCell::new();
+                body.set_reader(Some(cell.clone()));
+                RequestBody::new(cell, body.length())
+            }
+            None => RequestBody::default(),
+        };
+        let incoming = Incoming { head, open_body: &mut open_body };
+        let params = &mut self.scratch.params;
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.service.app().call(incoming, params)))
+            .unwrap_or_else(|_| Outcome::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)));
+        (outcome, body)
+    }
+
+    /// Answers with a status of our own and closes: the client has broken a rule, or a limit.
+    pub(super) fn refuse(&mut self, status: StatusCode) -> Step {
+        let meta = Meta::refusal(self.service, &self.connection.stream);
+        self.answer(Response::plain(status), meta, None);
+        let active = self.active();
+        active.input = Vec::new();
+        active.close = super::Close::WhenSent { linger: true };
+        Step::Again
+    }
+
+    /// Gets more of the body for the handler that waits for it.
+    pub(super) fn step_body(&mut self, body: &mut IncomingBody) -> Step {
+        if std::mem::take(&mut body.expects_continue) {
+            self.scratch.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+        match self.feed_more(body) {
+            Fed::Some => Step::Again,
+            Fed::Fault(fault) => {
+                body.fail(fault);
+                Step::Again
+            }
+            Fed::Wait => {
+                let deadline = body.pace.wait(self.service.now());
+                self.wait_until(deadline).unwrap_or_else(|| {
+                    body.fail(BodyFault::TooSlow);
+                    Step::Again
+                })
+            }
+        }
+    }
+
+    /// Reads on through a body that nobody wants.
+    pub(super) fn step_skip(&mut self) -> Step {
+        let Some(mut body) = self.active().skip.take() else { return Step::Again };
+        match self.feed_more(&mut body) {
+            Fed::Some if body.is_complete() => Step::Again,
+            Fed::Some if body.is_skippable() => {
+                self.active().skip = Some(body);
+                Step::Again
+            }
+            Fed::Some | Fed::Fault(_) => {
+                self.close_when_sent(true);
+                Step::Again
+            }
+            Fed::Wait => {
+                let deadline = body.pace.wait(self.service.now());
+                self.active().skip = Some(body);
+                self.wait_until(deadline).unwrap_or(Step::Close)
+            }
+        }
+    }
+
+    /// Feeds a body from what is left of the input, or else from the socket.
+    fn feed_more(&mut self, body: &mut IncomingBody) -> Fed {
+        let limits = self.service.limits();
+        let kept = std::mem::take(&mut self.active().input);
+        if !kept.is_empty() {
+            return match body.feed(&kept, limits) {
+                Ok(used) => {
+                    self.active().input = kept[used..].to_vec();
+                    Fed::Some
+                }
+                Err(fault) => Fed::Fault(fault),
+            };
+        }
+        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+            Poll::Pending => Fed::Wait,
+            Poll::Ready(Ok(0) | Err(_)) => Fed::Fault(BodyFault::Lost),
+            Poll::Ready(Ok(n)) => {
+                body.pace.moved(self.service.now(), n, limits);
+                match body.feed(&self.scratch.input[..n], limits) {
+                    Ok(used) => {
+                        let Some(active) = &mut self.connection.active else { return Fed::Some };
+                        active.input.extend_from_slice(&self.scratch.input[used..n]);
+                        active.scan = HeadScan::default();
+                        Fed::Some
+                    }
+                    Err(fault) => Fed::Fault(fault),
+                }
+            }
+        }
+    }
+}
+
+enum Fed {
+    Some,
+    Wait,
+    Fault(BodyFault),
+}

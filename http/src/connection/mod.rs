@@ -1,0 +1,291 @@
+//! The driver of one connection: bytes in, requests to handlers, answers out.
+//!
+//! A connection that waits for a request is this struct and nothing else. Everything that only a
+//! request in progress needs (a partial head, a body, a handler's future, unsent output) is in
+//! [`Active`], which exists as long as there is any of it. Input and output buffers belong to the
+//! shard and are borrowed for one poll.
+//!
+//! Progress lives here and not in futures: whatever a poll leaves undone, the next one finds.
+
+mod body;
+mod input;
+mod output;
+mod reply;
+
+use crate::{
+    limits::{Pace, seconds},
+    proto::HeadScan,
+    service::{Scratch, Service},
+};
+use body::IncomingBody;
+use lakh_core::{CoarseTimer, WorkGuard};
+use lakh_net::TcpStream;
+use reply::Exchange;
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+/// Steps of one poll; then the shard's other tasks have their turn.
+const STEPS: usize = 16;
+/// Output is sent when it has grown to this, in bytes, and whenever there is nothing else to do.
+const FLUSH_AT: usize = 64 * 1024;
+
+/// One client's connection; a task of its own on its shard.
+pub(crate) struct Connection {
+    // The timer and the stream's registration tell the shard when they are dropped.
+    timer: CoarseTimer,
+    stream: TcpStream,
+    /// In seconds of the shard; belongs to `phase`.
+    deadline: u32,
+    phase: Phase,
+    service: Rc<Service>,
+    active: Option<Box<Active>>,
+    _guard: WorkGuard,
+}
+
+// The budget of an idle connection; see ARCHITECTURE.md for the sum.
+// (mio's sockets are larger in debug builds.)
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Connection>() <= 48);
+
+/// What a connection waits for, where that has a deadline of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    /// Nothing yet.
+    New,
+    /// Nothing, or something with a [`Pace`].
+    Busy,
+    FirstByte,
+    KeepAlive,
+    Head,
+    Linger,
+}
+
+/// What a request in progress needs.
+struct Active {
+    /// Read but not yet used: a partial head, pipelined requests, body bytes.
+    input: Vec<u8>,
+    /// Where the search for a partial head's end goes on.
+    scan: HeadScan,
+    /// Written but not yet taken by the kernel, from `sent` on.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// How fast the peer takes what is written.
+    pace: Pace,
+    exchange: Option<Exchange>,
+    /// A body that nobody reads, to be skipped before the next request.
+    skip: Option<IncomingBody>,
+    close: Close,
+}
+
+/// How far the connection's end has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Close {
+    No,
+    /// Once everything is sent. `linger`: the peer may still be sending.
+    WhenSent {
+        linger: bool,
+    },
+    /// Our side is closed; up to so many bytes are read and dropped.
+    Lingering {
+        left: u64,
+    },
+}
+
+/// What to do after a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// Something has moved: look again.
+    Again,
+    /// Nothing can move; whoever can change that wakes the task.
+    Wait,
+    /// The connection is over.
+    Close,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, service: Rc<Service>) -> Self {
+        Connection {
+            timer: CoarseTimer::new(),
+            stream,
+            deadline: 0,
+            phase: Phase::New,
+            active: None,
+            _guard: service.open_connection(),
+            service,
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let service = Rc::clone(&self.service);
+        let mut scratch = service.take_scratch();
+        let connection = &mut *self;
+        let flow = Driver { connection, service: &service, scratch: &mut scratch, cx }.run();
+        service.return_scratch(scratch);
+        flow
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.service.close_connection();
+    }
+}
+
+/// A connection for the time of one poll, with all that it works with.
+struct Driver<'a, 'cx> {
+    connection: &'a mut Connection,
+    service: &'a Rc<Service>,
+    scratch: &'a mut Scratch,
+    cx: &'a mut Context<'cx>,
+}
+
+impl Driver<'_, '_> {
+    fn run(&mut self) -> Poll<()> {
+        for _ in 0..STEPS {
+            let step = match self.connection.active {
+                None => self.step_idle(),
+                Some(_) => self.step_active(),
+            };
+            match step {
+                Step::Again if self.scratch.output.len() < FLUSH_AT => {}
+                Step::Again | Step::Wait => match self.flush() {
+                    Ok(true) if step == Step::Wait => return Poll::Pending,
+                    // What is unsent is the next step's business.
+                    Ok(_) => {}
+                    Err(_) => return Poll::Ready(()),
+                },
+                Step::Close => return Poll::Ready(()),
+            }
+        }
+        if self.flush().is_err() {
+            return Poll::Ready(());
+        }
+        self.cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// No request is in progress: waits for one.
+    fn step_idle(&mut self) -> Step {
+        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+            Poll::Ready(Ok(0) | Err(_)) => self.end_of_input(),
+            Poll::Ready(Ok(n)) => {
+                self.connection.phase = Phase::Busy;
+                self.take_input(n)
+            }
+            Poll::Pending if self.service.is_draining() => self.end_of_input(),
+            Poll::Pending => {
+                let limits = self.service.limits();
+                let (phase, time) = match self.connection.phase {
+                    Phase::New | Phase::FirstByte => (Phase::FirstByte, limits.first_byte),
+                    _ => (Phase::KeepAlive, limits.keep_alive),
+                };
+                let time = seconds(time);
+                self.wait_in(phase, time).unwrap_or(Step::Close)
+            }
+        }
+    }
+
+    fn step_active(&mut self) -> Step {
+        let Some(active) = &mut self.connection.active else { return Step::Again };
+        if !active.unsent.is_empty() {
+            self.send_unsent()
+        } else if active.exchange.is_some() {
+            self.step_exchange()
+        } else if active.close != Close::No {
+            self.step_close()
+        } else if active.skip.is_some() {
+            self.step_skip()
+        } else if !active.input.is_empty() {
+            self.step_head()
+        } else {
+            self.connection.active = None;
+            Step::Again
+        }
+    }
+
+    /// The peer sends no more, or need not: what is written still goes out.
+    fn end_of_input(&mut self) -> Step {
+        if self.scratch.output.is_empty() && self.connection.active.is_none() {
+            return Step::Close;
+        }
+        self.close_when_sent(false);
+        Step::Again
+    }
+
+    fn close_when_sent(&mut self, linger: bool) {
+        self.active().close = Close::WhenSent { linger };
+    }
+
+    fn step_close(&mut self) -> Step {
+        match self.flush() {
+            Ok(true) => {}
+            Ok(false) => return Step::Again,
+            Err(_) => return Step::Close,
+        }
+        match self.active().close {
+            Close::WhenSent { linger: true } => {
+                if self.connection.stream.shutdown(std::net::Shutdown::Write).is_err() {
+                    return Step::Close;
+                }
+                let left = self.service.limits().linger.1;
+                self.active().close = Close::Lingering { left };
+                Step::Again
+            }
+            Close::Lingering { left } => self.step_linger(left),
+            Close::No | Close::WhenSent { linger: false } => Step::Close,
+        }
+    }
+
+    /// Reads and drops what the peer sends, so that it can read our answer before the reset that
+    /// unread bytes would cause (RFC 9112, 9.6).
+    fn step_linger(&mut self, left: u64) -> Step {
+        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+            Poll::Ready(Ok(n)) if n > 0 && left > n as u64 => {
+                self.active().close = Close::Lingering { left: left - n as u64 };
+                Step::Again
+            }
+            Poll::Ready(_) => Step::Close,
+            Poll::Pending => {
+                let time = seconds(self.service.limits().linger.0);
+                self.wait_in(Phase::Linger, time).unwrap_or(Step::Close)
+            }
+        }
+    }
+
+    /// Waits in a phase that began with the first call; `None` if its time is over.
+    fn wait_in(&mut self, phase: Phase, time: u32) -> Option<Step> {
+        if self.connection.phase != phase {
+            self.connection.phase = phase;
+            // A second more: the current one has partly passed.
+            self.connection.deadline = self.service.now().saturating_add(time).saturating_add(1);
+        }
+        self.wait_until(self.connection.deadline)
+    }
+
+    fn wait_until(&mut self, deadline: u32) -> Option<Step> {
+        self.connection.timer.poll_at(deadline, self.cx).is_pending().then_some(Step::Wait)
+    }
+
+    fn active(&mut self) -> &mut Active {
+        let limits = self.service.limits();
+        self.connection.active.get_or_insert_with(|| {
+            Box::new(Active {
+                input: Vec::new(),
+                scan: HeadScan::default(),
+                unsent: Vec::new(),
+                sent: 0,
+                pace: Pace::new(limits),
+                exchange: None,
+                skip: None,
+                close: Close::No,
+            })
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! Sending what was written.
+
+use super::{Driver, Step};
+use std::{io, task::Poll};
+
+/// Buffers for unsent output that have grown beyond this are freed, not kept.
+const KEEP_AT_MOST: usize = 256 * 1024;
+
+impl Driver<'_, '_> {
+    /// Sends the shard's output buffer; what the kernel does not take is kept as unsent.
+    /// True if nothing is unsent.
+    #[inline]
+    pub(super) fn flush(&mut self) -> io::Result<bool> {
+        if self.scratch.output.is_empty() {
+            return Ok(self.connection.active.as_ref().is_none_or(|active| active.unsent.is_empty()));
+        }
+        let unsent = self.connection.active.as_ref().is_some_and(|active| !active.unsent.is_empty());
+        let sent = if unsent {
+            0
+        } else {
+            match self.connection.stream.try_write(&self.scratch.output) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(error) => return Err(error),
+            }
+        };
+        let all = sent == self.scratch.output.len();
+        if !all {
+            let output = std::mem::take(&mut self.scratch.output);
+            self.active().unsent.extend_from_slice(&output[sent..]);
+            self.scratch.output = output;
+        }
+        self.clear_output();
+        Ok(all)
+    }
+
+    pub(super) fn clear_output(&mut self) {
+        self.scratch.output.clear();
+        self.scratch.output.shrink_to(KEEP_AT_MOST);
+    }
+
+    /// Goes on with what the kernel did not take before.
+    pub(super) fn send_unsent(&mut self) -> Step {
+        let now = self.service.now();
+        let Some(active) = &mut self.connection.active else { return Step::Again };
+        match self.connection.stream.poll_write(self.cx, &active.unsent[active.sent..]) {
+            Poll::Ready(Ok(0) | Err(_)) => Step::Close,
+            Poll::Ready(Ok(n)) => {
+                active.pace.moved(now, n, self.service.limits());
+                active.sent += n;
+                if active.sent == active.unsent.len() {
+                    active.unsent = Vec::new();
+                    active.sent = 0;
+                }
+                Step::Again
+            }
+            Poll::Pending => self.wait_for_peer(),
+        }
+    }
+
+    /// The kernel's buffer is full: the peer has to read, and at the least rate.
+    pub(super) fn wait_for_peer(&mut self) -> Step {
+        let now = self.service.now();
+        let deadline = self.active().pace.wait(now);
+        self.wait_until(deadline).unwrap_or_else(|| {
+            self.service.count_slow_reader();
+            Step::Close
+        })
+    }
+}

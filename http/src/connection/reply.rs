@@ -1,0 +1,326 @@
+//! Answers: from the handler's future to the last byte of the body.
+
+use super::{Driver, FLUSH_AT, Step, body::IncomingBody};
+use crate::{
+    access::Note,
+    files::FileSender,
+    proto::{ParsedHead, encode},
+    response::{Body, Response, StreamError},
+    service::Service,
+};
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{Method, StatusCode, Version, header};
+use lakh_net::TcpStream;
+use std::{
+    future::Future,
+    io::IoSlice,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::Poll,
+};
+
+/// Bodies up to this many bytes are copied behind their head; longer ones are sent from where they
+/// are.
+const COPY_AT_MOST: usize = 16 * 1024;
+
+/// A request whose answer is not finished yet.
+pub(super) struct Exchange {
+    state: State,
+    meta: Meta,
+    body: Option<IncomingBody>,
+}
+
+enum State {
+    /// The handler is at work.
+    Handling(Pin<Box<dyn Future<Output = Response>>>),
+    /// The head is written; this is what is left of the body.
+    Bytes(Bytes),
+    Chunks {
+        chunks: Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>,
+        coded: bool,
+    },
+    File(FileSender),
+}
+
+/// What the answer has to know of its request.
+pub(super) struct Meta {
+    method: Method,
+    version: Version,
+    keep_alive: bool,
+    note: Option<Box<Note>>,
+}
+
+impl Meta {
+    #[inline]
+    pub(super) fn new(head: &ParsedHead, bytes: &[u8], service: &Service, stream: &TcpStream) -> Self {
+        Meta {
+            method: head.method.clone(),
+            version: head.version,
+            keep_alive: head.keep_alive && !service.is_draining(),
+            note: service.wants_notes().then(|| Note::of(head, bytes, stream)),
+        }
+    }
+
+    /// For an answer to something that is no request.
+    pub(super) fn refusal(service: &Service, stream: &TcpStream) -> Self {
+        Meta {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            keep_alive: false,
+            note: service.wants_notes().then(|| Note::of_refused(stream)),
+        }
+    }
+}
+
+impl Exchange {
+    pub(super) fn handling(
+        future: Pin<Box<dyn Future<Output = Response>>>,
+        meta: Meta,
+        body: Option<IncomingBody>,
+    ) -> Self {
+        Exchange { state: State::Handling(future), meta, body }
+    }
+}
+
+impl Driver<'_, '_> {
+    pub(super) fn step_exchange(&mut self) -> Step {
+        let Some(mut exchange) = self.active().exchange.take() else { return Step::Again };
+        let step = match &mut exchange.state {
+            State::Handling(_) => return self.step_handler(exchange),
+            State::Bytes(bytes) => self.send_bytes(bytes),
+            State::Chunks { chunks, coded } => self.send_chunk(chunks.as_mut(), *coded),
+            State::File(file) => self.send_file(file),
+        };
+        match step {
+            Sent::All => {
+                self.finish(exchange.meta, exchange.body);
+                Step::Again
+            }
+            Sent::Failed => Step::Close,
+            Sent::Not(step) => {
+                self.active().exchange = Some(exchange);
+                // The exchange is back, so that the deadline of a slow peer closes it as a whole.
+                if step == Step::Wait && self.is_blocked_by_peer() { self.wait_for_peer() } else { step }
+            }
+        }
+    }
+
+    fn is_blocked_by_peer(&self) -> bool {
+        let active = self.connection.active.as_ref();
+        active.and_then(|active| active.exchange.as_ref()).is_some_and(|exchange| match &exchange.state {
+            State::Bytes(_) => true,
+            State::File(file) => file.waits_for_peer(),
+            State::Handling(_) | State::Chunks { .. } => false,
+        })
+    }
+
+    fn step_handler(&mut self, mut exchange: Exchange) -> Step {
+        let State::Handling(future) = &mut exchange.state else { return Step::Again };
+        let reader = exchange.body.as_ref().and_then(IncomingBody::reader).cloned();
+        if let Some(cell) = &reader {
+            cell.attend(true, self.cx);
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(self.cx)));
+        if let Some(cell) = &reader {
+            cell.attend(false, self.cx);
+        }
+        match polled {
+            Ok(Poll::Ready(response)) => {
+                let Exchange { state, meta, body } = exchange;
+                // A destructor is user code, too.
+                let dropped = catch_unwind(AssertUnwindSafe(|| drop(state)));
+                self.answer(dropped.map_or_else(|_| panicked(), |()| response), meta, body);
+                Step::Again
+            }
+            Ok(Poll::Pending) => {
+                let step = match &mut exchange.body {
+                    Some(body) if body.is_wanted() => self.step_body(body),
+                    _ => Step::Wait,
+                };
+                self.active().exchange = Some(exchange);
+                step
+            }
+            Err(_) => {
+                let Exchange { state, mut meta, body } = exchange;
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+                meta.keep_alive = false;
+                self.answer(panicked(), meta, body);
+                Step::Again
+            }
+        }
+    }
+
+    /// Writes the head of an answer, and its body as far as it is short.
+    pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, body: Option<IncomingBody>) {
+        let reply = std::mem::take(&mut response.body);
+        let length = reply.length();
+        let send_body = encode::body_allowed(response.status, &meta.method);
+        let coded = length.is_none() && meta.version == Version::HTTP_11;
+        if length.is_none() && !coded && send_body {
+            meta.keep_alive = false; // the end of the connection is the end of the body
+        }
+        if let Some(body) = &body
+            && !body.is_complete()
+            && (body.expects_continue || !body.is_skippable())
+        {
+            meta.keep_alive = false;
+        }
+        self.write_head(&response, &meta, length, coded);
+        if let Some(note) = &mut meta.note {
+            note.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
+        }
+        let out = &mut self.scratch.output;
+        let state = match reply {
+            _ if !send_body => None,
+            Body::Empty => None,
+            Body::Static(bytes) if bytes.len() <= COPY_AT_MOST => {
+                out.extend_from_slice(bytes);
+                None
+            }
+            Body::Static(bytes) => Some(State::Bytes(Bytes::from_static(bytes))),
+            Body::Bytes(bytes) if bytes.len() <= COPY_AT_MOST => {
+                out.extend_from_slice(&bytes);
+                None
+            }
+            Body::Bytes(bytes) => Some(State::Bytes(bytes)),
+            Body::File(file) if file.length() == 0 => None,
+            Body::File(file) => Some(State::File(FileSender::new(file))),
+            Body::Stream(chunks) => Some(State::Chunks { chunks, coded }),
+        };
+        match state {
+            Some(state) => self.active().exchange = Some(Exchange { state, meta, body }),
+            None => self.finish(meta, body),
+        }
+    }
+
+    fn write_head(&mut self, response: &Response, meta: &Meta, length: Option<u64>, coded: bool) {
+        let out = &mut self.scratch.output;
+        encode::write_status(out, response.status);
+        for (name, value) in &response.fields {
+            let ours = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::DATE];
+            if !ours.contains(name) {
+                encode::write_header(out, name, value);
+            }
+        }
+        if encode::content_length_allowed(response.status, &meta.method) {
+            match length {
+                Some(length) => encode::write_content_length(out, length),
+                None if coded => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+                None => {}
+            }
+        }
+        if !meta.keep_alive {
+            out.extend_from_slice(b"connection: close\r\n");
+        } else if meta.version == Version::HTTP_10 {
+            out.extend_from_slice(b"connection: keep-alive\r\n");
+        }
+        self.service.write_common_fields(out);
+        encode::write_head_end(out);
+    }
+
+    /// An answer is written to its end: on to the next request, or to the connection's end.
+    fn finish(&mut self, meta: Meta, body: Option<IncomingBody>) {
+        if let Some(note) = meta.note {
+            self.service.note(note.finished());
+        }
+        let unread = body.filter(|body| !body.is_complete());
+        if !meta.keep_alive {
+            self.close_when_sent(unread.is_some());
+        } else if let Some(mut body) = unread {
+            body.set_reader(None);
+            self.active().skip = Some(body);
+        }
+    }
+
+    fn send_bytes(&mut self, bytes: &mut Bytes) -> Sent {
+        let head = self.scratch.output.len();
+        let written = if head > 0 {
+            let both = [IoSlice::new(&self.scratch.output), IoSlice::new(bytes)];
+            self.connection.stream.poll_write_vectored(self.cx, &both)
+        } else {
+            self.connection.stream.poll_write(self.cx, bytes)
+        };
+        match written {
+            Poll::Pending => Sent::Not(Step::Wait),
+            Poll::Ready(Ok(n)) if n > 0 => {
+                self.moved(n);
+                if n < head {
+                    let output = std::mem::take(&mut self.scratch.output);
+                    self.active().unsent.extend_from_slice(&output[n..]);
+                    self.scratch.output = output;
+                } else {
+                    drop(bytes.split_to(n - head));
+                }
+                self.clear_output();
+                if bytes.is_empty() { Sent::All } else { Sent::Not(Step::Again) }
+            }
+            Poll::Ready(_) => Sent::Failed,
+        }
+    }
+
+    fn send_chunk(
+        &mut self,
+        mut chunks: Pin<&mut dyn Stream<Item = Result<Bytes, StreamError>>>,
+        coded: bool,
+    ) -> Sent {
+        if self.scratch.output.len() >= FLUSH_AT {
+            return Sent::Not(Step::Again);
+        }
+        let next = catch_unwind(AssertUnwindSafe(|| chunks.as_mut().poll_next(self.cx)));
+        let out = &mut self.scratch.output;
+        match next {
+            Ok(Poll::Pending) => Sent::Not(Step::Wait),
+            Ok(Poll::Ready(Some(Ok(chunk)))) => {
+                if coded {
+                    encode::write_chunk(out, &chunk);
+                } else {
+                    out.extend_from_slice(&chunk);
+                }
+                Sent::Not(Step::Again)
+            }
+            Ok(Poll::Ready(None)) => {
+                if coded {
+                    encode::write_last_chunk(out);
+                }
+                Sent::All
+            }
+            // What was sent cannot be taken back: the missing end tells the client.
+            Ok(Poll::Ready(Some(Err(_)))) | Err(_) => match self.flush() {
+                Ok(_) | Err(_) => Sent::Failed,
+            },
+        }
+    }
+
+    fn send_file(&mut self, file: &mut FileSender) -> Sent {
+        match self.flush() {
+            Ok(true) => {}
+            Ok(false) => return Sent::Not(Step::Again),
+            Err(_) => return Sent::Failed,
+        }
+        match file.poll_send(&self.connection.stream, self.cx) {
+            Poll::Pending => Sent::Not(Step::Wait),
+            Poll::Ready(Ok(n)) => {
+                self.moved(n);
+                if file.is_done() { Sent::All } else { Sent::Not(Step::Again) }
+            }
+            Poll::Ready(Err(_)) => Sent::Failed,
+        }
+    }
+
+    fn moved(&mut self, n: usize) {
+        let (now, limits) = (self.service.now(), self.service.limits());
+        self.active().pace.moved(now, n, limits);
+    }
+}
+
+/// How far a body has been sent.
+enum Sent {
+    All,
+    Not(Step),
+    Failed,
+}
+
+fn panicked() -> Response {
+    Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
+}

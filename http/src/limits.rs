@@ -1,0 +1,145 @@
+//! What a client may take up: bytes and time.
+
+use crate::proto::{ChunkLimits, HeadLimits};
+use std::time::Duration;
+
+/// Limits and deadlines of a server's connections. All of them are on by default.
+///
+/// Deadlines are kept with a resolution of about a second and never end early.
+///
+/// ```
+/// use lakh_http::Limits;
+/// use std::time::Duration;
+///
+/// let limits = Limits { body: 64 << 20, keep_alive: Duration::from_secs(5), ..Limits::default() };
+/// ```
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes and fields of a request head.
+    pub head: HeadLimits,
+    /// Chunk extensions and trailers of a chunked request body.
+    pub chunks: ChunkLimits,
+    /// Bytes of a request body. Beyond it: 413 (RFC 9110, 15.5.14). 2 MiB by default.
+    pub body: u64,
+    /// From the connection to the first byte of its first request. 30 s by default.
+    pub first_byte: Duration,
+    /// From a head's first byte to its last, however they trickle in. Beyond it: 408. 15 s by
+    /// default.
+    pub head_time: Duration,
+    /// From one answer to the next request's first byte. 75 s by default.
+    pub keep_alive: Duration,
+    /// How long the peer may fall behind `rate` while a body is read or an answer is written.
+    /// 20 s by default.
+    pub stall: Duration,
+    /// The slowest peer that is waited for, in bytes per second: body bytes sent to us, answer
+    /// bytes taken from us. 1,024 by default.
+    pub rate: u32,
+    /// After an answer that ends the connection early: how long and how many bytes the peer may
+    /// still send, so that it can read the answer (RFC 9112, 9.6). 5 s and 1 MiB by default.
+    pub linger: (Duration, u64),
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            head: HeadLimits::default(),
+            chunks: ChunkLimits::default(),
+            body: 2 << 20,
+            first_byte: Duration::from_secs(30),
+            head_time: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(75),
+            stall: Duration::from_secs(20),
+            rate: 1024,
+            linger: (Duration::from_secs(5), 1 << 20),
+        }
+    }
+}
+
+/// Holds a peer to [`Limits::rate`]: waiting uses up an allowance of seconds, bytes refill it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    allowance: u32,
+    since: Option<u32>,
+    /// Bytes that have not made up a second yet.
+    bytes: u64,
+}
+
+impl Pace {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Pace { allowance: seconds(limits.stall), since: None, bytes: 0 }
+    }
+
+    /// The peer is waited for, from `now` on if it was not before; gives the deadline.
+    pub(crate) fn wait(&mut self, now: u32) -> u32 {
+        let since = *self.since.get_or_insert(now);
+        // A second more: the current one has partly passed.
+        since.saturating_add(self.allowance).saturating_add(1)
+    }
+
+    /// The peer has moved `bytes`.
+    pub(crate) fn moved(&mut self, now: u32, bytes: usize, limits: &Limits) {
+        if let Some(since) = self.since.take() {
+            self.allowance = self.allowance.saturating_sub(now.saturating_sub(since));
+        }
+        self.bytes += bytes as u64;
+        let rate = u64::from(limits.rate.max(1));
+        let earned = u32::try_from(self.bytes / rate).unwrap_or(u32::MAX);
+        self.bytes %= rate;
+        self.allowance = self.allowance.saturating_add(earned).min(seconds(limits.stall));
+    }
+}
+
+/// Whole seconds, rounded up.
+pub(crate) fn seconds(duration: Duration) -> u32 {
+    let up = u64::from(duration.subsec_nanos() > 0);
+    u32::try_from(duration.as_secs().saturating_add(up)).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(stall: u64, rate: u32) -> Limits {
+        Limits { stall: Duration::from_secs(stall), rate, ..Limits::default() }
+    }
+
+    #[test]
+    fn a_peer_that_trickles_uses_its_allowance_up() {
+        let limits = limits(10, 100);
+        let mut pace = Pace::new(&limits);
+        let mut now = 1000;
+        let cut = (0..100).find(|_| {
+            let deadline = pace.wait(now);
+            now += 3;
+            pace.moved(now, 1, &limits);
+            deadline <= now
+        });
+        assert_eq!(cut, Some(3), "a byte every three seconds lasts no longer than the allowance");
+    }
+
+    #[test]
+    fn a_peer_at_the_rate_goes_on_for_ever() {
+        let limits = limits(10, 100);
+        let mut pace = Pace::new(&limits);
+        for now in 0..1000 {
+            assert!(pace.wait(now) > now + 1);
+            pace.moved(now + 1, 100, &limits);
+        }
+    }
+
+    #[test]
+    fn time_in_which_nothing_was_asked_of_the_peer_is_not_counted() {
+        let limits = limits(10, 100);
+        let mut pace = Pace::new(&limits);
+        pace.wait(0);
+        pace.moved(1, 1, &limits);
+        assert_eq!(pace.wait(5000), 5000 + 9 + 1);
+    }
+
+    #[test]
+    fn seconds_round_up_and_never_overflow_a_deadline() {
+        assert_eq!(seconds(Duration::from_millis(1)), 1);
+        assert_eq!(seconds(Duration::from_secs(2)), 2);
+        assert_eq!(seconds(Duration::MAX), u32::MAX / 2);
+    }
+}

@@ -1,0 +1,265 @@
+//! An answer, and what can be turned into one.
+
+use crate::{body::BodyError, files::FileBody};
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use smallvec::SmallVec;
+use std::{error::Error, fmt, pin::Pin};
+
+/// Header fields that a response holds without an allocation.
+const INLINE_FIELDS: usize = 3;
+
+/// What a stream of body chunks ends with when it fails: the connection is cut, since the answer
+/// cannot be taken back.
+pub type StreamError = Box<dyn Error>;
+
+/// An answer: status, header fields, body.
+///
+/// `Content-Length` or `Transfer-Encoding`, `Date` and `Connection` are the server's business and
+/// are left out when a handler sets them.
+///
+/// ```
+/// use lakh_http::{Response, StatusCode};
+///
+/// let response = Response::new("gone fishing")
+///     .with_status(StatusCode::SERVICE_UNAVAILABLE)
+///     .with_header("retry-after", "3600");
+/// assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+/// ```
+#[derive(Debug)]
+pub struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) fields: SmallVec<[(HeaderName, HeaderValue); INLINE_FIELDS]>,
+    pub(crate) body: Body,
+}
+
+impl Response {
+    /// 200 with this body and no header fields.
+    pub fn new(body: impl Into<Body>) -> Self {
+        Response { status: StatusCode::OK, fields: SmallVec::new(), body: body.into() }
+    }
+
+    /// A status alone, without a body.
+    pub fn empty(status: StatusCode) -> Self {
+        Response { status, fields: SmallVec::new(), body: Body::Empty }
+    }
+
+    /// A status with its name as plain text, for people who look at it.
+    pub(crate) fn plain(status: StatusCode) -> Self {
+        let reason = status.canonical_reason().unwrap_or("Error");
+        Response::new(reason).with_status(status).with_content_type("text/plain; charset=utf-8")
+    }
+
+    pub(crate) fn with_content_type(self, value: &'static str) -> Self {
+        self.with_header(header::CONTENT_TYPE, HeaderValue::from_static(value))
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Sets the status.
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Adds a header field, beside others of its name.
+    ///
+    /// # Panics
+    /// If name or value are not legal in a header. For text from outside, make them first:
+    /// `HeaderValue::try_from(text)?`.
+    #[track_caller]
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let name = name.try_into().ok().expect("a legal header name");
+        let value = value.try_into().ok().expect("a legal header value");
+        self.fields.push((name, value));
+        self
+    }
+
+    /// The first header field of this name.
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&HeaderValue> {
+        let name = name.as_ref();
+        self.fields.iter().find(|(n, _)| n.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The body.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The body, to be taken or replaced.
+    pub fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+}
+
+/// A response's body.
+#[derive(Default)]
+pub enum Body {
+    /// None.
+    #[default]
+    Empty,
+    /// Bytes of the program itself.
+    Static(&'static [u8]),
+    /// Bytes in memory, shared and not copied when they are many.
+    Bytes(Bytes),
+    /// A part of an open file, sent without reading it into memory where the system can.
+    File(FileBody),
+    /// Chunks as they come, sent with the chunked coding (or until the end of the connection to
+    /// HTTP/1.0 clients). The next one is asked for when the peer has taken those before.
+    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>),
+}
+
+impl Body {
+    /// A body of chunks as they come.
+    pub fn stream(chunks: impl Stream<Item = Result<Bytes, StreamError>> + 'static) -> Self {
+        Body::Stream(Box::pin(chunks))
+    }
+
+    /// The length in bytes, if it is known beforehand.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Body::Empty => Some(0),
+            Body::Static(bytes) => Some(bytes.len() as u64),
+            Body::Bytes(bytes) => Some(bytes.len() as u64),
+            Body::File(file) => Some(file.length()),
+            Body::Stream(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.length() {
+            Some(length) => write!(f, "Body({length} bytes)"),
+            None => f.write_str("Body(stream)"),
+        }
+    }
+}
+
+impl From<&'static str> for Body {
+    fn from(text: &'static str) -> Self {
+        Body::Static(text.as_bytes())
+    }
+}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Self {
+        Body::Static(bytes)
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Body::Bytes(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Body::Bytes(bytes.into())
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Body::Bytes(bytes)
+    }
+}
+
+impl From<()> for Body {
+    fn from((): ()) -> Self {
+        Body::Empty
+    }
+}
+
+/// What a handler may return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned from a handler",
+    note = "return a String, &'static str, Bytes, StatusCode, Response, (StatusCode, T) or a Result of them"
+)]
+pub trait IntoResponse {
+    /// Makes the answer.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    #[inline]
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response::empty(StatusCode::OK)
+    }
+}
+
+impl IntoResponse for &'static str {
+    #[inline]
+    fn into_response(self) -> Response {
+        Response::new(self).with_content_type("text/plain; charset=utf-8")
+    }
+}
+
+impl IntoResponse for String {
+    fn into_response(self) -> Response {
+        Response::new(self).with_content_type("text/plain; charset=utf-8")
+    }
+}
+
+impl IntoResponse for &'static [u8] {
+    fn into_response(self) -> Response {
+        Response::new(self).with_content_type("application/octet-stream")
+    }
+}
+
+impl IntoResponse for Vec<u8> {
+    fn into_response(self) -> Response {
+        Response::new(self).with_content_type("application/octet-stream")
+    }
+}
+
+impl IntoResponse for Bytes {
+    fn into_response(self) -> Response {
+        Response::new(self).with_content_type("application/octet-stream")
+    }
+}
+
+impl IntoResponse for StatusCode {
+    /// The status, with its name as the body where one is allowed.
+    fn into_response(self) -> Response {
+        if self.is_success() { Response::empty(self) } else { Response::plain(self) }
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
+    fn into_response(self) -> Response {
+        self.1.into_response().with_status(self.0)
+    }
+}
+
+impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
+    fn into_response(self) -> Response {
+        match self {
+            Ok(value) => value.into_response(),
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+impl IntoResponse for BodyError {
+    fn into_response(self) -> Response {
+        Response::new(self.to_string())
+            .with_status(self.status())
+            .with_content_type("text/plain; charset=utf-8")
+    }
+}

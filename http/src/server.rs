@@ -1,0 +1,234 @@
+//! A server: shards, listeners, and a service on each.
+
+use crate::{access::Note, app::App, connection::Connection, limits::Limits, service::Service};
+use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig};
+use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
+use std::{
+    fmt,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Mutex, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+/// Makes what a shard's access notes go to.
+type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
+
+/// An HTTP server to be started.
+///
+/// ```no_run
+/// use lakh_http::{App, Server};
+///
+/// Server::new(|_shard| App::new().get("/", || "Hello, World!"))
+///     .bind("127.0.0.1:8080".parse().unwrap())?
+///     .run()?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Server {
+    factory: Box<dyn Fn(&Shard) -> App + Send + Sync>,
+    runtime: Builder,
+    groups: Vec<ListenerGroup>,
+    listen: ListenOptions,
+    limits: Limits,
+    grace: Duration,
+    name: Option<String>,
+    on_access: Option<Box<AccessFactory>>,
+}
+
+impl Server {
+    /// A server whose service `factory` makes, once on each shard. The service and its handlers
+    /// stay there: they need be neither `Send` nor `Sync`.
+    pub fn new(factory: impl Fn(&Shard) -> App + Send + Sync + 'static) -> Self {
+        Server {
+            factory: Box::new(factory),
+            runtime: Runtime::builder(),
+            groups: Vec::new(),
+            listen: ListenOptions::default(),
+            limits: Limits::default(),
+            grace: Duration::from_secs(30),
+            name: None,
+            on_access: None,
+        }
+    }
+
+    /// The number of shards; by default one for each CPU of the process's quota.
+    pub fn shards(mut self, count: usize) -> Self {
+        self.runtime = self.runtime.shards(count);
+        self
+    }
+
+    /// Pins each shard to a CPU of its own.
+    pub fn pin(mut self, pin: bool) -> Self {
+        self.runtime = self.runtime.pin(pin);
+        self
+    }
+
+    /// The pool for blocking work.
+    pub fn pool(mut self, config: PoolConfig) -> Self {
+        self.runtime = self.runtime.pool(config);
+        self
+    }
+
+    /// Limits and deadlines of the connections.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How the listeners that are bound from here on are made.
+    pub fn listen_options(mut self, options: ListenOptions) -> Self {
+        self.listen = options;
+        self
+    }
+
+    /// How long a drain waits for requests in flight; 30 s by default.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// The `Server` header field of every answer; none by default.
+    ///
+    /// # Panics
+    /// If the name is not legal in a header.
+    #[track_caller]
+    pub fn name(mut self, name: &str) -> Self {
+        let legal = name.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        assert!(legal, "the server's name {name:?} is not legal in a header");
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Calls what `factory` makes (once on each shard) for every answered request. It runs on the
+    /// shard: it must not block.
+    pub fn on_access(mut self, factory: impl Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync + 'static) -> Self {
+        self.on_access = Some(Box::new(factory));
+        self
+    }
+
+    /// Takes an address; may be called several times. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// `AddrInUse` if the port is taken, and the others of bind(2).
+    pub fn bind(mut self, addr: SocketAddr) -> io::Result<Self> {
+        self.groups.push(ListenerGroup::bind(addr, &self.listen)?);
+        Ok(self)
+    }
+
+    /// The addresses taken so far, with their ports.
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.groups.iter().map(ListenerGroup::local_addr).collect()
+    }
+
+    /// Starts the shards; every one of them accepts when this returns.
+    ///
+    /// # Errors
+    /// If threads, descriptors or the ports' siblings cannot be had.
+    pub fn start(self) -> io::Result<Running> {
+        let addrs = self.addrs();
+        let shards = self.runtime.shard_count();
+        let mut per_shard: Vec<Vec<std::net::TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+        for group in self.groups {
+            for (shard, listener) in group.listen(shards)?.into_iter().enumerate() {
+                per_shard[shard].push(listener);
+            }
+        }
+        let listeners = Mutex::new(per_shard);
+        let Server { factory, limits, name, on_access, grace, .. } = self;
+        let runtime = self.runtime.start(move |shard| {
+            let mine = {
+                let mut listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::take(&mut listeners[shard.id()])
+            };
+            let on_access = on_access.as_ref().map(|make| make(shard));
+            let service = Service::new(factory(shard), limits.clone(), name.clone(), on_access, shard);
+            for listener in mine {
+                let listener = TcpListener::from_std(listener)?;
+                shard.spawn_detached(accept(listener, Rc::clone(&service)));
+            }
+            Ok(())
+        })?;
+        Ok(Running { runtime, addrs, grace })
+    }
+
+    /// Starts the shards and runs until SIGINT, SIGTERM or SIGQUIT, then drains; see
+    /// [`Runtime::run_until_signal`].
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn run(self) -> io::Result<DrainReport> {
+        self.start()?.run_until_signal(|_| {})
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addrs", &self.addrs()).finish_non_exhaustive()
+    }
+}
+
+/// Takes connections until the shard drains; then the listener is closed.
+async fn accept(listener: TcpListener, service: Rc<Service>) {
+    poll_fn(|cx| {
+        loop {
+            if service.is_draining() {
+                return Poll::Ready(());
+            }
+            match listener.poll_accept(cx) {
+                Poll::Ready(Ok((stream, _))) => service.serve(Connection::new(stream, Rc::clone(&service))),
+                Poll::Ready(Err(error)) => {
+                    eprintln!("lakh: a listener has failed and is closed: {error}");
+                    return Poll::Ready(());
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+}
+
+/// A started server. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Running {
+    runtime: Runtime,
+    addrs: Vec<SocketAddr>,
+    grace: Duration,
+}
+
+impl Running {
+    /// The addresses it listens on, in the order they were bound.
+    pub fn addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// Handles of the shards.
+    pub fn shards(&self) -> impl ExactSizeIterator<Item = &ShardHandle> {
+        self.runtime.shards()
+    }
+
+    /// The runtime under the server.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Takes no new connections, closes idle ones, finishes requests in flight.
+    pub fn drain(&self) {
+        self.runtime.drain();
+    }
+
+    /// Waits until a drain is finished, for `limit` at most; true if it is.
+    pub fn join(&self, limit: Duration) -> bool {
+        self.runtime.join(limit)
+    }
+
+    /// Runs until a signal, then drains; see [`Runtime::run_until_signal`].
+    ///
+    /// # Errors
+    /// If no signal handlers can be installed.
+    pub fn run_until_signal(self, on_signal: impl FnOnce(usize) + 'static) -> io::Result<DrainReport> {
+        self.runtime.run_until_signal(self.grace, on_signal)
+    }
+}
