@@ -59,13 +59,19 @@ impl Framing {
     }
 
     fn note_connection(&mut self, value: &[u8]) {
-        for token in list(value) {
-            match token.len() {
-                5 => self.close |= token.eq_ignore_ascii_case(b"close"),
-                7 => self.connection_upgrade |= token.eq_ignore_ascii_case(b"upgrade"),
-                10 => self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive"),
-                _ => {}
-            }
+        if value.contains(&b',') {
+            list(value).for_each(|option| self.note_option(option));
+        } else {
+            self.note_option(value);
+        }
+    }
+
+    fn note_option(&mut self, option: &[u8]) {
+        match option.len() {
+            5 => self.close |= option.eq_ignore_ascii_case(b"close"),
+            7 => self.connection_upgrade |= option.eq_ignore_ascii_case(b"upgrade"),
+            10 => self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive"),
+            _ => {}
         }
     }
 
