@@ -260,11 +260,11 @@ impl ParsedHead {
         let mut framing = Framing::default();
         // The head's end is httparse's blank line. A line ended properly when CR LF stands in front of the next.
         let mut proper_ends = buf[..self.len].ends_with(b"\r\n\r\n");
-        self.headers.extend(fields.iter().map(|field| {
+        self.headers.extend(fields.iter().enumerate().map(|(index, field)| {
             let name = Span::locate(base, field.name.as_bytes());
             let value = Span::locate(base, field.value);
             proper_ends &= buf.get(usize::from(name.start).wrapping_sub(2)) == Some(&b'\r');
-            framing.note(field.name, field.value, value);
+            framing.note(index, field.name, field.value);
             (name, value)
         }));
         if let Some(kind) = framing.error {
@@ -298,7 +298,8 @@ impl ParsedHead {
         self.expect_continue = modern && framing.expects_continue && has_body;
         self.keep_alive = !framing.close && (modern || framing.keep_alive);
         self.upgrade = modern && framing.upgrade && framing.connection_upgrade;
-        self.set_host(buf, framing.host, authority, modern)
+        let host = framing.host.map(|index| self.headers[index].1);
+        self.set_host(buf, host, authority, modern)
     }
 
     #[inline]

@@ -1,11 +1,11 @@
 //! The few fields that say where a message ends and what becomes of the connection.
-use super::Span;
 use super::error::Kind;
 
 /// What the fields that frame a message say, gathered in the one pass over the fields.
 #[derive(Default)]
 pub(super) struct Framing {
-    pub(super) host: Option<Span>,
+    /// Which field it is.
+    pub(super) host: Option<usize>,
     pub(super) content_length: Option<u64>,
     pub(super) chunked: bool,
     pub(super) close: bool,
@@ -19,18 +19,18 @@ pub(super) struct Framing {
 
 impl Framing {
     #[inline]
-    pub(super) fn note(&mut self, name: &str, value: &[u8], span: Span) {
+    pub(super) fn note(&mut self, index: usize, name: &str, value: &[u8]) {
         // Length and first letter leave next to nothing for the comparisons.
         let initial = name.as_bytes().first().map_or(0, |first| first | 0x20);
         if INITIALS[name.len() & 31] == initial {
-            self.note_candidate(name, value, span);
+            self.note_candidate(index, name, value);
         }
     }
 
-    fn note_candidate(&mut self, name: &str, value: &[u8], span: Span) {
+    fn note_candidate(&mut self, index: usize, name: &str, value: &[u8]) {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         match name.len() {
-            4 if is("host") && self.host.replace(span).is_some() => self.error = Some(Kind::HostRepeated),
+            4 if is("host") && self.host.replace(index).is_some() => self.error = Some(Kind::HostRepeated),
             6 if is("expect") => self.note_expect(value),
             7 if is("upgrade") => self.upgrade = true,
             10 if is("connection") => self.note_connection(value),
