@@ -99,6 +99,8 @@ fn lines_end_in_cr_lf_and_nothing_else() {
         "5\r\nhello\r0\r\n\r\n",
         "5\r\nhello0\r\n\r\n",
         "5\r\nhelloXX0\r\n\r\n",
+        "5\r\nhelloX\n0\r\n\r\n",
+        "5\r\nhello\rX0\r\n\r\n",
         "5\r\nhello!\r\n0\r\n\r\n",
         "5\r\nhello\r\n\r\n0\r\n\r\n",
         "0\n\n",

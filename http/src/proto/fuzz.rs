@@ -224,6 +224,7 @@ fn decode_with_httparse(mut bytes: &[u8]) -> Vec<u8> {
         }
         let end = start + usize::try_from(size).expect("a size that was there");
         body.extend_from_slice(&bytes[start..end]);
+        assert!(bytes[end..].starts_with(b"\r\n"));
         bytes = &bytes[end + 2..];
     }
 }

@@ -5,19 +5,17 @@ use http::{Method, Version};
 
 use self::authority::is_authority;
 use self::error::Kind;
+use self::framing::Framing;
+use self::target::{question_mark, scheme_len};
 
 mod authority;
 mod error;
+mod framing;
 mod scan;
+mod target;
 
 pub use self::error::HeadError;
 pub use self::scan::HeadScan;
-
-/// The most header fields a head may have, whatever [`HeadLimits::headers`] says.
-const MAX_HEADERS: usize = 128;
-
-/// The most bytes a head may have, whatever [`HeadLimits::head`] says: offsets are 16 bits wide.
-const MAX_HEAD: usize = u16::MAX as usize;
 
 /// A part of a head as an offset into the bytes that were given to [`ParsedHead::parse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -262,11 +260,11 @@ impl ParsedHead {
         let mut framing = Framing::default();
         // The head's end is httparse's blank line. A line ended properly when CR LF stands in front of the next.
         let mut proper_ends = buf[..self.len].ends_with(b"\r\n\r\n");
-        self.headers.extend(fields.iter().map(|field| {
+        self.headers.extend(fields.iter().enumerate().map(|(index, field)| {
             let name = Span::locate(base, field.name.as_bytes());
             let value = Span::locate(base, field.value);
             proper_ends &= buf.get(usize::from(name.start).wrapping_sub(2)) == Some(&b'\r');
-            framing.note(field.name, field.value, value);
+            framing.note(index, field.name, field.value);
             (name, value)
         }));
         if let Some(kind) = framing.error {
@@ -300,7 +298,8 @@ impl ParsedHead {
         self.expect_continue = modern && framing.expects_continue && has_body;
         self.keep_alive = !framing.close && (modern || framing.keep_alive);
         self.upgrade = modern && framing.upgrade && framing.connection_upgrade;
-        self.set_host(buf, framing.host, authority, modern)
+        let host = framing.host.map(|index| self.headers[index].1);
+        self.set_host(buf, host, authority, modern)
     }
 
     #[inline]
@@ -321,96 +320,6 @@ impl ParsedHead {
         }
         self.host = authority.or(host);
         Ok(())
-    }
-}
-
-/// What the fields that frame a message say, gathered in the one pass over the fields.
-#[derive(Default)]
-struct Framing {
-    host: Option<Span>,
-    content_length: Option<u64>,
-    chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    connection_upgrade: bool,
-    upgrade: bool,
-    expects_continue: bool,
-    expects_else: bool,
-    error: Option<Kind>,
-}
-
-/// The first letter of the name with that length which [`Framing`] wants to see.
-const INITIALS: [u8; 32] = {
-    let mut initials = [0; 32];
-    initials["host".len()] = b'h';
-    initials["expect".len()] = b'e';
-    initials["upgrade".len()] = b'u';
-    initials["connection".len()] = b'c';
-    initials["content-length".len()] = b'c';
-    initials["transfer-encoding".len()] = b't';
-    initials
-};
-
-impl Framing {
-    #[inline]
-    fn note(&mut self, name: &str, value: &[u8], span: Span) {
-        // Length and first letter leave next to nothing for the comparisons.
-        let initial = name.as_bytes().first().map_or(0, |first| first | 0x20);
-        if INITIALS[name.len() & 31] == initial {
-            self.note_candidate(name, value, span);
-        }
-    }
-
-    fn note_candidate(&mut self, name: &str, value: &[u8], span: Span) {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        match name.len() {
-            4 if is("host") && self.host.replace(span).is_some() => self.error = Some(Kind::HostRepeated),
-            6 if is("expect") => self.note_expect(value),
-            7 if is("upgrade") => self.upgrade = true,
-            10 if is("connection") => self.note_connection(value),
-            14 if is("content-length") => self.note_length(value),
-            17 if is("transfer-encoding") => self.note_coding(value),
-            _ => {}
-        }
-    }
-
-    fn note_length(&mut self, value: &[u8]) {
-        let length = decimal(value);
-        if length.is_none() {
-            self.error = Some(Kind::LengthInvalid);
-        } else if self.content_length.is_some() {
-            self.error = Some(Kind::LengthRepeated);
-        }
-        self.content_length = length.or(self.content_length);
-    }
-
-    fn note_coding(&mut self, value: &[u8]) {
-        if !value.eq_ignore_ascii_case(b"chunked") {
-            self.error = Some(Kind::CodingUnknown);
-        } else if std::mem::replace(&mut self.chunked, true) {
-            self.error = Some(Kind::CodingRepeated);
-        }
-    }
-
-    fn note_connection(&mut self, value: &[u8]) {
-        for token in list(value) {
-            match token.len() {
-                5 => self.close |= token.eq_ignore_ascii_case(b"close"),
-                7 => self.connection_upgrade |= token.eq_ignore_ascii_case(b"upgrade"),
-                10 => self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive"),
-                _ => {}
-            }
-        }
-    }
-
-    fn note_expect(&mut self, value: &[u8]) {
-        for expectation in list(value) {
-            if expectation.eq_ignore_ascii_case(b"100-continue") {
-                self.expects_continue = true;
-            } else {
-                self.expects_else = true;
-            }
-        }
     }
 }
 
@@ -479,62 +388,8 @@ fn version_error(request: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Where the first `?` is. Refuses what httparse lets through and may not stand in a target: `#` and non-ASCII.
-///
-/// The other visible characters that a URI may not contain are let through since browsers send them.
-#[inline]
-fn question_mark(target: &[u8]) -> Result<Option<usize>, HeadError> {
-    let mut question = None;
-    let mut at = 0;
-    while at < target.len() {
-        // Eight bytes at a time; the last eight overlap those before, fewer than eight are padded.
-        at = at.min(target.len().saturating_sub(8));
-        let word = match target[at..].first_chunk() {
-            Some(eight) => u64::from_le_bytes(*eight),
-            None => target.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b)),
-        };
-        if (word | bytes_equal(word, b'#')) & HIGH_BITS != 0 {
-            return Err(HeadError(Kind::TargetByte));
-        }
-        let found = bytes_equal(word, b'?');
-        if found != 0 && question.is_none() {
-            question = Some(at + found.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    Ok(question)
-}
+/// The most header fields a head may have, whatever [`HeadLimits::headers`] says.
+const MAX_HEADERS: usize = 128;
 
-const LOW_BITS: u64 = u64::from_ne_bytes([0x01; 8]);
-const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
-
-/// The high bits of the bytes of `word` that are `byte`; above the first such byte there may be false ones.
-#[inline]
-fn bytes_equal(word: u64, byte: u8) -> u64 {
-    let differences = word ^ (LOW_BITS * u64::from(byte));
-    differences.wrapping_sub(LOW_BITS) & !differences & HIGH_BITS
-}
-
-/// Bytes up to and with the `//` of an http or https URI.
-fn scheme_len(target: &[u8]) -> Option<usize> {
-    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
-    let is_scheme =
-        |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
-    schemes.into_iter().find(is_scheme).map(<[u8]>::len)
-}
-
-/// `1*DIGIT` that fits.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |value, &digit| {
-        let digit = if digit.is_ascii_digit() { digit - b'0' } else { return None };
-        value.checked_mul(10)?.checked_add(u64::from(digit))
-    })
-}
-
-/// The elements of a comma-separated list that are not empty (RFC 9110, 5.6.1).
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
-}
+/// The most bytes a head may have, whatever [`HeadLimits::head`] says: offsets are 16 bits wide.
+const MAX_HEAD: usize = u16::MAX as usize;

@@ -1,7 +1,7 @@
 //! Hosts and ports, as they stand in the Host field and in absolute targets.
 use std::net::Ipv6Addr;
 
-use super::decimal;
+use super::framing::decimal;
 use crate::proto::REG_NAME;
 
 /// `uri-host [ ":" port ]` with a host that is not empty (RFC 9110, 4.2 and 7.2; RFC 3986, 3.2.2).

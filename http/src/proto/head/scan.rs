@@ -5,7 +5,7 @@ use crate::proto::TOKEN;
 
 /// Looks for a head's blank line in a buffer that grows, without reading any byte twice.
 ///
-/// For the time after [`Parsed::Partial`]: httparse begins anew at each call, so it is called again only once
+/// For the time after [`Parsed::Partial`](super::Parsed::Partial): httparse begins anew at each call, so it is called again only once
 /// [`scan`](HeadScan::scan) says so.
 ///
 /// ```
@@ -76,21 +76,20 @@ impl HeadScan {
         }
     }
 
+    /// What is no method followed by a space is no request line: there is no target to measure, parse will say so.
     fn scan_method(&mut self, buf: &[u8]) {
-        while let Some(&byte) = buf.get(self.seen as usize) {
-            match byte {
-                b' ' => self.at = Place::Target,
-                _ if TOKEN[usize::from(byte)] => {
-                    self.seen += 1;
-                    continue;
-                }
-                _ => {
-                    self.at = Place::RestOfLine; // no request line at all: parse will say so
-                    return;
-                }
-            }
-            self.seen += 1;
+        let is_token = |byte: &u8| TOKEN[usize::from(*byte)];
+        let from = self.seen as usize;
+        let Some(end) = buf[from..].iter().position(|byte| !is_token(byte)).map(|at| from + at) else {
+            self.seen = buf.len() as u32;
             return;
+        };
+        if buf[end] == b' ' && buf[..end].last().is_some_and(is_token) {
+            self.at = Place::Target;
+            self.seen = end as u32 + 1;
+        } else {
+            self.at = Place::RestOfLine;
+            self.seen = end as u32;
         }
     }
 
