@@ -24,6 +24,7 @@ const FARTHEST: u64 = 1 << 30;
 pub(crate) struct Timers {
     epoch: Instant,
     now_millis: Cell<u64>,
+    now_seconds: Cell<u32>,
     fine: RefCell<Wheel<Waiter>>,
     coarse: RefCell<Wheel<Waiter>>,
     /// More were due than one turn fires.
@@ -37,6 +38,7 @@ impl Timers {
         Timers {
             epoch,
             now_millis: Cell::new(0),
+            now_seconds: Cell::new(0),
             fine: RefCell::new(Wheel::new(0)),
             coarse: RefCell::new(Wheel::new(0)),
             more: Cell::new(false),
@@ -46,12 +48,14 @@ impl Timers {
 
     #[inline]
     pub(crate) fn set_now(&self, now: Instant) {
-        self.now_millis.set((now - self.epoch).as_millis() as u64);
+        let since = now - self.epoch;
+        self.now_millis.set(since.as_millis() as u64);
+        self.now_seconds.set(since.as_secs() as u32);
     }
 
     #[inline]
     pub(crate) fn coarse_now(&self) -> u32 {
-        (self.now_millis.get() / 1000) as u32
+        self.now_seconds.get()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     connection::Connection,
     limits::Limits,
-    proto::{DateCache, ParsedHead},
+    proto::{DateCache, HeadMemo, encode},
     request::ParamSpans,
 };
 use lakh_core::{Shard, WorkGuard};
@@ -22,7 +22,7 @@ const READ_AT_ONCE: usize = 64 * 1024;
 pub(crate) struct Scratch {
     pub(crate) input: Box<[u8]>,
     pub(crate) output: Vec<u8>,
-    pub(crate) head: ParsedHead,
+    pub(crate) head: HeadMemo,
     pub(crate) params: ParamSpans,
 }
 
@@ -31,7 +31,7 @@ impl Scratch {
         Box::new(Scratch {
             input: vec![0; READ_AT_ONCE].into_boxed_slice(),
             output: Vec::new(),
-            head: ParsedHead::default(),
+            head: HeadMemo::default(),
             params: ParamSpans::new(),
         })
     }
@@ -50,7 +50,7 @@ pub(crate) struct Service {
     slow_readers: Cell<u64>,
 }
 
-/// Header lines that every answer has, rendered once a second.
+/// The end of every answer's head, rendered once a second.
 struct CommonFields {
     /// The shard's second in which they were rendered.
     rendered: Option<u32>,
@@ -127,9 +127,9 @@ impl Service {
         self.slow_readers.set(self.slow_readers.get() + 1);
     }
 
-    /// Appends `Server` and `Date`.
+    /// Appends `Server`, `Date` and the blank line.
     #[inline]
-    pub(crate) fn write_common_fields(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_head_end(&self, out: &mut Vec<u8>) {
         let now = self.now();
         let mut common = self.common.borrow_mut();
         if common.rendered != Some(now) {
@@ -149,7 +149,8 @@ impl Service {
             common.lines.extend_from_slice(server.as_bytes());
             common.lines.extend_from_slice(b"\r\n");
         }
-        crate::proto::encode::write_date(&mut common.lines, &common.date);
+        encode::write_date(&mut common.lines, &common.date);
+        encode::write_head_end(&mut common.lines);
     }
 
     pub(crate) fn wants_notes(&self) -> bool {

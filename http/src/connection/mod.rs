@@ -76,7 +76,7 @@ struct Active {
     pace: Pace,
     exchange: Option<Exchange>,
     /// A body that nobody reads, to be skipped before the next request.
-    skip: Option<IncomingBody>,
+    skip: Option<Box<IncomingBody>>,
     close: Close,
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{Method, StatusCode, Version, header};
+use http::{HeaderName, Method, StatusCode, Version};
 use lakh_net::TcpStream;
 use std::{
     future::Future,
@@ -28,7 +28,7 @@ const COPY_AT_MOST: usize = 16 * 1024;
 pub(super) struct Exchange {
     state: State,
     meta: Meta,
-    body: Option<IncomingBody>,
+    body: Option<Box<IncomingBody>>,
 }
 
 enum State {
@@ -45,8 +45,10 @@ enum State {
 
 /// What the answer has to know of its request.
 pub(super) struct Meta {
-    method: Method,
-    version: Version,
+    /// HEAD: the head alone is sent.
+    head_only: bool,
+    /// HTTP/1.0: no chunks, and keep-alive has to be said.
+    old: bool,
     keep_alive: bool,
     note: Option<Box<Note>>,
 }
@@ -55,18 +57,23 @@ impl Meta {
     #[inline]
     pub(super) fn new(head: &ParsedHead, bytes: &[u8], service: &Service, stream: &TcpStream) -> Self {
         Meta {
-            method: head.method.clone(),
-            version: head.version,
+            head_only: head.method == Method::HEAD,
+            old: head.version == Version::HTTP_10,
             keep_alive: head.keep_alive && !service.is_draining(),
             note: service.wants_notes().then(|| Note::of(head, bytes, stream)),
         }
     }
 
+    /// A method with the same rules for the answer's framing.
+    fn method(&self) -> &'static Method {
+        if self.head_only { &Method::HEAD } else { &Method::GET }
+    }
+
     /// For an answer to something that is no request.
     pub(super) fn refusal(service: &Service, stream: &TcpStream) -> Self {
         Meta {
-            method: Method::GET,
-            version: Version::HTTP_11,
+            head_only: false,
+            old: false,
             keep_alive: false,
             note: service.wants_notes().then(|| Note::of_refused(stream)),
         }
@@ -77,7 +84,7 @@ impl Exchange {
     pub(super) fn handling(
         future: Pin<Box<dyn Future<Output = Response>>>,
         meta: Meta,
-        body: Option<IncomingBody>,
+        body: Option<Box<IncomingBody>>,
     ) -> Self {
         Exchange { state: State::Handling(future), meta, body }
     }
@@ -117,7 +124,7 @@ impl Driver<'_, '_> {
 
     fn step_handler(&mut self, mut exchange: Exchange) -> Step {
         let State::Handling(future) = &mut exchange.state else { return Step::Again };
-        let reader = exchange.body.as_ref().and_then(IncomingBody::reader).cloned();
+        let reader = exchange.body.as_ref().and_then(|body| body.reader()).cloned();
         if let Some(cell) = &reader {
             cell.attend(true, self.cx);
         }
@@ -152,11 +159,11 @@ impl Driver<'_, '_> {
     }
 
     /// Writes the head of an answer, and its body as far as it is short.
-    pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, body: Option<IncomingBody>) {
+    pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, body: Option<Box<IncomingBody>>) {
         let reply = std::mem::take(&mut response.body);
         let length = reply.length();
-        let send_body = encode::body_allowed(response.status, &meta.method);
-        let coded = length.is_none() && meta.version == Version::HTTP_11;
+        let send_body = encode::body_allowed(response.status, meta.method());
+        let coded = length.is_none() && !meta.old;
         if length.is_none() && !coded && send_body {
             meta.keep_alive = false; // the end of the connection is the end of the body
         }
@@ -185,7 +192,7 @@ impl Driver<'_, '_> {
             }
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
-            Body::File(file) => Some(State::File(FileSender::new(file))),
+            Body::File(file) => Some(State::File(FileSender::new(*file))),
             Body::Stream(chunks) => Some(State::Chunks { chunks, coded }),
         };
         match state {
@@ -198,12 +205,11 @@ impl Driver<'_, '_> {
         let out = &mut self.scratch.output;
         encode::write_status(out, response.status);
         for (name, value) in &response.fields {
-            let ours = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::DATE];
-            if !ours.contains(name) {
+            if !is_ours(name) {
                 encode::write_header(out, name, value);
             }
         }
-        if encode::content_length_allowed(response.status, &meta.method) {
+        if encode::content_length_allowed(response.status, meta.method()) {
             match length {
                 Some(length) => encode::write_content_length(out, length),
                 None if coded => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -212,15 +218,14 @@ impl Driver<'_, '_> {
         }
         if !meta.keep_alive {
             out.extend_from_slice(b"connection: close\r\n");
-        } else if meta.version == Version::HTTP_10 {
+        } else if meta.old {
             out.extend_from_slice(b"connection: keep-alive\r\n");
         }
-        self.service.write_common_fields(out);
-        encode::write_head_end(out);
+        self.service.write_head_end(out);
     }
 
     /// An answer is written to its end: on to the next request, or to the connection's end.
-    fn finish(&mut self, meta: Meta, body: Option<IncomingBody>) {
+    fn finish(&mut self, meta: Meta, body: Option<Box<IncomingBody>>) {
         if let Some(note) = meta.note {
             self.service.note(note.finished());
         }
@@ -319,6 +324,11 @@ enum Sent {
     All,
     Not(Step),
     Failed,
+}
+
+/// Fields that the server itself writes.
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection" | "date")
 }
 
 fn panicked() -> Response {
