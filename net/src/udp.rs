@@ -95,6 +95,10 @@ impl UdpSocket {
         Ok(UdpSocket { registration: Registration::ready(&mut inner)?, inner })
     }
 
+    pub(crate) fn inner(&self) -> &mio::net::UdpSocket {
+        &self.inner
+    }
+
     /// Fixes the peer: only its datagrams are received, and [`UdpSocket::send`] goes to it. Errors
     /// that the peer's host reports (port unreachable) then reach `send` and `recv`.
     ///

@@ -191,6 +191,10 @@ impl TcpListener {
         })
     }
 
+    pub(crate) fn inner(&self) -> &mio::net::TcpListener {
+        &self.inner
+    }
+
     /// The address it listens on, with the port that was taken.
     ///
     /// # Errors
