@@ -4,9 +4,8 @@ mod common;
 
 use common::*;
 use futures_util::{AsyncReadExt, AsyncWriteExt};
-use lakh_core::{Direction, spawn, timeout, yield_now};
+use lakh_core::{Direction, spawn, yield_now};
 use lakh_net::TcpStream;
-use socket2::SockRef;
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
@@ -133,17 +132,17 @@ fn bytes_that_come_between_a_short_read_and_the_wait_are_seen() {
 fn bytes_behind_an_urgent_byte_are_seen() {
     on_shard(async {
         let (stream, peer) = pair_with_std().await;
-        let socket = SockRef::from(&peer);
+        let socket = socket2::SockRef::from(&peer);
         let mut buf = [0; 64];
         // Past the event of the registration itself.
         socket.send(b"x").unwrap();
         stream.read(&mut buf).await.unwrap();
-        assert!(timeout(Duration::from_millis(1), stream.read(&mut buf)).await.is_err());
+        assert!(lakh_core::timeout(Duration::from_millis(1), stream.read(&mut buf)).await.is_err());
         for (bytes, urgent) in [(b"abc", false), (b"!!!", true), (b"def", false)] {
             if urgent { socket.send_out_of_band(&bytes[..1]) } else { socket.send(bytes) }.unwrap();
         }
         assert_eq!(stream.read(&mut buf).await.unwrap(), 3);
-        let rest = timeout(Duration::from_secs(1), stream.read(&mut buf)).await;
+        let rest = lakh_core::timeout(Duration::from_secs(1), stream.read(&mut buf)).await;
         assert_eq!(rest.expect("it is there").unwrap(), 3);
     });
 }
@@ -433,7 +432,7 @@ fn the_futures_io_traits_copy_and_close() {
         let a = Rc::new(a);
         let writing = a.clone();
         let writer = spawn(async move {
-            (&*writing).write_all(&sent).await.unwrap();
+            AsyncWriteExt::write_all(&mut &*writing, &sent).await.unwrap();
             (&*writing).flush().await.unwrap();
             (&*writing).close().await.unwrap();
         });
