@@ -116,8 +116,9 @@ fn a_port_of_another_program_is_taken_even_if_it_shares_it() {
 }
 
 #[test]
-fn of_two_groups_that_bind_a_port_at_the_same_moment_one_gets_it() {
+fn of_two_groups_that_bind_a_port_at_the_same_moment_one_at_most_gets_it() {
     let addr = group(loopback(), 1).unwrap()[0].local_addr().unwrap();
+    let mut won = 0;
     for round in 0..200 {
         let barrier = Barrier::new(2);
         let race = || {
@@ -130,9 +131,10 @@ fn of_two_groups_that_bind_a_port_at_the_same_moment_one_gets_it() {
             let one = scope.spawn(race);
             (race(), one.join().unwrap())
         });
-        assert!(one.is_ok() != two.is_ok(), "round {round}: {one:?} {two:?}");
-        assert!(in_use(one.and(two)), "round {round}");
+        won += usize::from(one.is_ok() || two.is_ok());
+        assert!(in_use(one.and(two)), "round {round}: both have it");
     }
+    assert!(won > 0, "a stranger may have the port now and then, but not always");
 }
 
 /// Sends the shard's number to whoever connects.
