@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll as KernelPoll, Token, event::Source};
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
+    marker::PhantomData,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -39,6 +40,8 @@ mod ready {
     /// The peer will send no more: reading is always ready, to find the end of the stream.
     pub(super) const READ_CLOSED: u8 = 4;
     pub(super) const WRITE_CLOSED: u8 = 8;
+    /// Urgent data has come: a read stops short at its mark (tcp(7)), so a short read proves nothing.
+    pub(super) const URGENT: u8 = 16;
 }
 
 struct Entry {
@@ -105,6 +108,9 @@ impl Reactor {
                 if event.is_write_closed() {
                     set |= ready::WRITE | ready::WRITE_CLOSED;
                 }
+                if event.is_priority() {
+                    set |= ready::READ | ready::URGENT;
+                }
                 if event.is_error() {
                     set |= ready::READ | ready::WRITE;
                 }
@@ -133,12 +139,14 @@ impl Reactor {
         let entry = Entry { generation, read: Waiter::NONE, write: Waiter::NONE, ready };
         let index = self.entries.borrow_mut().insert(entry);
         let interest = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let interest = interest | Interest::PRIORITY;
         let result = self.poll.borrow().registry().register(source, join(generation, index), interest);
         if let Err(error) = result {
             self.entries.borrow_mut().remove(index);
             return Err(error);
         }
-        Ok(Registration { index, generation })
+        Ok(Registration { index, generation, _home: PhantomData })
     }
 }
 
@@ -157,6 +165,8 @@ fn split(token: Token) -> (u32, u32) {
 pub struct Registration {
     index: u32,
     generation: u32,
+    /// Index and generation mean something on one shard only: neither `Send` nor `Sync`.
+    _home: PhantomData<*const ()>,
 }
 
 impl Registration {
@@ -200,7 +210,9 @@ impl Registration {
         shard::with(|shard| {
             let old = {
                 let entries = shard.reactor().entries.borrow();
-                let Some(entry) = entries.get(self.index) else { return Poll::Ready(()) };
+                let Some(entry) = entries.get(self.index).filter(|e| e.generation == self.generation) else {
+                    return Poll::Ready(());
+                };
                 if entry.ready & direction.flag() != 0 {
                     return Poll::Ready(());
                 }
@@ -236,7 +248,7 @@ impl Registration {
             return;
         }
         self.with_entry(|entry| {
-            if entry.ready & ready::READ_CLOSED == 0 {
+            if entry.ready & (ready::READ_CLOSED | ready::URGENT) == 0 {
                 entry.ready &= !ready::READ;
             }
         });

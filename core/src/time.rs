@@ -110,6 +110,7 @@ fn ticks_until(tick: u32, now: u32) -> u64 {
 }
 
 /// One timer of the current shard: the entry in the wheel, if there is one.
+#[derive(Default)]
 struct Slot(Option<TimerKey>);
 
 impl Slot {
@@ -248,12 +249,6 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         self.disarm();
-    }
-}
-
-impl Default for Slot {
-    fn default() -> Self {
-        Slot(None)
     }
 }
 

@@ -132,7 +132,7 @@ impl Server {
         let shards = self.runtime.shard_count();
         let mut per_shard: Vec<Vec<std::net::TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
         for group in self.groups {
-            for (shard, listener) in group.listen(shards)?.into_iter().enumerate() {
+            for (shard, listener) in group.into_listeners(shards)?.into_iter().enumerate() {
                 per_shard[shard].push(listener);
             }
         }
