@@ -57,7 +57,7 @@ pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
         });
     }
     if log.is_some_and(|log| !log.finish(LAST_LINES)) {
-        say("lakh: the end of the log is lost: nothing reads standard output\n");
+        say("lakh: the end of the log is lost: standard output does not take it\n");
     }
     Ok(())
 }
@@ -65,10 +65,14 @@ pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
 /// The files to be served; checks that they can be read.
 fn open(path: &Path) -> io::Result<Files> {
     // Until `Files` has a root: the same checks, and a placeholder.
-    if fs::metadata(path)?.is_dir() {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
         fs::read_dir(path)?;
-    } else {
+    } else if metadata.is_file() {
         File::open(path)?;
+    } else {
+        // To open a named pipe would wait for its other end.
+        return Err(io::Error::other("it is neither a folder nor a file"));
     }
     Ok(Files)
 }

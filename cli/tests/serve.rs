@@ -227,6 +227,12 @@ fn a_missing_folder_is_refused() {
 }
 
 #[test]
+fn what_is_neither_a_folder_nor_a_file_is_refused() {
+    let output = refused(&["serve", "/dev/null"]);
+    assert_refused(&output, "lakh: cannot serve \"/dev/null\"");
+}
+
+#[test]
 fn a_port_that_was_asked_for_and_is_taken_is_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
@@ -322,9 +328,9 @@ fn one_thread_for_files_is_enough() {
 fn signals_end_it_with_status_0_and_the_last_lines_are_written() {
     for signal in [Signal::TERM, Signal::INT, Signal::QUIT] {
         let mut server = Server::start(&["-p", "0"]);
-        assert_eq!(Client::connect(&server).get("/last"), 200);
+        assert_eq!(Client::connect(&server).get("/index.html?last"), 200);
         assert_eq!(server.end_with(signal).code(), Some(0));
-        assert!(server.log_line().contains("GET /last"));
+        assert!(server.log_line().contains("GET /index.html?last"));
         let errors = server.errors();
         assert!(errors.ends_with("done\n") && errors.lines().count() == 1, "{errors}");
     }
@@ -408,8 +414,8 @@ fn it_serves_on_when_standard_output_is_stuck_and_counts_what_it_drops() {
     }
     assert_eq!(logged + dropped, MANY);
     assert!(dropped > 0 && logged > 1000, "{logged} + {dropped}");
-    assert_eq!(Client::connect(&server).get("/after"), 200);
-    assert!(server.log_line().contains("GET /after"));
+    assert_eq!(Client::connect(&server).get("/index.html?after"), 200);
+    assert!(server.log_line().contains("GET /index.html?after"));
 }
 
 #[test]
@@ -417,5 +423,7 @@ fn it_ends_when_standard_output_is_stuck() {
     let mut server = Server::start(&["-p", "0"]);
     send_many(&server);
     assert_eq!(server.end_with(Signal::TERM).code(), Some(0));
-    assert!(server.errors().ends_with("lakh: the end of the log is lost: nothing reads standard output\n"));
+    assert!(
+        server.errors().ends_with("lakh: the end of the log is lost: standard output does not take it\n")
+    );
 }

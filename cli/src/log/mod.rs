@@ -64,15 +64,17 @@ impl Log {
     pub(crate) fn finish(self, limit: Duration) -> bool {
         let (tell, done) = mpsc::channel();
         let write = move || {
-            while self.queue.write_rest() == Written::Partly {
+            let mut written = self.queue.write_rest();
+            while written == Written::Partly {
                 thread::sleep(GATHER);
+                written = self.queue.write_rest();
             }
             // Nobody waits after the limit.
-            let _ = tell.send(());
+            let _ = tell.send(written == Written::All);
         };
         // Not on the pool, which is gone, nor here, where a stuck reader would keep the process.
         let thread = thread::Builder::new().name("lakh-log".to_owned()).spawn(write);
-        thread.is_ok() && done.recv_timeout(limit).is_ok()
+        thread.is_ok() && done.recv_timeout(limit) == Ok(true)
     }
 }
 

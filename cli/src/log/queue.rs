@@ -43,6 +43,8 @@ pub(super) enum Written {
     All,
     /// The writer would have to wait, and does not want to.
     Partly,
+    /// The writer failed; what was left of the batch is counted as dropped.
+    Lost,
 }
 
 impl Queue {
@@ -104,7 +106,7 @@ impl Queue {
         let mut out = self.out();
         loop {
             let written = self.write_next(&mut out);
-            if written == Written::Partly || self.waiting().is_empty() {
+            if written != Written::All || self.waiting().is_empty() {
                 return written;
             }
         }
@@ -123,11 +125,11 @@ impl Queue {
                 let mut waiting = self.waiting();
                 if error.kind() == io::ErrorKind::BrokenPipe {
                     *waiting = Waiting { closed: true, ..Waiting::default() };
-                } else {
-                    // A full disk, say: it may have room later.
-                    waiting.dropped += lost;
+                    return Written::All;
                 }
-                Written::All
+                // A full disk, say: it may have room later.
+                waiting.dropped += lost;
+                Written::Lost
             }
         }
     }
@@ -278,8 +280,8 @@ mod tests {
         let full = Err(io::ErrorKind::StorageFull);
         let (paper, queue) = Paper::with([Ok(6), full, full]);
         queue.push(b"one\ntwo\nthree\n");
-        queue.write_batch();
-        queue.write_batch();
+        assert_eq!(queue.write_batch(), Written::Lost);
+        assert_eq!(queue.write_rest(), Written::Lost);
         assert!(!queue.is_settled());
         queue.write_batch();
         assert_eq!(paper.text(), "one\ntw… 2 lines dropped\n");
