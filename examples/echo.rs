@@ -77,9 +77,12 @@ fn run(options: Options) -> Result<(), String> {
     let addr = sockets.addr;
     let runtime =
         builder.start(move |shard| sockets.serve(shard)).map_err(|error| format!("cannot start: {error}"))?;
-    println!("listening on tcp://{addr} and udp://{addr}");
     let report = runtime
-        .run_until_signal(GRACE, |busy| eprintln!("echo: ending, {busy} connections get their rest"))
+        .run_until_signal(
+            GRACE,
+            move || println!("listening on tcp://{addr} and udp://{addr}"),
+            |busy| eprintln!("echo: ending, {busy} connections get their rest"),
+        )
         .map_err(|error| error.to_string())?;
     if report.cut > 0 {
         eprintln!("echo: {} connections were cut", report.cut);

@@ -25,8 +25,8 @@ fn run(options: &Options) -> std::io::Result<()> {
         server = server.shards(shards);
     }
     let running = server.bind(options.listen)?.start()?;
-    println!("listening on http://{}", running.addrs()[0]);
-    running.run_until_signal(|_| {})?;
+    let addr = running.addrs()[0];
+    running.run_until_signal(move || println!("listening on http://{addr}"), |_| {})?;
     Ok(())
 }
 

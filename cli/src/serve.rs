@@ -41,14 +41,17 @@ pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
         hint: options.listen.is_empty() && !options.public && io::stdout().is_terminal(),
         paint,
     };
-    print(&banner.render());
+    let banner = banner.render();
 
     let draining = Rc::new(Cell::new(false));
     let (drain_begun, drain_log) = (Rc::clone(&draining), log.clone());
-    let report = running.run_until_signal(move |connections| {
-        drain_begun.set(true);
-        announce_drain(connections, drain_log.as_ref());
-    });
+    let report = running.run_until_signal(
+        move || print(&banner),
+        move |requests| {
+            drain_begun.set(true);
+            announce_drain(requests, drain_log.as_ref());
+        },
+    );
     let report = report.map_err(|error| Failure::broken(format!("cannot wait for signals: {error}")))?;
     if draining.get() {
         say(&match report.cut {

@@ -221,19 +221,21 @@ impl Runtime {
     /// no new work, what is in flight is finished, and what is not finished after `grace` is cut.
     /// A second SIGINT meanwhile ends the process at once with status 130.
     ///
-    /// `on_signal` is called when the drain begins, with the number of guards (connections) that
-    /// still have work in flight.
+    /// `on_ready` is called once the signals are caught: say there that the server is up.
+    /// `on_signal` is called when the drain begins, with the number of guards (requests) that are in
+    /// flight.
     ///
     /// # Errors
     /// If no signal handlers can be installed.
     pub fn run_until_signal(
         self,
         grace: Duration,
+        on_ready: impl FnOnce() + 'static,
         on_signal: impl FnOnce(usize) + 'static,
     ) -> io::Result<DrainReport> {
         let supervisor = Shard::new(usize::MAX, self.pool.clone())?;
         let result = supervisor.enter(|| {
-            let task = supervisor.spawn(supervise(self, grace, on_signal));
+            let task = supervisor.spawn(supervise(self, grace, on_ready, on_signal));
             supervisor.run_until(|| task.is_finished());
             let mut task = pin!(task);
             let result = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
@@ -254,9 +256,11 @@ impl Runtime {
 async fn supervise(
     runtime: Runtime,
     grace: Duration,
+    on_ready: impl FnOnce(),
     on_signal: impl FnOnce(usize),
 ) -> io::Result<DrainReport> {
     let mut signals = [Signal::interrupt()?, Signal::terminate()?, Signal::quit()?];
+    on_ready();
     let ended = poll_fn(|cx| {
         if runtime.running.poll(cx).is_ready() {
             return Poll::Ready(true);

@@ -46,7 +46,6 @@ pub(crate) struct Service {
     on_access: Option<Rc<dyn Fn(Note)>>,
     scratch: Cell<Option<Box<Scratch>>>,
     common: RefCell<CommonFields>,
-    open: Cell<u64>,
     slow_readers: Cell<u64>,
 }
 
@@ -75,7 +74,6 @@ impl Service {
             on_access,
             scratch: Cell::new(None),
             common: RefCell::new(common),
-            open: Cell::new(0),
             slow_readers: Cell::new(0),
         })
     }
@@ -109,18 +107,13 @@ impl Service {
         self.scratch.set(Some(scratch));
     }
 
-    pub(crate) fn open_connection(&self) -> WorkGuard {
-        self.open.set(self.open.get() + 1);
+    pub(crate) fn guard(&self) -> WorkGuard {
         self.shard.guard()
     }
 
     /// Runs a connection as a task of its own.
     pub(crate) fn serve(&self, connection: Connection) {
         self.shard.spawn_detached(connection);
-    }
-
-    pub(crate) fn close_connection(&self) {
-        self.open.set(self.open.get() - 1);
     }
 
     pub(crate) fn count_slow_reader(&self) {
