@@ -9,6 +9,7 @@ use std::{
     cell::{Cell, RefCell},
     error, fmt,
     future::{Future, poll_fn},
+    marker::PhantomData,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -16,7 +17,8 @@ use std::{
 
 /// Timers fired in one turn and wheel; the rest follow in the next.
 const FIRED_PER_TURN: usize = 4096;
-/// Ticks: a deadline farther away is set again when this much has passed.
+/// Ticks: a deadline farther away is set again when this much has passed. No shard sleeps longer
+/// than this many milliseconds either, so that the wheels never fall behind by half their range.
 const FARTHEST: u64 = 1 << 30;
 
 /// The two timer wheels of a shard, with ticks of a millisecond and of a second, counted from the
@@ -79,9 +81,9 @@ impl Timers {
     }
 
     /// How long the shard may sleep, as seen at `now`.
-    pub(crate) fn until_next(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn until_next(&self, now: Instant) -> Duration {
         if self.more.get() {
-            return Some(Duration::ZERO);
+            return Duration::ZERO;
         }
         let now = (now - self.epoch).as_millis() as u64;
         let fine = self.fine.borrow().next_expiry().map(|tick| ticks_until(tick, now as u32));
@@ -89,7 +91,7 @@ impl Timers {
             // From the start of the current second.
             (ticks_until(tick, (now / 1000) as u32) * 1000).saturating_sub(now % 1000)
         });
-        fine.into_iter().chain(coarse).min().map(Duration::from_millis)
+        Duration::from_millis(fine.into_iter().chain(coarse).fold(FARTHEST, u64::min))
     }
 
     /// The first fine tick at which `deadline` has surely passed.
@@ -106,12 +108,15 @@ fn ticks_until(tick: u32, now: u32) -> u64 {
 }
 
 /// One timer of the current shard: the entry in the wheel, if there is one.
-struct Slot(Option<TimerKey>);
+/// It means nothing on another thread.
+struct Slot(Option<TimerKey>, PhantomData<*const ()>);
 
 impl Slot {
+    const EMPTY: Slot = Slot(None, PhantomData);
+
     /// Has `cx` woken at `tick`.
     fn arm(&mut self, wheel: &RefCell<Wheel<Waiter>>, shard: &shard::Shard, tick: u32, cx: &Context<'_>) {
-        let old = self.0.and_then(|key| wheel.borrow().payload(key)).unwrap_or_default();
+        let old = self.0.map(|key| take_payload(&mut wheel.borrow_mut(), key)).unwrap_or_default();
         let waiter = shard.waiters().replace(shard.tasks(), old, cx.waker());
         let mut wheel = wheel.borrow_mut();
         match self.0 {
@@ -125,10 +130,16 @@ impl Slot {
 
     fn disarm(&mut self, wheel: &RefCell<Wheel<Waiter>>, shard: &shard::Shard) {
         let Some(key) = self.0.take() else { return };
-        let waiter = wheel.borrow().payload(key);
+        let waiter = take_payload(&mut wheel.borrow_mut(), key);
         wheel.borrow_mut().cancel(key);
-        shard.waiters().release(waiter.unwrap_or_default());
+        shard.waiters().release(shard.tasks(), waiter);
     }
+}
+
+fn take_payload(wheel: &mut Wheel<Waiter>, key: TimerKey) -> Waiter {
+    let waiter = wheel.payload(key).unwrap_or_default();
+    wheel.set_payload(key, Waiter::NONE);
+    waiter
 }
 
 /// A deadline in whole seconds that moves often and is rarely reached, as a connection's idle
@@ -146,7 +157,7 @@ pub struct CoarseTimer {
 impl CoarseTimer {
     /// A timer that is not set.
     pub const fn new() -> Self {
-        CoarseTimer { slot: Slot(None), armed: 0 }
+        CoarseTimer { slot: Slot::EMPTY, armed: 0 }
     }
 
     /// Ready once the shard's [`coarse_now`](shard::Shard::coarse_now) has come to `deadline`;
@@ -197,7 +208,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until `deadline`; see [`sleep`]. Cancel safe.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, slot: Slot(None) }
+    Sleep { deadline, slot: Slot::EMPTY }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -249,7 +260,7 @@ impl Drop for Sleep {
 
 impl Default for Slot {
     fn default() -> Self {
-        Slot(None)
+        Slot::EMPTY
     }
 }
 

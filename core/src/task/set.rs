@@ -1,12 +1,11 @@
 //! The tasks of one shard and the queue of those that are ready.
 
 use super::Link;
-use crate::{shard, shard::Remote, slab::Slab};
+use crate::{shard, shard::Remote, slab::Slab, unwind};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr,
     sync::Arc,
@@ -48,7 +47,9 @@ struct Slot {
     /// Both are taken out while the task is polled, so that nothing is borrowed then.
     future: Option<BoxFuture>,
     waker: Option<Waker>,
-    /// The index is in the run queue.
+    /// The index is in the run queue, once. A task that ends with its index in there leaves its
+    /// slot behind until the index comes up: whoever got the slot before that would have two places
+    /// in the queue, and keep both for as long as it wakes itself.
     queued: bool,
 }
 
@@ -109,15 +110,27 @@ impl Tasks {
     #[inline]
     pub(crate) fn polled_by(&self, waker: &Waker) -> Option<u32> {
         let (data, index) = self.polling.get();
-        (ptr::eq(data, waker.data())).then_some(index)
+        // Between two polls the pointer is null, and so is that of `Waker::noop`.
+        (!data.is_null() && ptr::eq(data, waker.data())).then_some(index)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.slots.borrow().len()
     }
 
+    /// How often code of the user has panicked.
     pub(crate) fn panicked(&self) -> u64 {
         self.panicked.get()
+    }
+
+    /// Runs code of the user that is part of no task's poll: a destructor, a foreign waker. A panic
+    /// is counted and goes no farther.
+    pub(crate) fn guarded<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let value = unwind::catch(f);
+        if value.is_none() {
+            self.panicked.set(self.panicked.get() + 1);
+        }
+        value
     }
 
     /// Polls the tasks that are ready now; those woken meanwhile wait for the next run. Calls
@@ -133,34 +146,39 @@ impl Tasks {
     }
 
     fn poll(&self, index: u32) {
-        let taken = self.slots.borrow_mut().get_mut(index).and_then(|slot| {
-            slot.queued = false;
-            Some((slot.future.take()?, slot.waker.take()?))
-        });
-        let Some((mut future, waker)) = taken else { return };
+        let Some((mut future, waker)) = self.take(index) else { return };
         self.polling.set((waker.data(), index));
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        let outcome = self.guarded(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
         self.polling.set((ptr::null(), 0));
-        if let Ok(Poll::Pending) = outcome {
+        if outcome == Some(Poll::Pending) {
             let mut slots = self.slots.borrow_mut();
             let slot = slots.get_mut(index).expect("a slot stays while its task is polled");
             slot.future = Some(future);
             slot.waker = Some(waker);
             return;
         }
-        if outcome.is_err() {
-            self.panicked.set(self.panicked.get() + 1);
-        }
-        self.drop_future(future);
-        let slot = self.slots.borrow_mut().remove(index);
-        drop((slot, waker));
+        // A destructor is user code: it may wake, spawn or panic.
+        self.guarded(|| drop(future));
+        self.free(index);
     }
 
-    /// A destructor is user code: it may wake, spawn or panic.
-    fn drop_future(&self, future: BoxFuture) {
-        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
-            self.panicked.set(self.panicked.get() + 1);
+    /// Takes out what is needed to poll the task that has come up in the queue, if it still lives.
+    fn take(&self, index: u32) -> Option<(BoxFuture, Waker)> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(index)?;
+        slot.queued = false;
+        let taken = slot.future.take().zip(slot.waker.take());
+        if taken.is_none() {
+            slots.remove(index);
+        }
+        taken
+    }
+
+    /// Frees the slot of a task that has ended, now or when its index comes up in the queue.
+    fn free(&self, index: u32) {
+        let mut slots = self.slots.borrow_mut();
+        if slots.get_mut(index).is_some_and(|slot| !slot.queued) {
+            slots.remove(index);
         }
     }
 
@@ -175,7 +193,7 @@ impl Tasks {
             for index in all {
                 let slot = self.slots.borrow_mut().remove(index);
                 if let Some(Slot { future: Some(future), .. }) = slot {
-                    self.drop_future(future);
+                    self.guarded(|| drop(future));
                 }
             }
         }
