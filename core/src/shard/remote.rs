@@ -312,7 +312,11 @@ mod tests {
 #[cfg(all(test, loom))]
 mod loom_tests {
     use super::*;
+    use crate::sync::model;
     use loom::{sync::atomic::AtomicUsize, thread};
+
+    /// More take minutes.
+    const PREEMPTIONS: usize = 3;
 
     fn link(remote: &Arc<Remote>) -> Arc<Link<TaskRef>> {
         Link::new(TaskRef { index: 0, remote: Arc::clone(remote) })
@@ -321,7 +325,7 @@ mod loom_tests {
     /// A shard that falls asleep while its task is woken finds the link, or is rung for.
     #[test]
     fn loom_a_remote_wake_is_found_or_rings() {
-        loom::model(|| {
+        model(PREEMPTIONS, || {
             let remote = Remote::detached();
             let link = link(&remote);
             let wakers: Vec<_> = (0..2)
@@ -349,7 +353,7 @@ mod loom_tests {
     /// behind when the shard ends meanwhile: it would keep itself and the shard's remote alive.
     #[test]
     fn loom_no_link_outlives_the_shard() {
-        loom::model(|| {
+        model(PREEMPTIONS, || {
             let remote = Remote::detached();
             let link = link(&remote);
             let written = Arc::new(AtomicUsize::new(0));
