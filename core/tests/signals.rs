@@ -2,7 +2,7 @@
 // The tests ask /proc what is caught.
 #![cfg(target_os = "linux")]
 
-use lakh_core::{Runtime, block_on, drain_requested, signal::Signal, spawn};
+use lakh_core::{Runtime, ShardHandle, block_on, drain_requested, signal::Signal, spawn};
 use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::{
     env,
@@ -84,7 +84,7 @@ fn a_second_interrupt_ends_a_drain_at_once() {
 fn a_second_interrupt_ends_a_process_whose_shard_is_blocked() {
     let mut child = Server::start("blocks");
     child.send(Number::TERM);
-    child.wait_for("draining");
+    child.wait_for("stopping");
     child.send(Number::INT);
     assert_eq!(child.exit_code(), Some(130));
 }
@@ -147,9 +147,7 @@ fn child() {
                 all_up.send(()).unwrap();
                 match kind.as_str() {
                     "drains" | "ends" => drain_requested().await,
-                    "blocks" => loop {
-                        std::thread::park();
-                    },
+                    "blocks" => block_for_ever(&lakh_core::current().handle()),
                     _ => pending().await,
                 }
                 drop(guard);
@@ -164,7 +162,7 @@ fn child() {
     // Signals must be handled before anybody sends one: a shard of the supervisor's runs first.
     let ready = std::thread::spawn(move || {
         if ends {
-            handles.iter().for_each(lakh_core::ShardHandle::drain);
+            handles.iter().for_each(ShardHandle::drain);
         }
         while !is_caught(Number::QUIT) {
             std::thread::yield_now();
@@ -174,6 +172,17 @@ fn child() {
     let report = runtime.run_until_signal(grace, |guards| println!("draining {guards}")).unwrap();
     ready.join().unwrap();
     println!("cut {}", report.cut);
+}
+
+/// Blocks the shard, and tells when the runtime has given up on draining it.
+fn block_for_ever(handle: &ShardHandle) -> ! {
+    while !handle.send(|_| {}).is_err_and(|error| error.is_stopped()) {
+        std::thread::yield_now();
+    }
+    println!("stopping");
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Whether this process has a handler for the signal: the last one that the runtime installs.
