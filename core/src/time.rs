@@ -17,9 +17,11 @@ use std::{
 
 /// Timers fired in one turn and wheel; the rest follow in the next.
 const FIRED_PER_TURN: usize = 4096;
-/// Ticks: a deadline farther away is set again when this much has passed. No shard sleeps longer
-/// than this many milliseconds either, so that the wheels never fall behind by half their range.
+/// Ticks: a deadline farther away is set again when this much has passed.
 const FARTHEST: u64 = 1 << 30;
+/// Milliseconds (18 hours). A wheel sees the time when the shard is awake, and a deadline may lie
+/// less than 2^31 ticks ahead of what it has seen.
+const LONGEST_SLEEP: u64 = 1 << 26;
 
 /// The two timer wheels of a shard, with ticks of a millisecond and of a second, counted from the
 /// shard's start.
@@ -91,7 +93,7 @@ impl Timers {
             // From the start of the current second.
             (ticks_until(tick, (now / 1000) as u32) * 1000).saturating_sub(now % 1000)
         });
-        Duration::from_millis(fine.into_iter().chain(coarse).fold(FARTHEST, u64::min))
+        Duration::from_millis(fine.into_iter().chain(coarse).fold(LONGEST_SLEEP, u64::min))
     }
 
     /// The first fine tick at which `deadline` has surely passed.
@@ -305,4 +307,78 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
         sleep.as_mut().poll(cx).map(|()| Err(Elapsed(())))
     })
     .await
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Timers, their epoch, and a step that moves the clock and says how many timers have fired.
+    fn timers() -> (Timers, Instant) {
+        let epoch = Instant::now();
+        (Timers::new(epoch), epoch)
+    }
+
+    fn pending_after(timers: &Timers, now: Instant) -> usize {
+        timers.set_now(now);
+        timers.fire(&Tasks::new(), &Waiters::new());
+        timers.fine.borrow().pending() + timers.coarse.borrow().pending()
+    }
+
+    #[test]
+    fn a_fine_tick_is_never_before_its_deadline() {
+        let (timers, epoch) = timers();
+        for nanos in [0, 1, 999_999, 1_000_000, 1_000_001, 5_999_999] {
+            let tick = timers.fine_tick(epoch + Duration::from_nanos(nanos));
+            assert!(u64::from(tick) * 1_000_000 >= nanos && u64::from(tick) * 1_000_000 < nanos + 1_000_000);
+        }
+        assert_eq!(timers.fine_tick(epoch - Duration::from_millis(1)), 0);
+    }
+
+    #[test]
+    fn the_shard_sleeps_until_the_next_timer_of_either_wheel() {
+        let (timers, epoch) = timers();
+        timers.coarse.borrow_mut().insert(2, Waiter::NONE);
+        let at = |millis| epoch + Duration::from_millis(millis);
+        assert_eq!(timers.until_next(at(300)), Duration::from_millis(1700));
+        timers.fine.borrow_mut().insert(500, Waiter::NONE);
+        assert_eq!(timers.until_next(at(300)), Duration::from_millis(200));
+        assert_eq!(timers.until_next(at(700)), Duration::ZERO, "what is due is not slept over");
+        assert_eq!((pending_after(&timers, at(1999)), pending_after(&timers, at(2000))), (1, 0));
+    }
+
+    #[test]
+    fn timers_outlast_sleeps_of_weeks_and_the_wrap_of_the_ticks() {
+        let (timers, epoch) = timers();
+        let mut now = epoch;
+        // Without timers, a shard sleeps as long as it may.
+        for _ in 0..9 {
+            now += timers.until_next(now);
+            timers.set_now(now);
+            // Set before the wheels have seen the new time, as a message does it.
+            let deadline = now + Duration::from_millis(FARTHEST);
+            let tick = timers.fine_tick(deadline);
+            let key = timers.fine.borrow_mut().insert(tick, Waiter::NONE);
+            assert_eq!(pending_after(&timers, deadline - Duration::from_millis(1)), 1);
+            assert_eq!(pending_after(&timers, deadline), 0);
+            timers.fine.borrow_mut().cancel(key);
+            now = deadline;
+        }
+    }
+
+    #[test]
+    fn more_timers_than_one_turn_fires_are_fired_by_the_next_ones() {
+        let (timers, epoch) = timers();
+        for _ in 0..2 * FIRED_PER_TURN + 1 {
+            timers.fine.borrow_mut().insert(1, Waiter::NONE);
+        }
+        let now = epoch + Duration::from_millis(1);
+        let mut turns = 1;
+        while pending_after(&timers, now) > 0 {
+            turns += 1;
+            assert_eq!(timers.until_next(now), Duration::ZERO);
+        }
+        assert_eq!(turns, 3);
+        assert!(timers.until_next(now) > Duration::ZERO);
+    }
 }

@@ -299,6 +299,43 @@ fn a_waker_may_drop_another_registration_of_the_same_batch() {
 }
 
 #[test]
+fn a_waker_may_poll_its_registration_while_it_is_being_replaced() {
+    thread_local! {
+        static SHARED: std::cell::RefCell<Option<(Stream, Waker)>> = const { std::cell::RefCell::new(None) };
+    }
+    struct PollsWhenDropped;
+    impl Wake for PollsWhenDropped {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for PollsWhenDropped {
+        fn drop(&mut self) {
+            poll(None);
+        }
+    }
+    /// Polls with the waker, or with the one that is shared.
+    fn poll(waker: Option<Waker>) {
+        SHARED.with_borrow(|shared| {
+            let (stream, other) = shared.as_ref().unwrap();
+            let mut cx = Context::from_waker(waker.as_ref().unwrap_or(other));
+            assert!(stream.registration.poll_ready(Direction::Read, &mut cx).is_pending());
+        });
+    }
+    block_on(async {
+        let (inner, last) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let (near, mut far) = Stream::pair();
+        SHARED.set(Some((near, Waker::from(Arc::clone(&inner)))));
+        poll(Some(Waker::from(Arc::new(PollsWhenDropped))));
+        poll(Some(Waker::from(Arc::clone(&last))));
+        far.write_all(b"x").unwrap();
+        a_turn().await;
+        assert_eq!(last.0.load(Ordering::Relaxed), 1, "whoever polled last is woken");
+        drop(SHARED.take());
+        assert_eq!((Arc::strong_count(&inner), Arc::strong_count(&last)), (1, 1), "a waker was kept");
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_pinned_combinator_may_wait_for_two_directions_at_once() {
     block_on(async {
         let (near, mut far) = Stream::pair();
