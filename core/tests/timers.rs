@@ -3,13 +3,13 @@
 
 use lakh_core::{CoarseTimer, Sleep, block_on, current, sleep, sleep_until, spawn, timeout, yield_now};
 use std::{
-    cell::RefCell,
     future::{Future, pending, poll_fn, ready},
     pin::{Pin, pin},
     rc::Rc,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
@@ -35,24 +35,29 @@ fn a_sleep_never_ends_early() {
 
 #[test]
 fn sleeps_end_in_the_order_of_their_deadlines() {
-    let order = block_on(async {
-        let order = Rc::new(RefCell::new(Vec::new()));
+    struct Tells(u64, mpsc::Sender<u64>);
+    impl Wake for Tells {
+        fn wake(self: Arc<Self>) {
+            self.1.send(self.0).unwrap();
+        }
+    }
+    let (tell, woken) = mpsc::channel();
+    block_on(async move {
         let start = Instant::now();
-        let tasks: Vec<_> = [30, 10, 20, 2, 40]
+        // All are set within one turn, so none has passed by then.
+        let sleeps: Vec<_> = [30, 10, 20, 2, 40]
             .map(|delay| {
-                let order = Rc::clone(&order);
-                spawn(async move {
-                    sleep_until(start + millis(delay)).await;
-                    order.borrow_mut().push(delay);
-                })
+                let mut sleep = sleep_until(start + millis(delay));
+                let waker = Waker::from(Arc::new(Tells(delay, tell.clone())));
+                assert!(Pin::new(&mut sleep).poll(&mut Context::from_waker(&waker)).is_pending());
+                sleep
             })
             .into();
-        for task in tasks {
-            task.await.unwrap();
-        }
-        order.take()
-    });
-    assert_eq!(order.unwrap(), [2, 10, 20, 30, 40]);
+        sleep_until(start + millis(50)).await;
+        drop((sleeps, tell));
+    })
+    .unwrap();
+    assert_eq!(woken.iter().collect::<Vec<_>>(), [2, 10, 20, 30, 40]);
 }
 
 #[test]
@@ -149,24 +154,20 @@ fn a_timeout_gives_the_output_or_drops_the_future() {
 #[test]
 fn a_coarse_timer_ends_in_its_second_or_later_and_moving_it_costs_no_timer() {
     block_on(async {
-        let start = current().coarse_now();
+        let deadline = current().coarse_now() + 2;
         let mut timer = CoarseTimer::new();
-        let mut deadline = start + 1;
-        let mut moves = 0;
-        // Moved later at each poll, as a connection does with each request, and then no more.
+        // Moved later at each poll, as a connection does with each request. All in one turn, so
+        // that no second passes meanwhile.
         poll_fn(|cx| {
-            if moves < 100 {
-                moves += 1;
-                deadline = start + 1 + moves / 100;
-                cx.waker().wake_by_ref();
-                assert!(timer.poll_at(deadline, cx).is_pending());
-                return Poll::Pending;
+            for later in 0..100 {
+                assert!(timer.poll_at(deadline - 1 + later, cx).is_pending());
             }
-            assert_eq!(current().handle().metrics().timers(), 1);
-            timer.poll_at(deadline, cx)
+            Poll::Ready(())
         })
         .await;
-        assert_eq!(deadline, start + 2);
+        yield_now().await;
+        assert_eq!(current().handle().metrics().timers(), 1);
+        poll_fn(|cx| timer.poll_at(deadline, cx)).await;
         assert!(current().coarse_now() >= deadline);
         drop(timer);
         yield_now().await;
@@ -276,7 +277,7 @@ fn a_foreign_waker_that_panics_costs_the_others_nothing() {
         let mut panics = pin!(sleep_until(deadline));
         assert!(panics.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
         sleep_until(deadline).await;
-        sleep_until(deadline + millis(2)).await;
+        yield_now().await;
         assert_eq!(current().handle().metrics().panics(), 1);
     })
     .unwrap();
