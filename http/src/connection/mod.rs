@@ -155,6 +155,8 @@ impl Driver<'_, '_> {
             };
             match step {
                 Step::Again if self.scratch.output.len() < FLUSH_AT => {}
+                // What is unsent waits for the peer as well: looking again would find it unchanged.
+                Step::Wait if self.scratch.output.is_empty() => return Poll::Pending,
                 Step::Again | Step::Wait => match self.flush() {
                     Ok(true) if step == Step::Wait => return Poll::Pending,
                     // What is unsent is the next step's business.
