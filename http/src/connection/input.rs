@@ -153,7 +153,7 @@ impl Driver<'_, '_> {
         let mut open_body = || match &mut body {
             Some(body) => {
                 let cell = BodyCell::new();
-                body.set_reader(Some(cell.clone()));
+                body.set_reader(cell.clone());
                 RequestBody::new(cell, body.length())
             }
             None => RequestBody::default(),

@@ -228,7 +228,7 @@ impl Driver<'_, '_> {
         if !meta.keep_alive {
             self.close_when_sent(unread.is_some());
         } else if let Some(mut body) = unread {
-            body.set_reader(None);
+            body.detach_reader();
             self.active().skip = Some(body);
         }
     }
