@@ -165,12 +165,31 @@ impl App {
     fn call_fallback(&self, incoming: Incoming<'_>) -> Outcome {
         if incoming.head.path() == "*" {
             // RFC 9110, 9.3.7: about the server as a whole.
-            return Outcome::Ready(Response::empty(StatusCode::NO_CONTENT));
+            let answer = Response::empty(StatusCode::NO_CONTENT);
+            return Outcome::Ready(answer.with_header(header::ALLOW, self.allowed()));
         }
         match &self.fallback {
             Some(endpoint) => endpoint.call(incoming),
             None => Outcome::Ready(Response::plain(StatusCode::NOT_FOUND)),
         }
+    }
+}
+
+impl App {
+    /// 405 for a method that the server as a whole does not have.
+    #[cold]
+    pub(crate) fn refuse_method(&self) -> Response {
+        Response::plain(StatusCode::METHOD_NOT_ALLOWED).with_header(header::ALLOW, self.allowed())
+    }
+
+    /// The methods of all routes.
+    fn allowed(&self) -> HeaderValue {
+        let values = self.routes.iter().map(|route| route.allow.to_str().unwrap_or_default());
+        let mut names: Vec<&str> = values.flat_map(|value| value.split(", ")).collect();
+        names.push("OPTIONS");
+        names.sort_unstable();
+        names.dedup();
+        HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     reply::{Exchange, Meta},
 };
 use crate::{
-    body::{BodyCell, BodyFault, RequestBody},
+    body::{BodyCell, BodyError, BodyFault, RequestBody},
     handler::{Incoming, Outcome},
     limits::seconds,
     proto::{BodyLength, HeadScan, Parsed},
@@ -112,7 +112,8 @@ impl Driver<'_, '_> {
         let body = match self.scratch.head.body {
             BodyLength::None => None,
             BodyLength::Exactly(length) if length > self.service.limits().body => {
-                self.refuse(StatusCode::PAYLOAD_TOO_LARGE);
+                let meta = Meta::new(&self.scratch.head, input, self.service, &self.connection.stream);
+                self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
                 return input.len();
             }
             _ => IncomingBody::of(&self.scratch.head, self.service.limits()),
@@ -126,9 +127,12 @@ impl Driver<'_, '_> {
             }
             (outcome, Some(mut body)) => {
                 let fed = body.feed(&input[head_len..], self.service.limits());
-                match outcome {
-                    Outcome::Ready(response) => self.answer(response, meta, Some(body)),
-                    Outcome::Later(future) => {
+                match (outcome, &fed) {
+                    (Outcome::Ready(_), Err(fault)) => {
+                        self.refuse_request(BodyError(*fault).status(), meta);
+                    }
+                    (Outcome::Ready(response), Ok(_)) => self.answer(response, meta, Some(body)),
+                    (Outcome::Later(future), _) => {
                         self.active().exchange = Some(Exchange::handling(future, meta, Some(body)));
                     }
                 }
@@ -167,8 +171,16 @@ impl Driver<'_, '_> {
 
     /// Answers with a status of our own and closes: the client has broken a rule, or a limit.
     pub(super) fn refuse(&mut self, status: StatusCode) -> Step {
-        let meta = Meta::refusal(self.service, &self.connection.stream);
-        self.answer(Response::plain(status), meta, None);
+        self.refuse_request(status, Meta::refusal(self.service, &self.connection.stream))
+    }
+
+    /// As [`Driver::refuse`], for a request whose head is understood.
+    fn refuse_request(&mut self, status: StatusCode, meta: Meta) -> Step {
+        let response = match status {
+            StatusCode::METHOD_NOT_ALLOWED => self.service.app().refuse_method(),
+            _ => Response::plain(status),
+        };
+        self.answer(response, meta.closing(), None);
         let active = self.active();
         active.input = Vec::new();
         active.close = super::Close::WhenSent { linger: true };

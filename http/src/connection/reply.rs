@@ -71,6 +71,10 @@ impl Meta {
             note: service.wants_notes().then(|| Note::of_refused(stream)),
         }
     }
+
+    pub(super) fn closing(self) -> Self {
+        Meta { keep_alive: false, ..self }
+    }
 }
 
 impl Exchange {
