@@ -76,6 +76,11 @@ impl IncomingBody {
         matches!(self.rest, Rest::Nothing)
     }
 
+    /// Whether someone holds the reading side of a body that may still come.
+    pub(super) fn is_held(&self) -> bool {
+        !self.has_ended() && self.cell.as_ref().is_some_and(BodyCell::is_held)
+    }
+
     fn has_ended(&self) -> bool {
         matches!(self.rest, Rest::Nothing | Rest::Failed(_))
     }
@@ -98,6 +103,9 @@ impl IncomingBody {
     /// Takes the body's bytes from the front of `input` and hands them to the reader, if there is
     /// one. Gives the number of bytes that are done with.
     pub(super) fn feed(&mut self, input: &[u8], limits: &Limits) -> Result<usize, BodyFault> {
+        if !input.is_empty() {
+            self.expects_continue = false; // it did not wait
+        }
         let result = match self.rest {
             Rest::Bytes(_) => Ok(self.feed_bytes(input)),
             Rest::Chunks(_) => self.feed_chunks(input, limits),
@@ -157,7 +165,7 @@ impl IncomingBody {
     }
 
     fn deliver(&self, bytes: impl FnOnce() -> Bytes) {
-        if let Some(cell) = self.cell.as_ref().filter(|cell| cell.is_held()) {
+        if let Some(cell) = self.cell.as_ref().filter(|cell| BodyCell::is_held(cell)) {
             cell.push(bytes());
         }
     }

@@ -189,9 +189,7 @@ impl Driver<'_, '_> {
 
     /// Gets more of the body for the handler that waits for it.
     pub(super) fn step_body(&mut self, body: &mut IncomingBody) -> Step {
-        if std::mem::take(&mut body.expects_continue) {
-            self.scratch.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
+        self.send_continue(body);
         match self.feed_more(body) {
             Fed::Some => Step::Again,
             Fed::Fault(fault) => {
@@ -205,6 +203,13 @@ impl Driver<'_, '_> {
                     Step::Again
                 })
             }
+        }
+    }
+
+    /// Asks for the body, if the peer waits for that. Only in front of the answer's head.
+    pub(super) fn send_continue(&mut self, body: &mut IncomingBody) {
+        if std::mem::take(&mut body.expects_continue) {
+            self.scratch.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
     }
 

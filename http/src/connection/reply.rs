@@ -85,6 +85,13 @@ impl Exchange {
     ) -> Self {
         Exchange { state: State::Handling(future), meta, body }
     }
+
+    /// The request's body is not read for now: the time is not its sender's.
+    pub(super) fn pause_body(&mut self) {
+        if let Some(body) = &mut self.body {
+            body.pace.pause();
+        }
+    }
 }
 
 impl Driver<'_, '_> {
@@ -93,7 +100,18 @@ impl Driver<'_, '_> {
         let step = match &mut exchange.state {
             State::Handling(_) => return self.step_handler(exchange),
             State::Bytes(bytes) => self.send_bytes(bytes),
-            State::Chunks { chunks, coded } => self.send_chunk(chunks.as_mut(), *coded),
+            State::Chunks { chunks, coded } => {
+                self.attend(&exchange.body, true);
+                let sent = self.send_chunk(chunks.as_mut(), *coded);
+                self.attend(&exchange.body, false);
+                match (sent, &mut exchange.body) {
+                    // The chunks are made of the request's body.
+                    (Sent::Not(Step::Wait), Some(body)) if body.is_wanted() => {
+                        Sent::Not(self.step_body(body))
+                    }
+                    (sent, _) => sent,
+                }
+            }
             State::File(file) => self.send_file(file),
         };
         match step {
@@ -119,16 +137,18 @@ impl Driver<'_, '_> {
         })
     }
 
+    /// Tells the body's reader whether we look after it right now.
+    fn attend(&self, body: &Option<IncomingBody>, attended: bool) {
+        if let Some(cell) = body.as_ref().and_then(IncomingBody::reader) {
+            cell.attend(attended, self.cx);
+        }
+    }
+
     fn step_handler(&mut self, mut exchange: Exchange) -> Step {
         let State::Handling(future) = &mut exchange.state else { return Step::Again };
-        let reader = exchange.body.as_ref().and_then(IncomingBody::reader).cloned();
-        if let Some(cell) = &reader {
-            cell.attend(true, self.cx);
-        }
+        self.attend(&exchange.body, true);
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(self.cx)));
-        if let Some(cell) = &reader {
-            cell.attend(false, self.cx);
-        }
+        self.attend(&exchange.body, false);
         match polled {
             Ok(Poll::Ready(response)) => {
                 let Exchange { state, meta, body } = exchange;
@@ -156,7 +176,7 @@ impl Driver<'_, '_> {
     }
 
     /// Writes the head of an answer, and its body as far as it is short.
-    pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, body: Option<IncomingBody>) {
+    pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, mut body: Option<IncomingBody>) {
         let reply = std::mem::take(&mut response.body);
         let length = reply.length();
         let send_body = encode::body_allowed(response.status, &meta.method);
@@ -164,11 +184,15 @@ impl Driver<'_, '_> {
         if length.is_none() && !coded && send_body {
             meta.keep_alive = false; // the end of the connection is the end of the body
         }
-        if let Some(body) = &body
+        if let Some(body) = &mut body
             && !body.is_complete()
-            && (body.expects_continue || !body.is_skippable())
         {
-            meta.keep_alive = false;
+            if send_body && length.is_none() && body.is_held() {
+                // The stream may go on reading; whether all was read shows at its end.
+                self.send_continue(body);
+            } else if body.expects_continue || !body.is_skippable() {
+                meta.keep_alive = false;
+            }
         }
         self.write_head(&response, &meta, length, coded);
         if let Some(note) = &mut meta.note {
@@ -233,7 +257,11 @@ impl Driver<'_, '_> {
             self.close_when_sent(unread.is_some());
         } else if let Some(mut body) = unread {
             body.detach_reader();
-            self.active().skip = Some(body);
+            if body.is_skippable() {
+                self.active().skip = Some(body);
+            } else {
+                self.close_when_sent(true);
+            }
         }
     }
 
