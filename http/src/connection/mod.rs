@@ -181,7 +181,13 @@ impl Driver<'_, '_> {
                 self.connection.phase = Phase::Busy;
                 self.take_input(n)
             }
-            Poll::Pending if self.service.is_draining() => self.end_of_input(),
+            // A request may have come since the kernel was last asked.
+            Poll::Pending if self.service.is_draining() => {
+                match self.connection.stream.try_read(&mut self.scratch.input) {
+                    Ok(n) if n > 0 => self.take_input(n),
+                    _ => self.end_of_input(),
+                }
+            }
             Poll::Pending => {
                 let limits = self.service.limits();
                 let (phase, time) = match self.connection.phase {

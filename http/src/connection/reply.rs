@@ -57,7 +57,7 @@ impl Meta {
         Meta {
             method: head.method.clone(),
             version: head.version,
-            keep_alive: head.keep_alive && !service.is_draining(),
+            keep_alive: head.keep_alive,
             note: service.wants_notes().then(|| Note::of(head, bytes, stream)),
         }
     }
@@ -180,6 +180,9 @@ impl Driver<'_, '_> {
         let reply = std::mem::take(&mut response.body);
         let length = reply.length();
         let send_body = encode::body_allowed(response.status, &meta.method);
+        if self.service.is_draining() {
+            meta.keep_alive = false;
+        }
         let coded = length.is_none() && meta.version == Version::HTTP_11;
         if length.is_none() && !coded && send_body {
             meta.keep_alive = false; // the end of the connection is the end of the body
