@@ -18,7 +18,7 @@ use crate::{
     service::{Scratch, Service},
 };
 use body::IncomingBody;
-use lakh_core::{CoarseTimer, WorkGuard};
+use lakh_core::{CoarseTimer, Direction, WorkGuard};
 use lakh_net::TcpStream;
 use reply::Exchange;
 use std::{
@@ -238,7 +238,7 @@ impl Driver<'_, '_> {
             Err(_) => return Step::Close,
         }
         match self.active().close {
-            Close::WhenSent { linger: true } => {
+            Close::WhenSent { linger } if linger || self.may_have_input() => {
                 if self.connection.stream.shutdown(std::net::Shutdown::Write).is_err() {
                     return Step::Close;
                 }
@@ -247,8 +247,13 @@ impl Driver<'_, '_> {
                 Step::Again
             }
             Close::Lingering { left } => self.step_linger(left),
-            Close::No | Close::WhenSent { linger: false } => Step::Close,
+            Close::No | Close::WhenSent { .. } => Step::Close,
         }
+    }
+
+    /// Bytes that nobody read make the kernel reset the connection when it is closed.
+    fn may_have_input(&self) -> bool {
+        self.connection.stream.registration().is_ready(Direction::Read)
     }
 
     /// Reads and drops what the peer sends, so that it can read our answer before the reset that
