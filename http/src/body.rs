@@ -88,8 +88,9 @@ impl BodyCell {
             change(&mut state);
             state.wanted = false;
             // The connection polls its own handler after each change.
+            let reader = state.reader.take();
             let connection = state.connection.as_ref();
-            state.reader.take().filter(|reader| !connection.is_some_and(|waker| waker.will_wake(reader)))
+            reader.filter(|reader| !connection.is_some_and(|waker| waker.will_wake(reader)))
         };
         if let Some(reader) = reader {
             reader.wake();

@@ -237,7 +237,8 @@ impl Driver<'_, '_> {
             Ok(false) => return Step::Again,
             Err(_) => return Step::Close,
         }
-        match self.active().close {
+        let close = self.active().close;
+        match close {
             Close::WhenSent { linger } if linger || self.may_have_input() => {
                 if self.connection.stream.shutdown(std::net::Shutdown::Write).is_err() {
                     return Step::Close;

@@ -177,8 +177,15 @@ impl Driver<'_, '_> {
 
     /// Writes the head of an answer, and its body as far as it is short.
     pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, mut body: Option<IncomingBody>) {
+        if response.status.is_informational() {
+            // The client would go on waiting for the answer.
+            response = panicked();
+        }
         let reply = std::mem::take(&mut response.body);
-        let length = reply.length();
+        let length = match response.status {
+            StatusCode::RESET_CONTENT => Some(0),
+            _ => reply.length(),
+        };
         let send_body = encode::body_allowed(response.status, &meta.method);
         if self.service.is_draining() {
             meta.keep_alive = false;
@@ -197,7 +204,9 @@ impl Driver<'_, '_> {
                 meta.keep_alive = false;
             }
         }
-        self.write_head(&response, &meta, length, coded);
+        // A bare 304 does not know the length that 200 would have (RFC 9110, 8.6).
+        let unknown = response.status == StatusCode::NOT_MODIFIED && matches!(reply, Body::Empty);
+        self.write_head(&response, &meta, length.filter(|_| !unknown), coded);
         if let Some(note) = &mut meta.note {
             note.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
         }
@@ -356,6 +365,7 @@ enum Sent {
     Failed,
 }
 
+/// For handlers that panicked or gave what is no answer.
 fn panicked() -> Response {
     Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
 }
