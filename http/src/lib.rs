@@ -34,6 +34,7 @@ mod service;
 
 pub use access::Note;
 pub use app::App;
+pub use bytes::Bytes;
 pub use body::{BodyError, RequestBody};
 pub use files::Files;
 pub use handler::{Handler, Incoming, Outcome};

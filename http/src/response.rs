@@ -5,7 +5,12 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use smallvec::SmallVec;
-use std::{error::Error, fmt, pin::Pin};
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 /// Header fields that a response holds without an allocation.
 const INLINE_FIELDS: usize = 3;
@@ -123,6 +128,24 @@ impl Body {
         Body::Stream(Box::pin(chunks))
     }
 
+    /// A body of the chunks that a function gives when it is polled, up to the first `None`.
+    ///
+    /// ```
+    /// use lakh_http::{Body, Request, Response};
+    ///
+    /// async fn echo(request: Request) -> Response {
+    ///     let mut body = request.into_body();
+    ///     Response::new(Body::from_poll_fn(move |cx| body.poll_chunk(cx)))
+    /// }
+    /// ```
+    pub fn from_poll_fn<F, E>(poll: F) -> Self
+    where
+        F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Unpin + 'static,
+        E: Into<StreamError>,
+    {
+        Self::stream(PollFn(poll))
+    }
+
     /// The length in bytes, if it is known beforehand.
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -132,6 +155,21 @@ impl Body {
             Body::File(file) => Some(file.length()),
             Body::Stream(_) => None,
         }
+    }
+}
+
+/// The stream of [`Body::from_poll_fn`].
+struct PollFn<F>(F);
+
+impl<F, E> Stream for PollFn<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Unpin,
+    E: Into<StreamError>,
+{
+    type Item = Result<Bytes, StreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        (self.0)(cx).map(|next| next.map(|chunk| chunk.map_err(Into::into)))
     }
 }
 
