@@ -34,8 +34,8 @@ mod service;
 
 pub use access::Note;
 pub use app::App;
-pub use bytes::Bytes;
 pub use body::{BodyError, RequestBody};
+pub use bytes::Bytes;
 pub use files::Files;
 pub use handler::{Handler, Incoming, Outcome};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};

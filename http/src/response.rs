@@ -273,9 +273,10 @@ impl IntoResponse for Bytes {
 }
 
 impl IntoResponse for StatusCode {
-    /// The status, with its name as the body where one is allowed.
+    /// The status, with its name as the body for errors and redirects.
     fn into_response(self) -> Response {
-        if self.is_success() { Response::empty(self) } else { Response::plain(self) }
+        let bare = self.is_success() || self == StatusCode::NOT_MODIFIED;
+        if bare { Response::empty(self) } else { Response::plain(self) }
     }
 }
 

@@ -127,6 +127,10 @@ impl Future for Connection {
         let mut scratch = service.take_scratch();
         let connection = &mut *self;
         let flow = Driver { connection, service: &service, scratch: &mut scratch, cx }.run();
+        if flow.is_ready() {
+            scratch.output.clear(); // what a lost connection was not sent is nobody else's
+        }
+        debug_assert!(scratch.output.is_empty());
         service.return_scratch(scratch);
         flow
     }
