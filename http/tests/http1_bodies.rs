@@ -2,9 +2,8 @@
 
 mod common;
 
-use bytes::Bytes;
 use common::{TestServer, eventually, get};
-use lakh_http::{App, Body, BodyError, Limits, Request, Response, StatusCode};
+use lakh_http::{App, Body, BodyError, Bytes, Limits, Request, Response, StatusCode};
 use std::{
     cell::RefCell,
     convert::Infallible,
