@@ -219,6 +219,34 @@ fn a_body_that_goes_wrong_in_a_streamed_answer_cuts_it() {
 }
 
 #[test]
+fn a_streamed_answer_that_leaves_much_of_the_body_unread_ends_the_connection() {
+    let server = TestServer::with_limits(generous(), |_| {
+        app().post("/first", async |request: Request| {
+            let mut body = Some(request.into_body());
+            Response::new(Body::from_poll_fn(move |cx| {
+                let Some(reader) = &mut body else { return Poll::Ready(None) };
+                std::task::ready!(reader.poll_chunk(cx)).map(Result::unwrap);
+                body = None;
+                Poll::Ready(Some(Ok::<_, Infallible>(Bytes::from_static(b"first"))))
+            }))
+        })
+    });
+    let mut client = server.connect();
+    client.send("POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    client.try_send(noise(900_000));
+    assert_eq!(client.answer().text(), "first");
+    client.try_send(noise(100_000));
+    client.try_send(get("/"));
+    client.finish_sending();
+    client.expect_close();
+    // Little is skipped, and the connection kept.
+    let mut client = server.connect();
+    client.send(with_length("/first", &noise(100_000)));
+    assert_eq!(client.answer().text(), "first");
+    assert_eq!(client.exchange(get("/")).text(), "hello");
+}
+
+#[test]
 fn a_body_can_be_read_by_another_task_and_ends_with_the_answer() {
     let (tell, told) = std::sync::mpsc::channel();
     let server = TestServer::start(move |_| {

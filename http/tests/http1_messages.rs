@@ -317,6 +317,49 @@ fn pipelined_requests_with_bodies_keep_their_bodies() {
 }
 
 #[test]
+fn all_kinds_of_requests_in_pieces_of_all_sizes_are_answered_in_order() {
+    let server = TestServer::start(|_| app());
+    let kinds: &[(&str, &str, &str)] = &[
+        ("GET /", "", "hello"),
+        ("GET /later", "", "later"),
+        ("GET /stream", "", "chunkchunkchunk"),
+        ("GET /nothing", "", ""),
+        ("GET /missing", "", "Not Found"),
+        ("POST /echo", "Content-Length: 4\r\n\r\nGET ", "GET "),
+        ("POST /echo", "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nGET\r\n0\r\nT: v\r\n\r\n", "GET"),
+        ("POST /ignore", "Transfer-Encoding: chunked\r\n\r\n2\r\n\r\n\r\n0\r\n\r\n", "ignored"),
+        ("POST /", "Content-Length: 4\r\n\r\n\r\n\r\n", "posted"),
+        ("DELETE /", "Content-Length: 3\r\n\r\nabc", "Method Not Allowed"),
+    ];
+    let mut state = 12_345_u32; // the same numbers each time
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    for round in 0..300 {
+        let chosen: Vec<_> = (0..1 + random(30)).map(|_| kinds[random(kinds.len())]).collect();
+        let all: String = chosen
+            .iter()
+            .map(|(line, rest, _)| {
+                let end = if rest.is_empty() { "\r\n" } else { "" };
+                format!("{line} HTTP/1.1\r\nHost: a\r\n{rest}{end}")
+            })
+            .collect();
+        let mut client = server.connect();
+        let mut rest = all.as_bytes();
+        while !rest.is_empty() {
+            let longest = 1 << random(10);
+            let piece = (1 + random(longest)).min(rest.len());
+            client.send(&rest[..piece]);
+            rest = &rest[piece..];
+        }
+        for (n, (line, _, expected)) in chosen.iter().enumerate() {
+            assert_eq!(client.answer().text(), *expected, "round {round}, request {n}: {line}");
+        }
+    }
+}
+
+#[test]
 fn http_1_0_is_kept_open_only_when_asked() {
     let server = TestServer::start(|_| app());
     let mut client = server.connect();
