@@ -456,6 +456,7 @@ fn a_client_that_resets_while_its_handler_works_harms_nobody() {
         assert_eq!(server.exchange(get("/")).text(), "hello");
         server.running.shards().next().unwrap().metrics().guards() <= 2
     });
+    assert_eq!(server.running.shards().next().unwrap().metrics().panics(), 0);
 }
 
 // Panics
