@@ -87,7 +87,10 @@ impl BodyCell {
             let mut state = self.0.borrow_mut();
             change(&mut state);
             state.wanted = false;
-            state.reader.take()
+            // The connection polls its own handler after each change.
+            let reader = state.reader.take();
+            let connection = state.connection.as_ref();
+            reader.filter(|reader| !connection.is_some_and(|waker| waker.will_wake(reader)))
         };
         if let Some(reader) = reader {
             reader.wake();
