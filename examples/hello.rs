@@ -25,21 +25,26 @@ fn run(options: &Options) -> std::io::Result<()> {
         server = server.shards(shards);
     }
     let running = server.bind(options.listen)?.start()?;
-    println!("listening on http://{}", running.addrs()[0]);
-    running.run_until_signal(|_| {})?;
+    let addr = running.addrs()[0];
+    running.run_until_signal(move || println!("listening on http://{addr}"), |_| {})?;
     Ok(())
 }
 
 fn plaintext() -> Response {
-    Response::new("Hello, World!").with_header(header::CONTENT_TYPE, TEXT)
+    Response::new("Hello, World!").with_field(header::CONTENT_TYPE, TEXT)
 }
 
 const TEXT: header::HeaderValue = header::HeaderValue::from_static("text/plain");
 const JSON: header::HeaderValue = header::HeaderValue::from_static("application/json");
 
+#[derive(serde::Serialize)]
+struct Message {
+    message: &'static str,
+}
+
 fn json() -> Response {
-    let body = serde_json::json!({ "message": "Hello, World!" }).to_string();
-    Response::new(body).with_header(header::CONTENT_TYPE, JSON)
+    let body = serde_json::to_vec(&Message { message: "Hello, World!" }).expect("a struct of text");
+    Response::new(body).with_field(header::CONTENT_TYPE, JSON)
 }
 
 struct Options {

@@ -36,8 +36,8 @@ fn run(options: &Options) -> std::io::Result<()> {
         server = server.shards(shards);
     }
     let running = server.bind(options.listen)?.start()?;
-    println!("listening on http://{}", running.addrs()[0]);
-    let report = running.run_until_signal(|_| {})?;
+    let addr = running.addrs()[0];
+    let report = running.run_until_signal(move || println!("listening on http://{addr}"), |_| {})?;
     if report.cut > 0 {
         eprintln!("mirror: {} connections were cut", report.cut);
     }

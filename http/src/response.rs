@@ -13,7 +13,7 @@ use std::{
 };
 
 /// Header fields that a response holds without an allocation.
-const INLINE_FIELDS: usize = 3;
+const INLINE_FIELDS: usize = 2;
 
 /// What a stream of body chunks ends with when it fails: the connection is cut, since the answer
 /// cannot be taken back.
@@ -57,7 +57,7 @@ impl Response {
     }
 
     pub(crate) fn with_content_type(self, value: &'static str) -> Self {
-        self.with_header(header::CONTENT_TYPE, HeaderValue::from_static(value))
+        self.with_field(header::CONTENT_TYPE, HeaderValue::from_static(value))
     }
 
     /// The status.
@@ -84,6 +84,13 @@ impl Response {
     {
         let name = name.try_into().ok().expect("a legal header name");
         let value = value.try_into().ok().expect("a legal header value");
+        self.fields.push((name, value));
+        self
+    }
+
+    /// Adds a header field whose name and value are known to be legal, beside others of its name.
+    #[inline]
+    pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.push((name, value));
         self
     }
@@ -116,7 +123,7 @@ pub enum Body {
     /// Bytes in memory, shared and not copied when they are many.
     Bytes(Bytes),
     /// A part of an open file, sent without reading it into memory where the system can.
-    File(FileBody),
+    File(Box<FileBody>),
     /// Chunks as they come, sent with the chunked coding (or until the end of the connection to
     /// HTTP/1.0 clients). The next one is asked for when the peer has taken those before.
     Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>),

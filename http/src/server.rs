@@ -132,7 +132,7 @@ impl Server {
         let shards = self.runtime.shard_count();
         let mut per_shard: Vec<Vec<std::net::TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
         for group in self.groups {
-            for (shard, listener) in group.listen(shards)?.into_iter().enumerate() {
+            for (shard, listener) in group.into_listeners(shards)?.into_iter().enumerate() {
                 per_shard[shard].push(listener);
             }
         }
@@ -160,7 +160,7 @@ impl Server {
     /// # Errors
     /// As [`Server::start`].
     pub fn run(self) -> io::Result<DrainReport> {
-        self.start()?.run_until_signal(|_| {})
+        self.start()?.run_until_signal(|| {}, |_| {})
     }
 }
 
@@ -228,7 +228,11 @@ impl Running {
     ///
     /// # Errors
     /// If no signal handlers can be installed.
-    pub fn run_until_signal(self, on_signal: impl FnOnce(usize) + 'static) -> io::Result<DrainReport> {
-        self.runtime.run_until_signal(self.grace, on_signal)
+    pub fn run_until_signal(
+        self,
+        on_ready: impl FnOnce() + 'static,
+        on_signal: impl FnOnce(usize) + 'static,
+    ) -> io::Result<DrainReport> {
+        self.runtime.run_until_signal(self.grace, on_ready, on_signal)
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     app::App,
     connection::Connection,
     limits::Limits,
-    proto::{DateCache, ParsedHead},
+    proto::{DateCache, HeadMemo, encode},
     request::ParamSpans,
 };
 use lakh_core::{Shard, WorkGuard};
@@ -22,7 +22,7 @@ const READ_AT_ONCE: usize = 64 * 1024;
 pub(crate) struct Scratch {
     pub(crate) input: Box<[u8]>,
     pub(crate) output: Vec<u8>,
-    pub(crate) head: ParsedHead,
+    pub(crate) head: HeadMemo,
     pub(crate) params: ParamSpans,
 }
 
@@ -31,7 +31,7 @@ impl Scratch {
         Box::new(Scratch {
             input: vec![0; READ_AT_ONCE].into_boxed_slice(),
             output: Vec::new(),
-            head: ParsedHead::default(),
+            head: HeadMemo::default(),
             params: ParamSpans::new(),
         })
     }
@@ -46,11 +46,10 @@ pub(crate) struct Service {
     on_access: Option<Rc<dyn Fn(Note)>>,
     scratch: Cell<Option<Box<Scratch>>>,
     common: RefCell<CommonFields>,
-    open: Cell<u64>,
     slow_readers: Cell<u64>,
 }
 
-/// Header lines that every answer has, rendered once a second.
+/// The end of every answer's head, rendered once a second.
 struct CommonFields {
     /// The shard's second in which they were rendered.
     rendered: Option<u32>,
@@ -75,7 +74,6 @@ impl Service {
             on_access,
             scratch: Cell::new(None),
             common: RefCell::new(common),
-            open: Cell::new(0),
             slow_readers: Cell::new(0),
         })
     }
@@ -109,8 +107,7 @@ impl Service {
         self.scratch.set(Some(scratch));
     }
 
-    pub(crate) fn open_connection(&self) -> WorkGuard {
-        self.open.set(self.open.get() + 1);
+    pub(crate) fn guard(&self) -> WorkGuard {
         self.shard.guard()
     }
 
@@ -119,17 +116,13 @@ impl Service {
         self.shard.spawn_detached(connection);
     }
 
-    pub(crate) fn close_connection(&self) {
-        self.open.set(self.open.get() - 1);
-    }
-
     pub(crate) fn count_slow_reader(&self) {
         self.slow_readers.set(self.slow_readers.get() + 1);
     }
 
-    /// Appends `Server` and `Date`.
+    /// Appends `Server`, `Date` and the blank line.
     #[inline]
-    pub(crate) fn write_common_fields(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_head_end(&self, out: &mut Vec<u8>) {
         let now = self.now();
         let mut common = self.common.borrow_mut();
         if common.rendered != Some(now) {
@@ -149,7 +142,8 @@ impl Service {
             common.lines.extend_from_slice(server.as_bytes());
             common.lines.extend_from_slice(b"\r\n");
         }
-        crate::proto::encode::write_date(&mut common.lines, &common.date);
+        encode::write_date(&mut common.lines, &common.date);
+        encode::write_head_end(&mut common.lines);
     }
 
     pub(crate) fn wants_notes(&self) -> bool {

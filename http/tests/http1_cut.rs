@@ -24,7 +24,7 @@ fn what_is_not_finished_after_the_grace_is_cut_and_counted() {
         idle.expect_close();
         stuck.iter_mut().for_each(Client::expect_close);
     });
-    let report = running.run_until_signal(|_| {}).unwrap();
+    let report = running.run_until_signal(|| {}, |_| {}).unwrap();
     clients.join().unwrap();
     // The idle one may be counted: a shard's counters are as of the turn before its sleep.
     assert!((3..=4).contains(&report.cut), "{report:?}");

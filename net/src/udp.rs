@@ -31,6 +31,7 @@ use std::{
 /// ```
 #[derive(Debug)]
 pub struct UdpSocket {
+    // Dropped first: the shard forgets the socket before its descriptor is closed and reused.
     registration: Registration,
     inner: mio::net::UdpSocket,
 }
@@ -94,6 +95,10 @@ impl UdpSocket {
         Ok(UdpSocket { registration: Registration::ready(&mut inner)?, inner })
     }
 
+    pub(crate) fn inner(&self) -> &mio::net::UdpSocket {
+        &self.inner
+    }
+
     /// Fixes the peer: only its datagrams are received, and [`UdpSocket::send`] goes to it. Errors
     /// that the peer's host reports (port unreachable) then reach `send` and `recv`.
     ///
@@ -106,7 +111,7 @@ impl UdpSocket {
     /// Waits for a datagram; a longer one than `buf` is cut. Cancel safe.
     ///
     /// # Errors
-    /// Those of recvfrom(2).
+    /// Those of recvfrom(2); on Windows also of a datagram that was cut.
     pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         poll_fn(|cx| self.poll_recv_from(cx, buf)).await
     }

@@ -9,7 +9,7 @@ use crate::{
     body::{BodyCell, BodyError, BodyFault, RequestBody},
     handler::{Incoming, Outcome},
     limits::seconds,
-    proto::{BodyLength, HeadScan, Parsed},
+    proto::{HeadScan, Parsed},
     request::{Head, Peer},
     response::Response,
 };
@@ -108,65 +108,60 @@ impl Driver<'_, '_> {
     /// Hands the request whose head is parsed to its handler. Gives the number of bytes that head
     /// and body have taken from `input`.
     fn take_request(&mut self, input: &[u8]) -> usize {
-        let head_len = self.scratch.head.len;
-        let body = match self.scratch.head.body {
-            BodyLength::None => None,
-            BodyLength::Exactly(length) if length > self.service.limits().body => {
-                let meta = Meta::new(&self.scratch.head, input, self.service, &self.connection.stream);
-                self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
-                return input.len();
-            }
-            _ => IncomingBody::of(&self.scratch.head, self.service.limits()),
-        };
-        let (outcome, body) = self.call(input, body);
-        let meta = Meta::new(&self.scratch.head, input, self.service, &self.connection.stream);
-        match (outcome, body) {
-            (Outcome::Ready(response), None) => {
-                self.answer(response, meta, None);
-                head_len
-            }
-            (outcome, Some(mut body)) => {
-                let fed = body.feed(&input[head_len..], self.service.limits());
-                match (outcome, &fed) {
-                    (Outcome::Ready(_), Err(fault)) => {
-                        self.refuse_request(BodyError(*fault).status(), meta);
-                    }
-                    (Outcome::Ready(response), Ok(_)) => self.answer(response, meta, Some(body)),
-                    (Outcome::Later(future), _) => {
-                        self.active().exchange = Some(Exchange::handling(future, meta, Some(body)));
+        match IncomingBody::of(self.scratch.head.head(), self.service.limits()) {
+            Some(body) => self.take_request_with_body(input, Box::new(body)),
+            None => {
+                let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
+                match self.call(input, &mut RequestBody::default) {
+                    Outcome::Ready(response) => self.answer(response, meta, None),
+                    Outcome::Later(future) => {
+                        self.active().exchange = Some(Exchange::handling(future, meta, None));
                     }
                 }
-                // After a fault nothing of the input can be used; the reader knows of it.
-                fed.map_or(input.len(), |fed| head_len + fed)
-            }
-            (Outcome::Later(future), None) => {
-                self.active().exchange = Some(Exchange::handling(future, meta, None));
-                head_len
+                self.scratch.head.head().len
             }
         }
     }
 
-    fn call(&mut self, input: &[u8], mut body: Option<IncomingBody>) -> (Outcome, Option<IncomingBody>) {
+    fn take_request_with_body(&mut self, input: &[u8], mut body: Box<IncomingBody>) -> usize {
+        let limits = self.service.limits();
+        let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
+        if body.length().is_some_and(|length| length > limits.body) {
+            self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
+            return input.len();
+        }
+        let outcome = self.call(input, &mut || {
+            let cell = BodyCell::new();
+            body.set_reader(cell.clone());
+            RequestBody::new(cell, body.length())
+        });
+        let head_len = self.scratch.head.head().len;
+        let fed = body.feed(&input[head_len..], limits);
+        match (outcome, &fed) {
+            (Outcome::Ready(_), Err(fault)) => {
+                self.refuse_request(BodyError(*fault).status(), meta);
+            }
+            (Outcome::Ready(response), Ok(_)) => self.answer(response, meta, Some(body)),
+            (Outcome::Later(future), _) => {
+                self.active().exchange = Some(Exchange::handling(future, meta, Some(body)));
+            }
+        }
+        // After a fault nothing of the input can be used; the reader knows of it.
+        fed.map_or(input.len(), |fed| head_len + fed)
+    }
+
+    fn call(&mut self, input: &[u8], open_body: &mut dyn FnMut() -> RequestBody) -> Outcome {
         let head = Head {
             bytes: input,
-            parsed: &self.scratch.head,
+            parsed: self.scratch.head.head(),
             names: None,
             params: &[],
             peer: Peer::Stream(&self.connection.stream),
         };
-        let mut open_body = || match &mut body {
-            Some(body) => {
-                let cell = BodyCell::new();
-                body.set_reader(cell.clone());
-                RequestBody::new(cell, body.length())
-            }
-            None => RequestBody::default(),
-        };
-        let incoming = Incoming { head, open_body: &mut open_body };
+        let incoming = Incoming { head, open_body };
         let params = &mut self.scratch.params;
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.service.app().call(incoming, params)))
-            .unwrap_or_else(|_| Outcome::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)));
-        (outcome, body)
+        catch_unwind(AssertUnwindSafe(|| self.service.app().call(incoming, params)))
+            .unwrap_or_else(|_| Outcome::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)))
     }
 
     /// Answers with a status of our own and closes: the client has broken a rule, or a limit.

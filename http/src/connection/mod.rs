@@ -43,7 +43,6 @@ pub(crate) struct Connection {
     phase: Phase,
     service: Rc<Service>,
     active: Option<Box<Active>>,
-    _guard: WorkGuard,
 }
 
 // The budget of an idle connection; see ARCHITECTURE.md for the sum.
@@ -76,8 +75,10 @@ struct Active {
     pace: Pace,
     exchange: Option<Exchange>,
     /// A body that nobody reads, to be skipped before the next request.
-    skip: Option<IncomingBody>,
+    skip: Option<Box<IncomingBody>>,
     close: Close,
+    /// A drain waits for this, and not for idle connections.
+    _guard: WorkGuard,
 }
 
 /// How far the connection's end has come.
@@ -113,7 +114,6 @@ impl Connection {
             deadline: 0,
             phase: Phase::New,
             active: None,
-            _guard: service.open_connection(),
             service,
         }
     }
@@ -133,12 +133,6 @@ impl Future for Connection {
         debug_assert!(scratch.output.is_empty());
         service.return_scratch(scratch);
         flow
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.service.close_connection();
     }
 }
 
@@ -292,17 +286,18 @@ impl Driver<'_, '_> {
     }
 
     fn active(&mut self) -> &mut Active {
-        let limits = self.service.limits();
+        let service = self.service;
         self.connection.active.get_or_insert_with(|| {
             Box::new(Active {
                 input: Vec::new(),
                 scan: HeadScan::default(),
                 unsent: Vec::new(),
                 sent: 0,
-                pace: Pace::new(limits),
+                pace: Pace::new(service.limits()),
                 exchange: None,
                 skip: None,
                 close: Close::No,
+                _guard: service.guard(),
             })
         })
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{Method, StatusCode, Version, header};
+use http::{HeaderName, Method, StatusCode, Version};
 use lakh_net::TcpStream;
 use std::{
     future::Future,
@@ -28,7 +28,7 @@ const COPY_AT_MOST: usize = 16 * 1024;
 pub(super) struct Exchange {
     state: State,
     meta: Meta,
-    body: Option<IncomingBody>,
+    body: Option<Box<IncomingBody>>,
 }
 
 enum State {
@@ -45,8 +45,10 @@ enum State {
 
 /// What the answer has to know of its request.
 pub(super) struct Meta {
-    method: Method,
-    version: Version,
+    /// HEAD: the head alone is sent.
+    head_only: bool,
+    /// HTTP/1.0: no chunks, and keep-alive has to be said.
+    old: bool,
     keep_alive: bool,
     note: Option<Box<Note>>,
 }
@@ -55,18 +57,23 @@ impl Meta {
     #[inline]
     pub(super) fn new(head: &ParsedHead, bytes: &[u8], service: &Service, stream: &TcpStream) -> Self {
         Meta {
-            method: head.method.clone(),
-            version: head.version,
+            head_only: head.method == Method::HEAD,
+            old: head.version == Version::HTTP_10,
             keep_alive: head.keep_alive,
             note: service.wants_notes().then(|| Note::of(head, bytes, stream)),
         }
     }
 
+    /// A method with the same rules for the answer's framing.
+    fn method(&self) -> &'static Method {
+        if self.head_only { &Method::HEAD } else { &Method::GET }
+    }
+
     /// For an answer to something that is no request.
     pub(super) fn refusal(service: &Service, stream: &TcpStream) -> Self {
         Meta {
-            method: Method::GET,
-            version: Version::HTTP_11,
+            head_only: false,
+            old: false,
             keep_alive: false,
             note: service.wants_notes().then(|| Note::of_refused(stream)),
         }
@@ -81,7 +88,7 @@ impl Exchange {
     pub(super) fn handling(
         future: Pin<Box<dyn Future<Output = Response>>>,
         meta: Meta,
-        body: Option<IncomingBody>,
+        body: Option<Box<IncomingBody>>,
     ) -> Self {
         Exchange { state: State::Handling(future), meta, body }
     }
@@ -138,8 +145,8 @@ impl Driver<'_, '_> {
     }
 
     /// Tells the body's reader whether we look after it right now.
-    fn attend(&self, body: &Option<IncomingBody>, attended: bool) {
-        if let Some(cell) = body.as_ref().and_then(IncomingBody::reader) {
+    fn attend(&self, body: &Option<Box<IncomingBody>>, attended: bool) {
+        if let Some(cell) = body.as_ref().and_then(|body| body.reader()) {
             cell.attend(attended, self.cx);
         }
     }
@@ -176,7 +183,12 @@ impl Driver<'_, '_> {
     }
 
     /// Writes the head of an answer, and its body as far as it is short.
-    pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, mut body: Option<IncomingBody>) {
+    pub(super) fn answer(
+        &mut self,
+        mut response: Response,
+        mut meta: Meta,
+        mut body: Option<Box<IncomingBody>>,
+    ) {
         if response.status.is_informational() {
             // The client would go on waiting for the answer.
             response = panicked();
@@ -186,11 +198,11 @@ impl Driver<'_, '_> {
             StatusCode::RESET_CONTENT => Some(0),
             _ => reply.length(),
         };
-        let send_body = encode::body_allowed(response.status, &meta.method);
+        let send_body = encode::body_allowed(response.status, meta.method());
         if self.service.is_draining() {
             meta.keep_alive = false;
         }
-        let coded = length.is_none() && meta.version == Version::HTTP_11;
+        let coded = length.is_none() && !meta.old;
         if length.is_none() && !coded && send_body {
             meta.keep_alive = false; // the end of the connection is the end of the body
         }
@@ -225,7 +237,7 @@ impl Driver<'_, '_> {
             }
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
-            Body::File(file) => Some(State::File(FileSender::new(file))),
+            Body::File(file) => Some(State::File(FileSender::new(*file))),
             Body::Stream(chunks) => Some(State::Chunks { chunks, coded }),
         };
         match state {
@@ -238,12 +250,11 @@ impl Driver<'_, '_> {
         let out = &mut self.scratch.output;
         encode::write_status(out, response.status);
         for (name, value) in &response.fields {
-            let ours = [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::DATE];
-            if !ours.contains(name) {
+            if !is_ours(name) {
                 encode::write_header(out, name, value);
             }
         }
-        if encode::content_length_allowed(response.status, &meta.method) {
+        if encode::content_length_allowed(response.status, meta.method()) {
             match length {
                 Some(length) => encode::write_content_length(out, length),
                 None if coded => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -252,15 +263,14 @@ impl Driver<'_, '_> {
         }
         if !meta.keep_alive {
             out.extend_from_slice(b"connection: close\r\n");
-        } else if meta.version == Version::HTTP_10 {
+        } else if meta.old {
             out.extend_from_slice(b"connection: keep-alive\r\n");
         }
-        self.service.write_common_fields(out);
-        encode::write_head_end(out);
+        self.service.write_head_end(out);
     }
 
     /// An answer is written to its end: on to the next request, or to the connection's end.
-    fn finish(&mut self, meta: Meta, body: Option<IncomingBody>) {
+    fn finish(&mut self, meta: Meta, body: Option<Box<IncomingBody>>) {
         if let Some(note) = meta.note {
             self.service.note(note.finished());
         }
@@ -363,6 +373,11 @@ enum Sent {
     All,
     Not(Step),
     Failed,
+}
+
+/// Fields that the server itself writes.
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection" | "date")
 }
 
 /// For handlers that panicked or gave what is no answer.

@@ -14,10 +14,12 @@ pub mod encode;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod head;
+mod memo;
 
 pub use chunked::{Chunk, ChunkError, ChunkLimits, ChunkedDecoder};
 pub use encode::DateCache;
 pub use head::{BodyLength, HeadError, HeadLimits, HeadScan, Parsed, ParsedHead, Span};
+pub use memo::HeadMemo;
 
 /// `tchar` of RFC 9110, 5.6.2: what methods, field names and extension names are made of.
 const TOKEN: [bool; 256] = byte_class(b"!#$%&'*+-.^_`|~");

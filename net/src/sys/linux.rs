@@ -9,6 +9,9 @@ use std::{
 /// The kernel spreads new connections over all listeners of a port: SO_REUSEPORT in socket(7).
 pub const PORT_SHARING: bool = true;
 
+/// The kernel transfers no more at once, and refuses lengths that are no `ssize_t`.
+const MAX_LEN: usize = 0x7fff_f000;
+
 /// Sends up to `len` bytes of `file` from `offset` without copying them through this process:
 /// sendfile(2). Gives the number of bytes sent, 0 at the end of the file.
 ///
@@ -27,6 +30,7 @@ pub fn send_file(
     stream.registration().poll_io(Direction::Write, cx, || {
         stream.inner().try_io(|| {
             let mut offset = offset;
+            let len = len.min(MAX_LEN);
             Ok(rustix::fs::sendfile(stream.inner(), file, Some(&mut offset), len)?)
         })
     })

@@ -4,6 +4,7 @@
 //! of the kind) and says in [`PORT_SHARING`] whether the kernel spreads connections over several
 //! listeners of one port.
 
+mod descriptor;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]

@@ -11,9 +11,11 @@ use std::{
     cell::{Cell, RefCell},
     fs::File,
     future::{Future, poll_fn},
-    io,
+    hash::{BuildHasher, RandomState},
+    io::{self, Write},
     net::SocketAddr,
     pin::Pin,
+    sync::{Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -41,9 +43,9 @@ impl Default for ListenOptions {
 /// The listeners of one address, for several shards.
 ///
 /// On Linux there is one for each shard, and the kernel spreads connections over them. The first
-/// binds plainly, so a port that anyone else uses is an error, and only then allows its siblings
-/// to share it (`SO_REUSEPORT`, socket(7)). Elsewhere there is one listener; its shard hands
-/// connections on ([`TcpListener::accept_unregistered`]).
+/// binds and listens plainly, so a port that anyone else uses is an error, and only then allows its
+/// siblings to share it (`SO_REUSEPORT`, socket(7)). Elsewhere there is one listener; its shard
+/// hands connections on ([`TcpListener::accept_unregistered`]).
 #[derive(Debug)]
 pub struct ListenerGroup {
     first: Socket,
@@ -52,13 +54,17 @@ pub struct ListenerGroup {
 }
 
 impl ListenerGroup {
-    /// Takes `addr`, without listening yet; port 0 takes a free one.
+    /// Takes `addr` and listens; port 0 takes a free one. Connections wait in the backlog until the
+    /// listeners are made and accept them.
     ///
     /// # Errors
-    /// `AddrInUse` if the port is taken, and the others of bind(2).
+    /// `AddrInUse` if the port is taken, and the others of bind(2) and listen(2).
     pub fn bind(addr: SocketAddr, options: &ListenOptions) -> io::Result<Self> {
         let first = new_socket(addr, options)?;
         first.bind(&addr.into())?;
+        // SO_REUSEADDR lets two sockets bind one port while neither listens: only listen(2) decides
+        // whose it is, so nothing is shared before.
+        first.listen(options.backlog)?;
         let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
         Ok(ListenerGroup { first, addr, options: options.clone() })
     }
@@ -68,12 +74,12 @@ impl ListenerGroup {
         self.addr
     }
 
-    /// Listens, with a listener for each of `shards` shards where the kernel can spread
-    /// connections; each is to be given to [`TcpListener::from_std`] on its own.
+    /// A listener for each of `shards` shards where the kernel can spread connections, else one;
+    /// each is to be given to [`TcpListener::from_std`] on its own.
     ///
     /// # Errors
-    /// Those of listen(2), and of bind(2) for the siblings.
-    pub fn listen(self, shards: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    /// Those of bind(2) and listen(2).
+    pub fn into_listeners(self, shards: usize) -> io::Result<Vec<std::net::TcpListener>> {
         let mut sockets = vec![self.first];
         if PORT_SHARING && shards > 1 {
             share_port(&sockets[0])?;
@@ -81,11 +87,9 @@ impl ListenerGroup {
                 let sibling = new_socket(self.addr, &self.options)?;
                 share_port(&sibling)?;
                 sibling.bind(&self.addr.into())?;
+                sibling.listen(self.options.backlog)?;
                 sockets.push(sibling);
             }
-        }
-        for socket in &sockets {
-            socket.listen(self.options.backlog)?;
         }
         Ok(sockets.into_iter().map(Into::into).collect())
     }
@@ -138,14 +142,14 @@ impl Accepted {
 ///
 /// When descriptors run out, it does not spin: it frees a descriptor kept in reserve, takes and
 /// closes the connections that wait (so that clients learn of it at once), and pauses for a moment
-/// that varies. It says so at most once in ten seconds, and counts.
+/// that varies. It says so at most once in ten seconds in a process, and counts.
 #[derive(Debug)]
 pub struct TcpListener {
+    // Dropped first: the shard forgets the socket before its descriptor is closed and reused.
     registration: Registration,
     inner: mio::net::TcpListener,
     reserve: RefCell<Option<File>>,
-    pause: RefCell<Option<Pin<Box<Sleep>>>>,
-    said: Cell<Option<Instant>>,
+    pause: RefCell<Option<Sleep>>,
     metrics: Cell<AcceptMetrics>,
 }
 
@@ -154,9 +158,10 @@ pub struct TcpListener {
 pub struct AcceptMetrics {
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections closed at once because descriptors had run out.
+    /// Connections closed at once because descriptors, or the kernel's memory, had run out.
     pub shed: u64,
-    /// Connections that were gone before they were accepted, and other errors of accept(2).
+    /// Connections that were gone before they were accepted, and other errors of accept(2) that
+    /// accepting survives.
     pub errors: u64,
 }
 
@@ -164,8 +169,11 @@ pub struct AcceptMetrics {
 const SHED_AT_ONCE: usize = 64;
 const PAUSE_MILLIS: u64 = 50;
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// Errors in a row that belong to single connections.
+/// Errors in a row that belong to single connections; then the listener pauses.
 const ERRORS_AT_ONCE: usize = 64;
+
+/// When this process last said that it cannot accept.
+static SAID: Mutex<Option<Instant>> = Mutex::new(None);
 
 impl TcpListener {
     /// Listens on `addr`, on this shard only; port 0 takes a free one.
@@ -177,7 +185,7 @@ impl TcpListener {
     /// Outside a shard.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
         let group = ListenerGroup::bind(addr, &ListenOptions::default())?;
-        Self::from_std(group.listen(1)?.remove(0))
+        Self::from_std(group.into_listeners(1)?.remove(0))
     }
 
     /// Takes over a listener of the standard library, as [`ListenerGroup`] makes them.
@@ -195,9 +203,12 @@ impl TcpListener {
             inner,
             reserve: RefCell::new(reserve_descriptor()),
             pause: RefCell::new(None),
-            said: Cell::new(None),
             metrics: Cell::new(AcceptMetrics::default()),
         })
+    }
+
+    pub(crate) fn inner(&self) -> &mio::net::TcpListener {
+        &self.inner
     }
 
     /// The address it listens on, with the port that was taken.
@@ -216,8 +227,8 @@ impl TcpListener {
     /// Waits for a connection. Cancel safe: a dropped future has taken none.
     ///
     /// # Errors
-    /// Only those after which accepting cannot go on; those of single connections are counted, and
-    /// a lack of descriptors is waited out.
+    /// Only those after which accepting cannot go on (the socket does not listen any more); those
+    /// of single connections are counted, and a lack of descriptors is waited out.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
@@ -228,7 +239,11 @@ impl TcpListener {
             let (accepted, peer) = ready!(self.poll_accept_unregistered(cx))?;
             match accepted.register() {
                 Ok(stream) => return Poll::Ready(Ok((stream, peer))),
-                Err(_) => self.count(|m| m.errors += 1),
+                // epoll_ctl(2): no watch or no memory is left for it.
+                Err(error) => {
+                    self.count(|m| m.shed += 1);
+                    self.shed(&error);
+                }
             }
         }
     }
@@ -244,36 +259,37 @@ impl TcpListener {
     /// Ready with a connection; see [`TcpListener::accept_unregistered`].
     pub fn poll_accept_unregistered(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Accepted, SocketAddr)>> {
         ready!(poll_budget(cx));
-        for _ in 0..ERRORS_AT_ONCE {
-            ready!(self.poll_pause(cx));
-            ready!(self.registration.poll_ready(Direction::Read, cx));
-            match self.inner.accept() {
-                Ok((stream, peer)) => {
-                    self.count(|m| m.accepted += 1);
-                    return Poll::Ready(Ok((Accepted(stream), peer)));
+        loop {
+            for _ in 0..ERRORS_AT_ONCE {
+                ready!(self.poll_pause(cx));
+                ready!(self.registration.poll_ready(Direction::Read, cx));
+                match self.inner.accept() {
+                    Ok((stream, peer)) => {
+                        self.count(|m| m.accepted += 1);
+                        return Poll::Ready(Ok((Accepted(stream), peer)));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.registration.would_block(Direction::Read);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if is_exhausted(&error) => self.shed(&error),
+                    Err(error) if is_fatal(&error) => return Poll::Ready(Err(error)),
+                    // accept(2): errors of the connection that was waiting, or of the network.
+                    Err(_) => self.count(|m| m.errors += 1),
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.registration.would_block(Direction::Read);
-                }
-                Err(error) if is_exhausted(&error) => self.shed(&error),
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-                    return Poll::Ready(Err(error));
-                }
-                // accept(2): errors of the connection that was waiting, or of the network.
-                Err(_) => self.count(|m| m.errors += 1),
             }
+            self.pause_a_moment();
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     fn poll_pause(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut pause = self.pause.borrow_mut();
-        if let Some(sleep) = &mut *pause {
-            ready!(sleep.as_mut().poll(cx));
-            *pause = None;
+        // Taken out: polling a timer may run a waker's own code.
+        let Some(mut sleep) = self.pause.take() else { return Poll::Ready(()) };
+        let poll = Pin::new(&mut sleep).poll(cx);
+        if poll.is_pending() {
+            self.pause.replace(Some(sleep));
         }
-        Poll::Ready(())
+        poll
     }
 
     /// No descriptor is left: closes what waits, then pauses.
@@ -285,19 +301,22 @@ impl TcpListener {
         }
         self.reserve.replace(reserve_descriptor());
         self.count(|m| m.shed += shed as u64);
-        let now = Instant::now();
-        if self.said.get().is_none_or(|then| now - then >= SAY_AGAIN_AFTER) {
-            self.said.set(Some(now));
-            eprintln!(
-                "lakh: cannot accept: {cause}; {} connections closed unanswered so far \
-                 (raise the limit with ulimit -n)",
+        if may_say(Instant::now()) {
+            // A log that nobody reads any more must not end the listener.
+            let _ = writeln!(
+                io::stderr(),
+                "lakh: cannot accept: {cause}; {} connections closed unanswered by this listener so far \
+                 (if files have run out, raise the limit with ulimit -n)",
                 self.metrics().shed
             );
         }
-        // The shards of a process come back at different times.
-        let jitter = u64::from(now.elapsed().subsec_nanos()) + shed as u64 * 7;
-        let millis = PAUSE_MILLIS + jitter % PAUSE_MILLIS;
-        self.pause.replace(Some(Box::pin(sleep(Duration::from_millis(millis)))));
+        self.pause_a_moment();
+    }
+
+    /// The shards of a process come back at different times.
+    fn pause_a_moment(&self) {
+        let jitter = RandomState::new().hash_one(()) % PAUSE_MILLIS;
+        self.pause.replace(Some(sleep(Duration::from_millis(PAUSE_MILLIS + jitter))));
     }
 
     fn count(&self, change: impl FnOnce(&mut AcceptMetrics)) {
@@ -305,6 +324,15 @@ impl TcpListener {
         change(&mut metrics);
         self.metrics.set(metrics);
     }
+}
+
+fn may_say(now: Instant) -> bool {
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let may = said.is_none_or(|then| now.saturating_duration_since(then) >= SAY_AGAIN_AFTER);
+    if may {
+        *said = Some(now);
+    }
+    may
 }
 
 #[cfg(unix)]
@@ -330,5 +358,21 @@ fn is_exhausted(error: &io::Error) -> bool {
         const WSAEMFILE: i32 = 10024;
         const WSAENOBUFS: i32 = 10055;
         matches!(error.raw_os_error(), Some(WSAEMFILE | WSAENOBUFS))
+    }
+}
+
+/// This socket will never accept: it does not listen, or is none.
+fn is_fatal(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let fatal = [Errno::INVAL, Errno::BADF, Errno::NOTSOCK, Errno::FAULT];
+        fatal.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    }
+    #[cfg(not(unix))]
+    {
+        const WSAEINVAL: i32 = 10022;
+        const WSAENOTSOCK: i32 = 10038;
+        matches!(error.raw_os_error(), Some(WSAEINVAL | WSAENOTSOCK))
     }
 }

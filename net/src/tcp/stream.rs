@@ -12,6 +12,10 @@ use std::{
     time::Duration,
 };
 
+/// Buffers that the kernel takes in one call (`IOV_MAX` in writev(2)); the standard library passes
+/// no more on, whatever it is given.
+const MAX_BUFS: usize = if cfg!(unix) { 1024 } else { usize::MAX };
+
 /// A TCP connection of the current shard, in twelve bytes.
 ///
 /// Reading and writing take `&self`: one task may read while another writes. Two tasks that wait
@@ -41,21 +45,15 @@ impl TcpStream {
         Ok(stream)
     }
 
-    /// tcp(7): writable without an error and with a peer means connected.
+    /// connect(2): writable without an error and with a peer means connected.
     fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.registration.poll_ready(Direction::Write, cx));
-            if let Some(error) = self.inner.take_error()? {
-                return Poll::Ready(Err(error));
-            }
-            match self.inner.peer_addr() {
-                Ok(_) => return Poll::Ready(Ok(())),
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                    self.registration.would_block(Direction::Write);
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        self.registration.poll_io(Direction::Write, cx, || {
+            // Through mio, so that it asks the kernel anew where events come once only.
+            self.inner.try_io(|| match self.inner.take_error()? {
+                Some(error) => Err(error),
+                None => self.inner.peer_addr().map(drop).map_err(still_connecting),
+            })
+        })
     }
 
     /// Takes over a connected stream of the standard library.
@@ -123,11 +121,12 @@ impl TcpStream {
     /// # Errors
     /// As [`TcpStream::try_write`].
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let len = bufs.iter().map(|buf| buf.len()).sum();
+        let len = bufs.iter().take(MAX_BUFS).map(|buf| buf.len()).sum();
         self.note_write(len, || (&self.inner).write_vectored(bufs))
     }
 
-    /// A short write means that the kernel's buffer is full: an event comes when it is not.
+    /// A short write means that the kernel's buffer is full: an event comes when it is not. `len`
+    /// is what the kernel was given.
     #[inline]
     fn note_write(&self, len: usize, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
         loop {
@@ -152,9 +151,9 @@ impl TcpStream {
     /// Ready with [`TcpStream::try_read`]'s result once something can be read.
     #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        ready!(poll_budget(cx));
         loop {
             ready!(self.registration.poll_ready(Direction::Read, cx));
+            ready!(poll_budget(cx));
             match self.try_read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
@@ -169,9 +168,9 @@ impl TcpStream {
 
     /// Ready with [`TcpStream::try_write_vectored`]'s result once something can be written.
     pub fn poll_write_vectored(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        ready!(poll_budget(cx));
         loop {
             ready!(self.registration.poll_ready(Direction::Write, cx));
+            ready!(poll_budget(cx));
             match self.try_write_vectored(bufs) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
@@ -266,8 +265,8 @@ impl TcpStream {
         self.inner.set_nodelay(on)
     }
 
-    /// Asks the kernel to probe a peer that has been silent for `idle` (SO_KEEPALIVE, TCP_KEEPIDLE
-    /// in tcp(7)); `None` turns it off.
+    /// Asks the kernel to probe a peer that has been silent for `idle`, a second at least
+    /// (SO_KEEPALIVE, TCP_KEEPIDLE in tcp(7)); `None` turns it off.
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -286,7 +285,8 @@ impl TcpStream {
     }
 
     /// How long close(2) tries to send what is left; zero resets the connection (SO_LINGER in
-    /// socket(7)).
+    /// socket(7)). More than zero makes dropping the stream block its whole shard, although the
+    /// socket is non-blocking: a server uses zero or `None`.
     ///
     /// # Errors
     /// Those of setsockopt(2).
@@ -297,7 +297,10 @@ impl TcpStream {
 
 pub(super) fn set_keepalive(socket: SockRef<'_>, idle: Option<Duration>) -> io::Result<()> {
     match idle {
-        Some(idle) => socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle)),
+        Some(idle) => {
+            let idle = idle.max(Duration::from_secs(1));
+            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
+        }
         None => socket.set_keepalive(false),
     }
 }
@@ -310,6 +313,18 @@ pub(super) fn set_user_timeout(socket: SockRef<'_>, timeout: Option<Duration>) -
         let _ = (socket, timeout);
         Ok(())
     }
+}
+
+/// What getpeername(2) says while a connection is being made counts as "would block".
+fn still_connecting(error: io::Error) -> io::Error {
+    #[cfg(unix)]
+    let in_progress = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
+    #[cfg(not(unix))]
+    let in_progress = false;
+    if in_progress || error.kind() == io::ErrorKind::NotConnected {
+        return io::ErrorKind::WouldBlock.into();
+    }
+    error
 }
 
 impl AsyncRead for &TcpStream {

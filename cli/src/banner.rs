@@ -1,0 +1,110 @@
+//! The first lines on standard output: what is served, and where.
+
+use crate::{
+    listen::{DEFAULT_PORT, network_address},
+    terminal::{Colour, Paint},
+};
+use std::{
+    fmt::Write as _,
+    net::SocketAddr,
+    path::{Component, Path},
+};
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+
+pub(crate) struct Banner<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) addrs: &'a [SocketAddr],
+    /// Whether [`DEFAULT_PORT`] would have been taken if it were free.
+    pub(crate) any_port: bool,
+    /// Whether to say how to share.
+    pub(crate) hint: bool,
+    pub(crate) paint: Paint,
+}
+
+impl Banner<'_> {
+    pub(crate) fn render(&self) -> String {
+        let Banner { paint, .. } = self;
+        let how = if self.path.is_dir() {
+            "listing off, dotfiles hidden, symlinks inside root only"
+        } else {
+            "one file"
+        };
+        let mut text = format!(
+            "{}lakh {VERSION}{}  serving {}  ({how})\n",
+            paint.begin(Colour::Bold),
+            paint.end(),
+            shown(self.path)
+        );
+        for addr in self.addrs {
+            let moved = self.any_port && addr.port() != DEFAULT_PORT;
+            let note = if moved { format!("  ({DEFAULT_PORT} is taken)") } else { String::new() };
+            self.add_url(&mut text, *addr, &note);
+        }
+        for addr in self.addrs.iter().filter(|addr| addr.ip().is_unspecified()) {
+            if let Some(ip) = network_address(addr.ip()) {
+                self.add_url(&mut text, SocketAddr::new(ip, addr.port()), "  (from the network)");
+            }
+        }
+        if self.hint {
+            let (dim, end) = (paint.begin(Colour::Dim), paint.end());
+            let _ = writeln!(text, "  {dim}add --public to share on the network{end}");
+        }
+        text
+    }
+
+    fn add_url(&self, text: &mut String, addr: SocketAddr, note: &str) {
+        let (cyan, end) = (self.paint.begin(Colour::Cyan), self.paint.end());
+        let _ = writeln!(text, "  {cyan}http://{addr}{end}{note}");
+    }
+}
+
+/// A path as one recognises it, on one line: relative ones begin with a dot.
+fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain: String = text
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
+        .collect();
+    match path.components().next() {
+        Some(Component::Normal(_)) => format!("./{plain}"),
+        _ => plain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(path: &str, addrs: &[&str], any_port: bool, hint: bool) -> String {
+        let addrs: Vec<SocketAddr> = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
+        Banner { path: Path::new(path), addrs: &addrs, any_port, hint, paint: Paint::default() }.render()
+    }
+
+    #[test]
+    fn it_says_what_is_served_and_where() {
+        assert_eq!(
+            render("src", &["127.0.0.1:8080", "[::1]:8080"], false, true),
+            format!(
+                "lakh {VERSION}  serving ./src  (listing off, dotfiles hidden, symlinks inside root only)\n  \
+                 http://127.0.0.1:8080\n  http://[::1]:8080\n  add --public to share on the network\n"
+            )
+        );
+        assert!(render("src/main.rs", &[], false, false).ends_with("serving ./src/main.rs  (one file)\n"));
+    }
+
+    #[test]
+    fn it_says_when_the_default_port_was_taken() {
+        assert!(render(".", &["127.0.0.1:8081"], true, false).contains("8081  (8080 is taken)\n"));
+        assert!(!render(".", &["127.0.0.1:8080"], true, false).contains("taken"));
+        assert!(!render(".", &["127.0.0.1:9000"], false, false).contains("taken"));
+    }
+
+    #[test]
+    fn paths_stay_on_one_line() {
+        assert_eq!(shown(Path::new(".")), ".");
+        assert_eq!(shown(Path::new("../dist/")), "../dist/");
+        assert_eq!(shown(Path::new("/srv")), "/srv");
+        assert_eq!(shown(Path::new("a\n\u{1b}[31m")), "./a\\n\\u{1b}[31m");
+    }
+}

@@ -1,0 +1,162 @@
+//! `lakh serve`: from the options to the last line of the log.
+
+use crate::{
+    args::{LogForm, Serve},
+    banner::Banner,
+    failure::Failure,
+    human,
+    listen::Plan,
+    log::{Log, Style},
+    terminal::{self, Paint, say},
+};
+use lakh_core::{
+    pool::{Kind, Lane, LaneConfig, PoolConfig},
+    sys::cpu::cpu_quota,
+};
+use lakh_http::{App, Files, Server};
+use std::{
+    cell::Cell,
+    fs::{self, File},
+    io::{self, IsTerminal, Write},
+    path::Path,
+    rc::Rc,
+    time::Duration,
+};
+
+/// How long the end waits for whoever reads the log.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
+    let files = open(&options.path).map_err(|error| unservable(&options.path, &error))?;
+    let paint = Paint { on: terminal::may_colour() };
+    let log = match options.log {
+        LogForm::Pretty => Some(access_log(paint).map_err(no_stdout)?),
+        LogForm::Off => None,
+    };
+    let running = Plan::new(options).start(|| server(options, &files, log.as_ref()))?;
+    let banner = Banner {
+        path: &options.path,
+        addrs: running.addrs(),
+        any_port: options.listen.is_empty() && options.port.is_none(),
+        hint: options.listen.is_empty() && !options.public && io::stdout().is_terminal(),
+        paint,
+    };
+    let banner = banner.render();
+
+    let draining = Rc::new(Cell::new(false));
+    let (drain_begun, drain_log) = (Rc::clone(&draining), log.clone());
+    let report = running.run_until_signal(
+        move || print(&banner),
+        move |requests| {
+            drain_begun.set(true);
+            announce_drain(requests, drain_log.as_ref());
+        },
+    );
+    let report = report.map_err(|error| Failure::broken(format!("cannot wait for signals: {error}")))?;
+    if draining.get() {
+        say(&match report.cut {
+            0 => "done\n".to_owned(),
+            cut => format!("{cut} cut after {}\n", human::duration(options.grace)),
+        });
+    }
+    if log.is_some_and(|log| !log.finish(LAST_LINES)) {
+        say("lakh: the end of the log is lost: standard output does not take it\n");
+    }
+    Ok(())
+}
+
+/// The files to be served; checks that they can be read.
+fn open(path: &Path) -> io::Result<Files> {
+    // Until `Files` has a root: the same checks, and a placeholder.
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        fs::read_dir(path)?;
+    } else if metadata.is_file() {
+        File::open(path)?;
+    } else {
+        // To open a named pipe would wait for its other end.
+        return Err(io::Error::other("it is neither a folder nor a file"));
+    }
+    Ok(Files)
+}
+
+/// The routes, made once on each shard.
+fn app(files: Files) -> App {
+    // Until `Files` answers: `App::new().files("/", files)`.
+    let _ = files;
+    App::new().get("/", || "no files yet\n").get("/{*path}", || "no files yet\n")
+}
+
+fn server(options: &Serve, files: &Files, log: Option<&Log>) -> Server {
+    let files = files.clone();
+    let mut server =
+        Server::new(move |_| app(files.clone())).pool(pool(options.pool_threads)).grace(options.grace);
+    if let Some(shards) = options.shards {
+        server = server.shards(shards);
+    }
+    match log.cloned() {
+        Some(log) => server.on_access(move |_| log.on_shard()),
+        None => server,
+    }
+}
+
+/// A pool with `file_threads` for files, and one more that only the log uses: whoever does not read
+/// standard output must not stop the files.
+fn pool(file_threads: Option<usize>) -> PoolConfig {
+    let mut config = PoolConfig::new(cpu_quota().get());
+    config.set_lane(Lane::USER, LaneConfig::new(Kind::Io).cap(1));
+    match file_threads {
+        Some(threads) => config.workers(Kind::Io, threads + 1),
+        None => config,
+    }
+}
+
+fn access_log(paint: Paint) -> io::Result<Log> {
+    let style = Style { paint, for_people: io::stdout().is_terminal() };
+    // A descriptor of its own: the log is written in batches, not line by line.
+    let out = File::from(stdout_descriptor()?);
+    Ok(Log::new(Box::new(out), style))
+}
+
+#[cfg(unix)]
+fn stdout_descriptor() -> io::Result<std::os::fd::OwnedFd> {
+    std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned()
+}
+
+#[cfg(windows)]
+fn stdout_descriptor() -> io::Result<std::os::windows::io::OwnedHandle> {
+    std::os::windows::io::AsHandle::as_handle(&io::stdout()).try_clone_to_owned()
+}
+
+/// Writes to standard output. That nobody reads it is no reason to stop.
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn announce_drain(connections: usize, log: Option<&Log>) {
+    let watched = io::stderr().is_terminal();
+    if let Some(log) = log.filter(|_| watched && io::stdout().is_terminal()) {
+        // Lines of the log would come between the dots and what follows them.
+        log.hold();
+    }
+    // A terminal shows ^C before it.
+    let space = if watched { " " } else { "" };
+    say(&match connections {
+        0 => format!("{space}stopping… "),
+        1 => format!("{space}draining 1 connection… "),
+        many => format!("{space}draining {many} connections… "),
+    });
+}
+
+fn unservable(path: &Path, error: &io::Error) -> Failure {
+    Failure::refused(match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no {path:?} to serve"),
+        io::ErrorKind::PermissionDenied => format!("{path:?} must not be read by this user"),
+        _ => format!("cannot serve {path:?}: {error}"),
+    })
+}
+
+fn no_stdout(error: io::Error) -> Failure {
+    Failure::refused(format!("cannot log to standard output: {error}; try --log off"))
+}
