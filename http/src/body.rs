@@ -16,6 +16,9 @@ use std::{
 /// The body of a request.
 ///
 /// Dropping it leaves the rest unread; the connection then skips it, or ends if it is long.
+///
+/// It may be read by the handler, by a stream that the handler answers with, or by another task of
+/// the shard. It ends with the answer: who still reads then gets an error.
 #[derive(Default)]
 pub struct RequestBody {
     /// `None` if there is no body.
