@@ -493,7 +493,7 @@ fn what_may_not_be_read_is_forbidden() {
     use std::os::unix::fs::PermissionsExt;
     let site = Site::new();
     let path = site.write("a", "a");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // Whoever runs as root may read everything.
     let wanted = if File::open(&path).is_ok() { 200 } else { 403 };
     assert_eq!(site.status("/a"), wanted);
@@ -767,9 +767,9 @@ fn a_long_file_arrives_intact_at_a_slow_reader() {
 #[test]
 fn a_file_with_holes_is_sent_whole() {
     let site = Site::new();
-    let mut file = File::create(site.path("a")).unwrap();
+    let file = File::create(site.path("a")).unwrap();
     file.set_len(3 << 20).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&mut file, b"end", (3 << 20) - 3).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"end", (3 << 20) - 3).unwrap();
     let body = site.get("/a").body;
     assert!(body.len() == 3 << 20 && body.ends_with(b"\0end") && body.iter().all(|b| b"\0end".contains(b)));
 }

@@ -40,6 +40,16 @@ impl<V> Cache<V> {
         Some(&mut slot.value)
     }
 
+    /// Without counting as being asked for.
+    pub(super) fn peek(&self, key: &[u8]) -> Option<&V> {
+        let place = *self.places.get(key)?;
+        self.slots[place].as_ref().map(|slot| &slot.value)
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// Puts a value of `bytes` bytes in, and gives what is not kept: entries that were in its place, or have
     /// to make room, or the value itself if it is too big.
     pub(super) fn insert(&mut self, key: &[u8], value: V, bytes: usize) -> Vec<V> {

@@ -17,7 +17,7 @@ use lakh_core::pool::{Job, Lane, PoolFull};
 use std::{
     borrow::Cow,
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     future::poll_fn,
     path::{Path, PathBuf},
     rc::Rc,
@@ -34,6 +34,12 @@ const AGEING: Duration = Duration::from_millis(500);
 /// The part of the cache that remembers what is not there.
 const MISSING_PART: usize = 16;
 
+/// An open file takes as much of the cache as makes this many of them fill it.
+const OPEN_FILES: usize = 128;
+/// Open files that nobody has asked for in this time are closed: they may have been deleted, and keep their
+/// blocks.
+const CLOSED_AFTER: Duration = Duration::from_secs(2);
+
 /// A tree of files, on one shard.
 #[derive(Clone)]
 pub(super) struct FilesEndpoint(Rc<Tree>);
@@ -48,6 +54,8 @@ struct Tree {
     page: Option<Box<[u8]>>,
     present: RefCell<Cache<Entry>>,
     missing: RefCell<Cache<Entry>>,
+    /// Keys of open files in `present`. While there are any, a task looks for those to be closed.
+    open: RefCell<HashSet<Key>>,
     flights: RefCell<HashMap<Key, Rc<Flight>>>,
 }
 
@@ -84,6 +92,7 @@ impl FilesEndpoint {
             page: options.not_found.as_deref().map(key_of),
             present: RefCell::new(Cache::new(options.cache - missing)),
             missing: RefCell::new(Cache::new(missing)),
+            open: RefCell::default(),
             flights: RefCell::default(),
             options: Arc::new(options),
         }))
@@ -170,7 +179,7 @@ impl Tree {
     fn fresh(self: &Rc<Self>, key: &[u8], now: Instant) -> Option<Rc<Known>> {
         let entry = self.remembered(key)?;
         let age = now.saturating_duration_since(entry.checked);
-        if age >= FRESH {
+        if age >= FRESH || entry.known.has_changed() {
             return None;
         }
         if age >= AGEING {
@@ -231,7 +240,7 @@ impl Tree {
     }
 
     /// Remembers what was found, and tells those who wait for it.
-    fn land(&self, key: &Key, flight: &Rc<Flight>, checked: Instant, known: Rc<Known>) {
+    fn land(self: &Rc<Self>, key: &Key, flight: &Rc<Flight>, checked: Instant, known: Rc<Known>) {
         self.remember(key, Entry { checked, known: Rc::clone(&known) });
         {
             let mut flights = self.flights.borrow_mut();
@@ -242,31 +251,83 @@ impl Tree {
         flight.land(known);
     }
 
-    fn remember(&self, key: &[u8], entry: Entry) {
-        let (mut present, mut missing) = (self.present.borrow_mut(), self.missing.borrow_mut());
+    fn remember(self: &Rc<Self>, key: &Key, entry: Entry) {
         match &*entry.known {
-            Known::File(_, Content::Read(bytes)) => {
-                missing.remove(key);
-                match present.get(key) {
-                    // The later one counts: two questions may have overtaken each other.
-                    Some(old) if old.checked > entry.checked => {}
-                    Some(old) if Rc::ptr_eq(&old.known, &entry.known) => *old = entry,
-                    _ => {
-                        let len = bytes.len();
-                        present.insert(key, entry, len);
-                    }
-                }
+            Known::File(_, content) if content.can_be_kept() => {
+                drop(self.missing.borrow_mut().remove(key));
+                self.keep(key, entry);
             }
-            Known::File(_, Content::Open(_)) => {
-                present.remove(key);
-                missing.remove(key);
-            }
+            Known::File(..) => self.forget(key),
             Known::Folder | Known::Nothing(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) => {
-                present.remove(key);
-                missing.insert(key, entry, 0);
+                drop(self.present.borrow_mut().remove(key));
+                drop(self.missing.borrow_mut().insert(key, entry, 0));
             }
             // The filesystem could not say: what it said before grows old by itself.
             Known::Nothing(_) => {}
+        }
+    }
+
+    fn forget(&self, key: &[u8]) {
+        drop(self.present.borrow_mut().remove(key));
+        drop(self.missing.borrow_mut().remove(key));
+    }
+
+    fn keep(self: &Rc<Self>, key: &Key, entry: Entry) {
+        let mut present = self.present.borrow_mut();
+        match present.get(key) {
+            // Two questions have overtaken each other.
+            Some(old) if old.checked > entry.checked => return,
+            Some(old) if Rc::ptr_eq(&old.known, &entry.known) => {
+                old.checked = entry.checked;
+                return;
+            }
+            _ => {}
+        }
+        let (bytes, is_open) = match &*entry.known {
+            Known::File(_, Content::Read(bytes)) => (bytes.len(), false),
+            _ => (present.limit() / OPEN_FILES, true),
+        };
+        let gone = present.insert(key, entry, bytes);
+        drop(present);
+        // Closes files, perhaps.
+        drop(gone);
+        if is_open {
+            self.watch(key);
+        }
+    }
+
+    /// Has the open file of this key closed when nobody asks for it any more.
+    fn watch(self: &Rc<Self>, key: &Key) {
+        let mut open = self.open.borrow_mut();
+        if open.is_empty() {
+            lakh_core::spawn_detached(close_unused(Rc::clone(self)));
+        }
+        open.insert(Rc::clone(key));
+    }
+
+    /// Closes the open files that nobody has asked for; true if there are any left.
+    fn close_unused(&self) -> bool {
+        let now = now();
+        let mut gone = Vec::new();
+        self.open.borrow_mut().retain(|key| {
+            let mut present = self.present.borrow_mut();
+            let Some(entry) = present.peek(key) else { return false };
+            let is_unused = now.saturating_duration_since(entry.checked) >= CLOSED_AFTER;
+            if is_unused && entry.known.is_open() {
+                gone.extend(present.remove(key));
+            }
+            !is_unused
+        });
+        drop(gone);
+        !self.open.borrow().is_empty()
+    }
+}
+
+async fn close_unused(tree: Rc<Tree>) {
+    loop {
+        lakh_core::sleep(CLOSED_AFTER).await;
+        if !tree.close_unused() {
+            return;
         }
     }
 }
@@ -332,8 +393,32 @@ impl Known {
 
     fn identity(&self) -> Option<Identity> {
         match self {
-            Known::File(facts, Content::Read(_)) => facts.identity,
+            Known::File(facts, _) if facts.is_settled => Some(facts.identity),
             _ => None,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self, Known::File(_, Content::Open(_)))
+    }
+
+    /// An open file is asked itself, since it is not what it was if it was written to in the meantime.
+    fn has_changed(&self) -> bool {
+        match self {
+            Known::File(facts, Content::Open(file)) => {
+                file.identity().map_or(true, |identity| identity != facts.identity)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Content {
+    /// Only local files are kept open: they can be asked about on the shard.
+    fn can_be_kept(&self) -> bool {
+        match self {
+            Content::Read(_) => true,
+            Content::Open(file) => file.is_local(),
         }
     }
 }

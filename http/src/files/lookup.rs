@@ -1,7 +1,7 @@
 //! Looking a file up and reading it, on a worker of the pool.
 
 use super::{
-    Options, SMALL,
+    Options, READABLE, SMALL,
     etag::Validators,
     mime,
     open::{Group, OpenFile, close_waiting},
@@ -63,8 +63,9 @@ pub(super) struct Facts {
     pub(super) content_type: &'static str,
     /// The header fields of a 200.
     pub(super) fields: Vec<(HeaderName, HeaderValue)>,
-    /// `None` if the file has changed so lately that it can change again and look the same.
-    pub(super) identity: Option<Identity>,
+    pub(super) identity: Identity,
+    /// It has not changed so lately that it could change again and look the same.
+    pub(super) is_settled: bool,
 }
 
 pub(super) enum Content {
@@ -122,12 +123,12 @@ impl Query {
                 return Ok(Found::Same);
             }
             let facts = Box::new(Facts::new(path, &metadata, &self.options));
-            if facts.size > SMALL {
-                let open = OpenFile::new(file, self.group, facts.size, self.options.patience);
+            let open = OpenFile::new(file, self.group, facts.size, self.options.patience);
+            if facts.size > READABLE || (facts.size > SMALL && open.is_sendable()) {
                 return Ok(Found::File(facts, Content::Open(Arc::new(open))));
             }
-            let bytes = read_small(&file, facts.size as usize)?;
-            if bytes.len() as u64 == facts.size && Identity::of(&file.metadata()?) == identity {
+            let bytes = read_small(open.file(), facts.size as usize)?;
+            if bytes.len() as u64 == facts.size && open.identity()? == identity {
                 return Ok(Found::File(facts, Content::Read(bytes.into())));
             }
         }
@@ -172,7 +173,8 @@ impl Facts {
             validators,
             content_type,
             fields: fields(content_type, &validators, options),
-            identity: is_settled(metadata, now).then(|| Identity::of(metadata)),
+            identity: Identity::of(metadata),
+            is_settled: is_settled(metadata, now),
         }
     }
 }
@@ -210,6 +212,13 @@ pub(super) struct Identity {
     size: u64,
     modified: (i64, u32),
     changed: (i64, i64),
+}
+
+impl OpenFile {
+    /// What the file is now. Does not wait if the file is local.
+    pub(super) fn identity(&self) -> io::Result<Identity> {
+        Ok(Identity::of(&self.file().metadata()?))
+    }
 }
 
 #[cfg(unix)]

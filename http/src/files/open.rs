@@ -22,6 +22,8 @@ pub(super) struct OpenFile {
     group: Group,
     /// The filesystem answers from memory what it has there.
     is_local: bool,
+    /// Besides, the page cache says what it holds.
+    is_sendable: bool,
     is_short: bool,
     /// How long reading a part of it may take.
     patience: Duration,
@@ -30,7 +32,9 @@ pub(super) struct OpenFile {
 impl OpenFile {
     pub(super) fn new(file: File, group: Group, size: u64, patience: Duration) -> Self {
         let is_local = lakh_core::sys::file::is_local(&file);
-        OpenFile { file: Some(file), group, is_local, is_short: size <= CLOSED_AT_ONCE, patience }
+        let is_sendable = is_local && lakh_core::sys::file::cached_bytes(&file, 0, 1).is_ok();
+        let is_short = size <= CLOSED_AT_ONCE;
+        OpenFile { file: Some(file), group, is_local, is_sendable, is_short, patience }
     }
 
     pub(super) fn file(&self) -> &File {
@@ -47,6 +51,11 @@ impl OpenFile {
 
     pub(super) fn is_local(&self) -> bool {
         self.is_local
+    }
+
+    /// Whether a shard can send it without waiting for a disk.
+    pub(super) fn is_sendable(&self) -> bool {
+        self.is_sendable
     }
 }
 

@@ -92,7 +92,11 @@ enum Work {
 impl FileSender {
     pub(crate) fn new(body: FileBody) -> Self {
         FileSender {
-            way: if body.file.is_local() { Way::Sendfile } else { Way::Pool },
+            way: match &body.file {
+                file if file.is_sendable() => Way::Sendfile,
+                file if file.is_local() => Way::ReadNowait,
+                _ => Way::Pool,
+            },
             cached_until: body.at,
             body,
             work: None,
