@@ -774,6 +774,31 @@ fn a_file_with_holes_is_sent_whole() {
     assert!(body.len() == 3 << 20 && body.ends_with(b"\0end") && body.iter().all(|b| b"\0end".contains(b)));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_is_not_in_memory_is_read() {
+    use rustix::fs::{Advice, fadvise};
+    let site = Site::new();
+    let content = bytes(5 << 20);
+    for name in ["a", "b", "c"] {
+        let path = site.write(name, &content);
+        let file = File::open(path).unwrap();
+        file.sync_all().unwrap();
+        fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+    }
+    for _ in 0..2 {
+        assert!(site.get("/a").body == content);
+        let part = site.get_with("/b", "Range: bytes=3000000-3999999\r\n");
+        assert!(part.body == content[3_000_000..4_000_000]);
+    }
+    let mut clients: Vec<Client> = (0..4).map(|_| site.connect()).collect();
+    clients.iter_mut().for_each(|client| client.send("GET", "/c", ""));
+    for client in &mut clients {
+        client.head();
+        assert!(client.take(content.len()) == content);
+    }
+}
+
 #[test]
 fn pipelined_requests_for_files_are_answered_in_order() {
     let site = Site::new();

@@ -4,6 +4,7 @@ use super::{
     Options, answer,
     cache::Cache,
     lookup::{Checked, Content, Facts, Found, Identity, Query},
+    open::Reach,
     path,
     root::{Kind, Root},
 };
@@ -89,7 +90,7 @@ impl FilesEndpoint {
             root,
             kind,
             prefix,
-            page: options.not_found.as_deref().map(key_of),
+            page: options.not_found.as_deref().filter(|_| kind == Kind::Dir).map(key_of),
             present: RefCell::new(Cache::new(options.cache - missing)),
             missing: RefCell::new(Cache::new(missing)),
             open: RefCell::default(),
@@ -418,7 +419,7 @@ impl Content {
     fn can_be_kept(&self) -> bool {
         match self {
             Content::Read(_) => true,
-            Content::Open(file) => file.is_local(),
+            Content::Open(file) => file.reach() != Reach::Pool,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Options, READABLE, SMALL,
     etag::Validators,
     mime,
-    open::{Group, OpenFile, close_waiting},
+    open::{Group, OpenFile, Reach, close_waiting},
     root::{Place, Root},
 };
 use bytes::Bytes;
@@ -123,12 +123,13 @@ impl Query {
                 return Ok(Found::Same);
             }
             let facts = Box::new(Facts::new(path, &metadata, &self.options));
-            let open = OpenFile::new(file, self.group, facts.size, self.options.patience);
-            if facts.size > READABLE || (facts.size > SMALL && open.is_sendable()) {
+            let reach = if facts.size > SMALL { Reach::of(&file) } else { Reach::Pool };
+            if facts.size > READABLE || reach == Reach::Sendable {
+                let open = OpenFile::new(file, facts.size, reach, self.group, self.options.patience);
                 return Ok(Found::File(facts, Content::Open(Arc::new(open))));
             }
-            let bytes = read_small(open.file(), facts.size as usize)?;
-            if bytes.len() as u64 == facts.size && open.identity()? == identity {
+            let bytes = read_small(&file, facts.size as usize)?;
+            if bytes.len() as u64 == facts.size && Identity::of(&file.metadata()?) == identity {
                 return Ok(Found::File(facts, Content::Read(bytes.into())));
             }
         }

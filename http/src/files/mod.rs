@@ -135,7 +135,8 @@ impl Files {
         self
     }
 
-    /// The page that is sent, with 404, for what is not there; relative to the folder.
+    /// The page that is sent, with 404, for what is not there; relative to the folder. One file alone has
+    /// none.
     pub fn not_found(mut self, page: impl AsRef<Path>) -> Self {
         self.options.not_found = Some(page.as_ref().to_owned());
         self

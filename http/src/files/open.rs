@@ -3,7 +3,10 @@
 use lakh_core::pool::Lane;
 use std::{
     fs::File,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,26 +22,55 @@ const CLOSED_AT_ONCE: u64 = 64 << 20;
 pub(super) struct OpenFile {
     /// Taken when it is dropped.
     file: Option<File>,
+    size: u64,
+    reach: Reach,
     group: Group,
-    /// The filesystem answers from memory what it has there.
-    is_local: bool,
-    /// Besides, the page cache says what it holds.
-    is_sendable: bool,
-    is_short: bool,
     /// How long reading a part of it may take.
     patience: Duration,
+    /// All of it was in memory when it was last sent.
+    is_warm: AtomicBool,
+}
+
+/// What a shard may do with an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nothing: all of it is for the pool.
+    Pool,
+    /// Ask the filesystem for what is in memory, and close it if it is short.
+    Local,
+    /// And send it, since the page cache says what it holds.
+    Sendable,
+}
+
+impl Reach {
+    /// Blocks.
+    pub(super) fn of(file: &File) -> Self {
+        if !lakh_core::sys::file::is_local(file) {
+            Reach::Pool
+        } else if lakh_core::sys::file::cached_bytes(file, 0, 1).is_ok() {
+            Reach::Sendable
+        } else {
+            Reach::Local
+        }
+    }
 }
 
 impl OpenFile {
-    pub(super) fn new(file: File, group: Group, size: u64, patience: Duration) -> Self {
-        let is_local = lakh_core::sys::file::is_local(&file);
-        let is_sendable = is_local && lakh_core::sys::file::cached_bytes(&file, 0, 1).is_ok();
-        let is_short = size <= CLOSED_AT_ONCE;
-        OpenFile { file: Some(file), group, is_local, is_sendable, is_short, patience }
+    pub(super) fn new(file: File, size: u64, reach: Reach, group: Group, patience: Duration) -> Self {
+        OpenFile { file: Some(file), size, reach, group, patience, is_warm: AtomicBool::new(false) }
     }
 
     pub(super) fn file(&self) -> &File {
         self.file.as_ref().expect("there until it is dropped")
+    }
+
+    /// When it was opened.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        self.reach
     }
 
     pub(super) fn group(&self) -> Group {
@@ -49,20 +81,19 @@ impl OpenFile {
         self.patience
     }
 
-    pub(super) fn is_local(&self) -> bool {
-        self.is_local
+    pub(super) fn is_warm(&self) -> bool {
+        self.is_warm.load(Ordering::Relaxed)
     }
 
-    /// Whether a shard can send it without waiting for a disk.
-    pub(super) fn is_sendable(&self) -> bool {
-        self.is_sendable
+    pub(super) fn set_warm(&self, is_warm: bool) {
+        self.is_warm.store(is_warm, Ordering::Relaxed);
     }
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
-        if !(self.is_local && self.is_short) {
+        if self.reach == Reach::Pool || self.size > CLOSED_AT_ONCE {
             close_elsewhere(file, self.group);
         }
     }

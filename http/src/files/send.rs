@@ -3,7 +3,10 @@
 //! On the shard only what is in memory: `sendfile` where the page cache holds the bytes, a read that does
 //! not wait where nothing tells. The rest is read by the pool, a chunk at a time.
 
-use super::{open::OpenFile, range::Part};
+use super::{
+    open::{OpenFile, Reach},
+    range::Part,
+};
 use lakh_core::{
     Sleep,
     pool::{Job, Lane},
@@ -61,6 +64,8 @@ pub(crate) struct FileSender {
     /// Up to here the page cache holds the file, as far as is known.
     cached_until: u64,
     way: Way,
+    /// It is the whole file, and so far it was in memory.
+    warms: bool,
     work: Option<Box<Work>>,
     /// The turn in which was last sent, and how much in it.
     turn: Instant,
@@ -92,11 +97,12 @@ enum Work {
 impl FileSender {
     pub(crate) fn new(body: FileBody) -> Self {
         FileSender {
-            way: match &body.file {
-                file if file.is_sendable() => Way::Sendfile,
-                file if file.is_local() => Way::ReadNowait,
-                _ => Way::Pool,
+            way: match body.file.reach() {
+                Reach::Sendable => Way::Sendfile,
+                Reach::Local => Way::ReadNowait,
+                Reach::Pool => Way::Pool,
             },
+            warms: body.at == 0 && body.left == body.file.size(),
             cached_until: body.at,
             body,
             work: None,
@@ -117,6 +123,9 @@ impl FileSender {
         self.body.at += n as u64;
         self.body.left -= n as u64;
         self.sent_in_turn += n as u64;
+        if self.is_done() && self.warms {
+            self.body.file.set_warm(true);
+        }
         Poll::Ready(Ok(n))
     }
 
@@ -200,18 +209,30 @@ impl FileSender {
         for len in [LOOKED_FOR_AT_ONCE, SENT_AT_ONCE] {
             let len = len.min(self.body.left);
             match cached_bytes(self.body.file.file(), self.body.at, len) {
-                Ok(true) => {
+                Ok(true) if self.has_arrived(self.body.at + len - 1) => {
                     self.cached_until = self.body.at + len;
                     return true;
                 }
-                Ok(false) => {}
+                Ok(_) => {}
                 Err(_) => {
                     self.way = Way::ReadNowait;
                     return false;
                 }
             }
         }
+        self.warms = false;
+        self.body.file.set_warm(false);
         false
+    }
+
+    /// Whether the byte at `offset` is not just being read ahead: the page cache counts such pages as held.
+    fn has_arrived(&self, offset: u64) -> bool {
+        self.body.file.is_warm()
+            || match read_at_nowait(self.body.file.file(), &mut [0], offset) {
+                Ok(_) => true,
+                // As on tmpfs, where nothing is read ahead.
+                Err(error) => error.kind() == io::ErrorKind::Unsupported,
+            }
     }
 
     /// Reads the next bytes into `buffer`: here what is in memory, else on the pool, which has refused `times`
@@ -239,6 +260,7 @@ impl FileSender {
             buffer.truncate(n);
             Ok(buffer)
         };
+        self.warms = false;
         let group = self.body.file.group();
         let job = lakh_core::with(|shard| shard.pool().run_in_group(Lane::FILE, group, read));
         let work = match job {
@@ -273,4 +295,70 @@ fn has_shrunk() -> io::Error {
 /// The filesystem, or the system, has no sendfile.
 fn is_no_way(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::{
+        fs::File,
+        future::poll_fn,
+        io::{Read, Write},
+    };
+
+    const LEN: usize = 3 << 20;
+
+    /// Sends a part of `content` in this way, and gives what arrives and how the sending ended.
+    fn sent(content: &[u8], part: Part, reach: Reach, cut: Option<u64>) -> (Vec<u8>, io::Result<()>) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        let other: File = file.try_clone().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut arrived = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut arrived).map(|_| arrived)
+        });
+        let open = OpenFile::new(file, content.len() as u64, reach, None, Duration::from_secs(10));
+        let result = lakh_core::block_on(async move {
+            let stream = TcpStream::connect(addr).await?;
+            let mut sender = FileSender::new(FileBody::new(Arc::new(open), part));
+            while !sender.is_done() {
+                poll_fn(|cx| sender.poll_send(&stream, cx)).await?;
+                if let Some(len) = cut {
+                    other.set_len(len)?;
+                }
+            }
+            Ok(())
+        });
+        (reader.join().unwrap().unwrap(), result.unwrap())
+    }
+
+    fn content() -> Vec<u8> {
+        (0..LEN as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+    }
+
+    #[test]
+    fn each_way_sends_the_part_and_nothing_else() {
+        let content = content();
+        for reach in [Reach::Pool, Reach::Local, Reach::Sendable] {
+            for (start, end) in [(0, LEN), (1, LEN - 1), (777, 778), (LEN - 1, LEN), (100_000, 1_000_000)] {
+                let part = Part { start: start as u64, len: (end - start) as u64 };
+                let (arrived, result) = sent(&content, part, reach, None);
+                result.unwrap();
+                assert!(arrived == content[start..end], "{reach:?}, {start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_way_ends_with_an_error_when_the_file_shrinks() {
+        let content = content();
+        for reach in [Reach::Pool, Reach::Local, Reach::Sendable] {
+            let part = Part { start: 0, len: LEN as u64 };
+            let (arrived, result) = sent(&content, part, reach, Some(10));
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::UnexpectedEof, "{reach:?}");
+            assert!(arrived.len() < LEN);
+        }
+    }
 }
