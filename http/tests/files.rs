@@ -638,31 +638,33 @@ fn sees_within_a_second(site: &Site, target: &str, is_new: impl Fn(&Answer) -> b
 #[test]
 fn a_file_replaced_by_a_rename_is_seen_within_a_second() {
     let site = Site::new();
-    site.write("a", "old");
-    let next = site.write("next", "new");
-    sees_within_a_second(
-        &site,
-        "/a",
-        |answer| answer.body == b"new",
-        || {
-            fs::rename(&next, site.path("a")).unwrap();
-        },
-    );
+    for len in [3, LARGE] {
+        site.write("a", vec![b'o'; len]);
+        let next = site.write("next", vec![b'n'; len]);
+        sees_within_a_second(
+            &site,
+            "/a",
+            |answer| answer.body == vec![b'n'; len],
+            || {
+                fs::rename(&next, site.path("a")).unwrap();
+            },
+        );
+        fs::remove_file(site.path("a")).unwrap();
+        while site.status("/a") != 404 {}
+    }
 }
 
 #[test]
 fn a_file_rewritten_in_place_with_the_same_size_and_time_is_seen_within_a_second() {
     let site = Site::new();
-    let path = site.write("a", "old");
-    sees_within_a_second(
-        &site,
-        "/a",
-        |answer| answer.body == b"new",
-        || {
-            fs::write(&path, "new").unwrap();
+    for (name, len) in [("a", 3), ("b", LARGE)] {
+        let path = site.write(name, vec![b'o'; len]);
+        let is_new = |answer: &Answer| answer.body == vec![b'n'; len];
+        sees_within_a_second(&site, &format!("/{name}"), is_new, || {
+            File::options().write(true).open(&path).unwrap().write_all(&vec![b'n'; len]).unwrap();
             age(&path);
-        },
-    );
+        });
+    }
 }
 
 #[test]
