@@ -801,6 +801,25 @@ fn a_file_that_is_not_in_memory_is_read() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_nobody_asks_for_any_more_is_closed() {
+    let site = Site::new();
+    let path = site.write("long", bytes(LARGE));
+    let is_open = || {
+        let descriptors = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        descriptors.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| target.starts_with(&path))
+    };
+    for _ in 0..3 {
+        assert_eq!(site.get("/long").body.len(), LARGE);
+    }
+    let asked = Instant::now();
+    while is_open() {
+        assert!(asked.elapsed() < Duration::from_secs(8), "a deleted file would keep its blocks");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn pipelined_requests_for_files_are_answered_in_order() {
     let site = Site::new();

@@ -2,9 +2,8 @@
 
 use super::{
     Options, answer,
-    cache::Cache,
-    lookup::{Checked, Content, Facts, Found, Identity, Query},
-    open::Reach,
+    known::{Entry, Key, Known, Memory},
+    lookup::{Checked, Found, Query},
     path,
     root::{Kind, Root},
 };
@@ -18,7 +17,7 @@ use lakh_core::pool::{Job, Lane, PoolFull};
 use std::{
     borrow::Cow,
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     future::poll_fn,
     path::{Path, PathBuf},
     rc::Rc,
@@ -32,15 +31,6 @@ use std::{
 const FRESH: Duration = Duration::from_millis(850);
 /// What is asked for when it is older than this is looked up again meanwhile.
 const AGEING: Duration = Duration::from_millis(500);
-/// The part of the cache that remembers what is not there.
-const MISSING_PART: usize = 16;
-
-/// An open file takes as much of the cache as makes this many of them fill it.
-const OPEN_FILES: usize = 128;
-/// Open files that nobody has asked for in this time are closed: they may have been deleted, and keep their
-/// blocks.
-const CLOSED_AFTER: Duration = Duration::from_secs(2);
-
 /// A tree of files, on one shard.
 #[derive(Clone)]
 pub(super) struct FilesEndpoint(Rc<Tree>);
@@ -53,25 +43,8 @@ struct Tree {
     prefix: usize,
     /// The key of the page that says that something is missing.
     page: Option<Box<[u8]>>,
-    present: RefCell<Cache<Entry>>,
-    missing: RefCell<Cache<Entry>>,
-    /// Keys of open files in `present`. While there are any, a task looks for those to be closed.
-    open: RefCell<HashSet<Key>>,
+    memory: Rc<Memory>,
     flights: RefCell<HashMap<Key, Rc<Flight>>>,
-}
-
-/// What was found by a key, and when the filesystem said so.
-#[derive(Clone)]
-struct Entry {
-    checked: Instant,
-    known: Rc<Known>,
-}
-
-/// What is known of a key: the path in the tree, decoded, with a slash at its end if a folder is meant.
-enum Known {
-    File(Box<Facts>, Content),
-    Folder,
-    Nothing(StatusCode),
 }
 
 /// A question to the filesystem, on its way. All who want the answer wait for one.
@@ -81,19 +54,14 @@ struct Flight {
     waiting: RefCell<Vec<Waker>>,
 }
 
-type Key = Rc<[u8]>;
-
 impl FilesEndpoint {
     pub(super) fn new(root: Arc<Root>, kind: Kind, options: Options, prefix: usize) -> Self {
-        let missing = options.cache / MISSING_PART;
         FilesEndpoint(Rc::new(Tree {
             root,
             kind,
             prefix,
             page: options.not_found.as_deref().filter(|_| kind == Kind::Dir).map(key_of),
-            present: RefCell::new(Cache::new(options.cache - missing)),
-            missing: RefCell::new(Cache::new(missing)),
-            open: RefCell::default(),
+            memory: Memory::new(options.cache),
             flights: RefCell::default(),
             options: Arc::new(options),
         }))
@@ -178,7 +146,7 @@ impl Tree {
 
     /// What is known of a key, if it was asked of the filesystem just now.
     fn fresh(self: &Rc<Self>, key: &[u8], now: Instant) -> Option<Rc<Known>> {
-        let entry = self.remembered(key)?;
+        let entry = self.memory.get(key)?;
         let age = now.saturating_duration_since(entry.checked);
         if age >= FRESH || entry.known.has_changed() {
             return None;
@@ -189,13 +157,6 @@ impl Tree {
             let _ = self.join(key, now);
         }
         Some(entry.known)
-    }
-
-    fn remembered(&self, key: &[u8]) -> Option<Entry> {
-        if let Some(entry) = self.present.borrow_mut().get(key) {
-            return Some(entry.clone());
-        }
-        self.missing.borrow_mut().get(key).cloned()
     }
 
     async fn find(self: &Rc<Self>, key: &[u8]) -> Rc<Known> {
@@ -220,7 +181,7 @@ impl Tree {
     }
 
     fn depart(self: &Rc<Self>, key: &[u8], now: Instant) -> Result<Rc<Flight>, PoolFull> {
-        let old = self.remembered(key).map(|entry| entry.known);
+        let old = self.memory.get(key).map(|entry| entry.known);
         let (path, wants_folder) = path_of(key);
         let pool = lakh_core::with(|shard| shard.pool().clone());
         let whereabouts = self.root.whereabouts(&path, &pool, now);
@@ -242,7 +203,7 @@ impl Tree {
 
     /// Remembers what was found, and tells those who wait for it.
     fn land(self: &Rc<Self>, key: &Key, flight: &Rc<Flight>, checked: Instant, known: Rc<Known>) {
-        self.remember(key, Entry { checked, known: Rc::clone(&known) });
+        self.memory.put(key, Entry { checked, known: Rc::clone(&known) });
         {
             let mut flights = self.flights.borrow_mut();
             if flights.get(key).is_some_and(|current| Rc::ptr_eq(current, flight)) {
@@ -250,86 +211,6 @@ impl Tree {
             }
         }
         flight.land(known);
-    }
-
-    fn remember(self: &Rc<Self>, key: &Key, entry: Entry) {
-        match &*entry.known {
-            Known::File(_, content) if content.can_be_kept() => {
-                drop(self.missing.borrow_mut().remove(key));
-                self.keep(key, entry);
-            }
-            Known::File(..) => self.forget(key),
-            Known::Folder | Known::Nothing(StatusCode::NOT_FOUND | StatusCode::FORBIDDEN) => {
-                drop(self.present.borrow_mut().remove(key));
-                drop(self.missing.borrow_mut().insert(key, entry, 0));
-            }
-            // The filesystem could not say: what it said before grows old by itself.
-            Known::Nothing(_) => {}
-        }
-    }
-
-    fn forget(&self, key: &[u8]) {
-        drop(self.present.borrow_mut().remove(key));
-        drop(self.missing.borrow_mut().remove(key));
-    }
-
-    fn keep(self: &Rc<Self>, key: &Key, entry: Entry) {
-        let mut present = self.present.borrow_mut();
-        match present.get(key) {
-            // Two questions have overtaken each other.
-            Some(old) if old.checked > entry.checked => return,
-            Some(old) if Rc::ptr_eq(&old.known, &entry.known) => {
-                old.checked = entry.checked;
-                return;
-            }
-            _ => {}
-        }
-        let (bytes, is_open) = match &*entry.known {
-            Known::File(_, Content::Read(bytes)) => (bytes.len(), false),
-            _ => (present.limit() / OPEN_FILES, true),
-        };
-        let gone = present.insert(key, entry, bytes);
-        drop(present);
-        // Closes files, perhaps.
-        drop(gone);
-        if is_open {
-            self.watch(key);
-        }
-    }
-
-    /// Has the open file of this key closed when nobody asks for it any more.
-    fn watch(self: &Rc<Self>, key: &Key) {
-        let mut open = self.open.borrow_mut();
-        if open.is_empty() {
-            lakh_core::spawn_detached(close_unused(Rc::clone(self)));
-        }
-        open.insert(Rc::clone(key));
-    }
-
-    /// Closes the open files that nobody has asked for; true if there are any left.
-    fn close_unused(&self) -> bool {
-        let now = now();
-        let mut gone = Vec::new();
-        self.open.borrow_mut().retain(|key| {
-            let mut present = self.present.borrow_mut();
-            let Some(entry) = present.peek(key) else { return false };
-            let is_unused = now.saturating_duration_since(entry.checked) >= CLOSED_AFTER;
-            if is_unused && entry.known.is_open() {
-                gone.extend(present.remove(key));
-            }
-            !is_unused
-        });
-        drop(gone);
-        !self.open.borrow().is_empty()
-    }
-}
-
-async fn close_unused(tree: Rc<Tree>) {
-    loop {
-        lakh_core::sleep(CLOSED_AFTER).await;
-        if !tree.close_unused() {
-            return;
-        }
     }
 }
 
@@ -381,47 +262,6 @@ fn refuse(method: &Method) -> Response {
         Response::plain(StatusCode::METHOD_NOT_ALLOWED)
     };
     response.with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"))
-}
-
-impl Known {
-    fn nothing(status: StatusCode) -> Rc<Self> {
-        Rc::new(Known::Nothing(status))
-    }
-
-    fn is_missing(&self) -> bool {
-        matches!(self, Known::Nothing(StatusCode::NOT_FOUND))
-    }
-
-    fn identity(&self) -> Option<Identity> {
-        match self {
-            Known::File(facts, _) if facts.is_settled => Some(facts.identity),
-            _ => None,
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self, Known::File(_, Content::Open(_)))
-    }
-
-    /// An open file is asked itself, since it is not what it was if it was written to in the meantime.
-    fn has_changed(&self) -> bool {
-        match self {
-            Known::File(facts, Content::Open(file)) => {
-                file.identity().map_or(true, |identity| identity != facts.identity)
-            }
-            _ => false,
-        }
-    }
-}
-
-impl Content {
-    /// Only local files are kept open: they can be asked about on the shard.
-    fn can_be_kept(&self) -> bool {
-        match self {
-            Content::Read(_) => true,
-            Content::Open(file) => file.reach() != Reach::Pool,
-        }
-    }
 }
 
 impl Flight {

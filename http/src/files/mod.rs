@@ -1,12 +1,12 @@
 //! Static files.
 //!
-//! A file that fits is served from a cache of the shard, never more than a second stale, with its header
-//! fields ready made. Whatever may have to wait for a disk, another machine or a user-space filesystem runs
+//! A short file is served from a cache of the shard, with its header fields ready made; of a longer one the
+//! cache holds the descriptor. Neither is ever more than a second stale. Whatever may have to wait for a disk, another machine or a user-space filesystem runs
 //! on the pool's file lane, counted by mount: opening, reading, and even closing. So a mount that hangs
 //! makes only its own requests wait, and those are given up after [`Files::patience`].
 //!
-//! Longer files are sent by `sendfile` while their bytes are in memory, and read on the pool where they are
-//! not, or where the system does not say.
+//! Longer files are sent by `sendfile` while the page cache holds their bytes, and read on the pool where it
+//! does not, or does not say.
 //!
 //! Nothing is compressed, and no folder is listed.
 
@@ -15,6 +15,7 @@ mod cache;
 mod conditional;
 mod endpoint;
 mod etag;
+mod known;
 mod lookup;
 mod mime;
 mod open;
@@ -160,7 +161,8 @@ impl Files {
         self
     }
 
-    /// The size of each shard's cache of small files, in bytes; 0 turns it off. 16 MiB by default.
+    /// The size of each shard's cache, in bytes; 0 turns it off. It holds files of up to 16 KiB (64 KiB where
+    /// they cannot be sent from the page cache), and at most 128 descriptors of longer ones. 16 MiB by default.
     pub fn cache(mut self, bytes: usize) -> Self {
         self.options.cache = bytes;
         self
