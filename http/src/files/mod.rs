@@ -1,9 +1,10 @@
 //! Static files.
 //!
 //! A short file is served from a cache of the shard, with its header fields ready made; of a longer one the
-//! cache holds the descriptor. Neither is ever more than a second stale. Whatever may have to wait for a disk, another machine or a user-space filesystem runs
-//! on the pool's file lane, counted by mount: opening, reading, and even closing. So a mount that hangs
-//! makes only its own requests wait, and those are given up after [`Files::patience`].
+//! cache holds the descriptor. Neither is ever more than a second stale. Whatever may have to wait for a
+//! disk, another machine or a user-space filesystem runs on the pool's file lane, counted by mount: opening,
+//! reading, and even closing. So a mount that hangs makes only its own requests wait, and those are given up
+//! after [`Files::patience`].
 //!
 //! Longer files are sent by `sendfile` while the page cache holds their bytes, and read on the pool where it
 //! does not, or does not say.
