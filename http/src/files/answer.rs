@@ -96,6 +96,6 @@ fn body(content: &Content, part: Part) -> Body {
             let start = part.start as usize;
             Body::Bytes(bytes.slice(start..start + part.len as usize))
         }
-        Content::Open(file) => Body::File(FileBody::new(Arc::clone(file), part)),
+        Content::Open(file) => Body::File(Box::new(FileBody::new(Arc::clone(file), part))),
     }
 }
