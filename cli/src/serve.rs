@@ -129,7 +129,7 @@ fn print(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-fn announce_drain(connections: usize, log: Option<&Log>) {
+fn announce_drain(requests: usize, log: Option<&Log>) {
     let watched = io::stderr().is_terminal();
     if let Some(log) = log.filter(|_| watched && io::stdout().is_terminal()) {
         // Lines of the log would come between the dots and what follows them.
@@ -137,10 +137,10 @@ fn announce_drain(connections: usize, log: Option<&Log>) {
     }
     // A terminal shows ^C before it.
     let space = if watched { " " } else { "" };
-    say(&match connections {
+    say(&match requests {
         0 => format!("{space}stopping… "),
-        1 => format!("{space}draining 1 connection… "),
-        many => format!("{space}draining {many} connections… "),
+        1 => format!("{space}finishing 1 request… "),
+        many => format!("{space}finishing {many} requests… "),
     });
 }
 

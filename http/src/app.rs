@@ -226,6 +226,10 @@ impl App {
     fn allowed(&self) -> HeaderValue {
         let values = self.routes.iter().map(|route| route.allow.to_str().unwrap_or_default());
         let mut names: Vec<&str> = values.flat_map(|value| value.split(", ")).collect();
+        if self.fallback.is_some() || self.routes.iter().any(|route| route.any.is_some()) {
+            // These decide by themselves; what nearly every one of them has:
+            names.extend(["GET", "HEAD"]);
+        }
         names.push("OPTIONS");
         names.sort_unstable();
         names.dedup();

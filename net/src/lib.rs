@@ -25,7 +25,7 @@
 //!
 //! Names are not resolved here: every function takes socket addresses.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod sys;
 mod tcp;
