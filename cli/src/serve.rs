@@ -139,8 +139,8 @@ fn announce_drain(requests: usize, log: Option<&Log>) {
     let space = if watched { " " } else { "" };
     say(&match requests {
         0 => format!("{space}stopping… "),
-        1 => format!("{space}finishing 1 request… "),
-        many => format!("{space}finishing {many} requests… "),
+        1 => format!("{space}draining 1 connection… "),
+        many => format!("{space}draining {many} connections… "),
     });
 }
 
