@@ -67,24 +67,19 @@ pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
 
 /// The files to be served; checks that they can be read.
 fn open(path: &Path) -> io::Result<Files> {
-    // Until `Files` has a root: the same checks, and a placeholder.
     let metadata = fs::metadata(path)?;
     if metadata.is_dir() {
-        fs::read_dir(path)?;
+        Files::dir(path).not_found("404.html").open()
     } else if metadata.is_file() {
-        File::open(path)?;
+        Files::file(path).open()
     } else {
         // To open a named pipe would wait for its other end.
-        return Err(io::Error::other("it is neither a folder nor a file"));
+        Err(io::Error::other("it is neither a folder nor a file"))
     }
-    Ok(Files)
 }
 
-/// The routes, made once on each shard.
 fn app(files: Files) -> App {
-    // Until `Files` answers: `App::new().files("/", files)`.
-    let _ = files;
-    App::new().get("/", || "no files yet\n").get("/{*path}", || "no files yet\n")
+    App::new().files("/", files)
 }
 
 fn server(options: &Serve, files: &Files, log: Option<&Log>) -> Server {

@@ -37,6 +37,7 @@ pub mod sys;
 mod task;
 mod time;
 pub mod timer;
+mod unwind;
 
 pub use metrics::ShardMetrics;
 pub use pool::Pool;

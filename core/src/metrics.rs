@@ -20,6 +20,7 @@ pub struct ShardMetrics {
     sources: AtomicU64,
     timers: AtomicU64,
     guards: AtomicU64,
+    cut: AtomicU64,
     task_panics: AtomicU64,
     message_panics: AtomicU64,
     refused_messages: AtomicU64,
@@ -57,6 +58,10 @@ impl ShardMetrics {
         self.timers.store(timers as u64, Relaxed);
         self.guards.store(guards as u64, Relaxed);
         self.task_panics.store(panics, Relaxed);
+    }
+
+    pub(crate) fn set_cut(&self, guards: usize) {
+        self.cut.store(guards as u64, Relaxed);
     }
 
     pub(crate) fn count_panic(&self) {
@@ -128,7 +133,12 @@ impl ShardMetrics {
         self.guards.load(Relaxed)
     }
 
-    /// Tasks, and messages from other threads, that panicked.
+    /// Pieces of work that were still in flight when the shard ended.
+    pub fn cut(&self) -> u64 {
+        self.cut.load(Relaxed)
+    }
+
+    /// Panics of tasks, their destructors and wakers, and of messages from other threads.
     pub fn panics(&self) -> u64 {
         self.task_panics.load(Relaxed) + self.message_panics.load(Relaxed)
     }

@@ -15,6 +15,9 @@ use std::{
     cell::{Cell, RefCell},
     fmt, io,
     marker::PhantomData,
+    mem,
+    num::NonZeroU32,
+    sync::atomic::{AtomicU32, Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -44,18 +47,34 @@ mod ready {
     pub(super) const URGENT: u8 = 16;
 }
 
+/// Where the next shard begins to count generations: far away from the others, so that a
+/// registration that has outlived its shard names nothing on another.
+static FIRST_GENERATION: AtomicU32 = AtomicU32::new(1);
+/// Prime to 2^32, and a golden section of it: the beginnings spread evenly.
+const GENERATIONS_APART: u32 = 0x9E37_79B1;
+
 struct Entry {
-    generation: u32,
+    /// Never 0, so that a vacant place in the slab takes no more room.
+    generation: NonZeroU32,
     read: Waiter,
     write: Waiter,
     ready: u8,
+}
+
+impl Entry {
+    fn waiter(&mut self, direction: Direction) -> &mut Waiter {
+        match direction {
+            Direction::Read => &mut self.read,
+            Direction::Write => &mut self.write,
+        }
+    }
 }
 
 /// The readiness half of a shard.
 pub(crate) struct Reactor {
     poll: RefCell<KernelPoll>,
     entries: RefCell<Slab<Entry>>,
-    next_generation: Cell<u32>,
+    next_generation: Cell<NonZeroU32>,
     /// Foreign wakers of one batch of events, kept for its capacity.
     batch: RefCell<Vec<Waiter>>,
 }
@@ -65,7 +84,10 @@ impl Reactor {
         Ok(Reactor {
             poll: RefCell::new(KernelPoll::new()?),
             entries: RefCell::new(Slab::new()),
-            next_generation: Cell::new(1),
+            next_generation: Cell::new(
+                NonZeroU32::new(FIRST_GENERATION.fetch_add(GENERATIONS_APART, Ordering::Relaxed))
+                    .unwrap_or(NonZeroU32::MIN),
+            ),
             batch: RefCell::new(Vec::new()),
         })
     }
@@ -92,7 +114,7 @@ impl Reactor {
             let mut entries = self.entries.borrow_mut();
             for event in events {
                 let (generation, index) = split(event.token());
-                let Some(entry) = entries.get_mut(index).filter(|e| e.generation == generation) else {
+                let Some(entry) = entries.get_mut(index).filter(|e| e.generation.get() == generation) else {
                     continue; // the notifier, or an event of a source that is gone
                 };
                 let mut set = 0;
@@ -116,10 +138,10 @@ impl Reactor {
                 }
                 entry.ready |= set;
                 if set & ready::READ != 0 && entry.read != Waiter::NONE {
-                    woken.push(std::mem::take(&mut entry.read));
+                    woken.push(mem::take(&mut entry.read));
                 }
                 if set & ready::WRITE != 0 && entry.write != Waiter::NONE {
-                    woken.push(std::mem::take(&mut entry.write));
+                    woken.push(mem::take(&mut entry.write));
                 }
             }
         }
@@ -135,7 +157,7 @@ impl Reactor {
 
     fn register(&self, source: &mut (impl Source + ?Sized), ready: u8) -> io::Result<Registration> {
         let generation = self.next_generation.get();
-        self.next_generation.set(generation.checked_add(1).unwrap_or(1));
+        self.next_generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
         let entry = Entry { generation, read: Waiter::NONE, write: Waiter::NONE, ready };
         let index = self.entries.borrow_mut().insert(entry);
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -146,12 +168,12 @@ impl Reactor {
             self.entries.borrow_mut().remove(index);
             return Err(error);
         }
-        Ok(Registration { index, generation, _home: PhantomData })
+        Ok(Registration { index, generation, home: PhantomData })
     }
 }
 
-fn join(generation: u32, index: u32) -> Token {
-    Token((generation as usize) << 32 | index as usize)
+fn join(generation: NonZeroU32, index: u32) -> Token {
+    Token((generation.get() as usize) << 32 | index as usize)
 }
 
 fn split(token: Token) -> (u32, u32) {
@@ -164,9 +186,9 @@ fn split(token: Token) -> (u32, u32) {
 /// For socket types only: services use the streams and sockets of `lakh-net`.
 pub struct Registration {
     index: u32,
-    generation: u32,
-    /// Index and generation mean something on one shard only: neither `Send` nor `Sync`.
-    _home: PhantomData<*const ()>,
+    generation: NonZeroU32,
+    /// It means nothing on another thread.
+    home: PhantomData<*const ()>,
 }
 
 impl Registration {
@@ -191,10 +213,14 @@ impl Registration {
         shard::with(|shard| shard.reactor().register(source, ready::READ | ready::WRITE))
     }
 
+    fn entry<'a>(&self, entries: &'a mut Slab<Entry>) -> Option<&'a mut Entry> {
+        entries.get_mut(self.index).filter(|entry| entry.generation == self.generation)
+    }
+
     fn with_entry<R>(&self, f: impl FnOnce(&mut Entry) -> R) -> Option<R> {
         shard::try_with(|shard| {
             let mut entries = shard.reactor().entries.borrow_mut();
-            entries.get_mut(self.index).filter(|e| e.generation == self.generation).map(f)
+            self.entry(&mut entries).map(f)
         })
         .flatten()
     }
@@ -204,32 +230,28 @@ impl Registration {
         self.with_entry(|entry| entry.ready & direction.flag() != 0).unwrap_or(true)
     }
 
-    /// Ready once an operation in this direction may succeed; else the task is woken then.
+    /// Ready once an operation in this direction may succeed; else the task is woken then. One task
+    /// waits for each direction: the one that polled last.
+    ///
+    /// # Panics
+    /// Elsewhere than on the shard that registered the source.
     #[inline]
     pub fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
         shard::with(|shard| {
             let old = {
-                let entries = shard.reactor().entries.borrow();
-                let Some(entry) = entries.get(self.index).filter(|e| e.generation == self.generation) else {
-                    return Poll::Ready(());
-                };
+                let mut entries = shard.reactor().entries.borrow_mut();
+                let entry = self.entry(&mut entries).expect("a source is used on its own shard only");
                 if entry.ready & direction.flag() != 0 {
                     return Poll::Ready(());
                 }
-                match direction {
-                    Direction::Read => entry.read,
-                    Direction::Write => entry.write,
-                }
+                mem::take(entry.waiter(direction))
             };
             let new = shard.waiters().replace(shard.tasks(), old, cx.waker());
-            if new != old
-                && let Some(entry) = shard.reactor().entries.borrow_mut().get_mut(self.index)
-            {
-                match direction {
-                    Direction::Read => entry.read = new,
-                    Direction::Write => entry.write = new,
-                }
-            }
+            let displaced = {
+                let mut entries = shard.reactor().entries.borrow_mut();
+                self.entry(&mut entries).map(|entry| mem::replace(entry.waiter(direction), new))
+            };
+            shard.waiters().release(shard.tasks(), displaced.unwrap_or_default());
             Poll::Pending
         })
     }
@@ -260,7 +282,8 @@ impl Registration {
     }
 
     /// Runs `operation` when the source is ready, again when it would have blocked, until it gives
-    /// a result; charges the task's budget ([`crate::poll_budget`]).
+    /// a result; charges the task's budget ([`crate::poll_budget`]) for each try, so that a task
+    /// that looks after many sources pays for those that are ready only.
     ///
     /// Cancel safe if `operation` leaves nothing half done.
     ///
@@ -272,9 +295,9 @@ impl Registration {
         cx: &mut Context<'_>,
         mut operation: impl FnMut() -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        ready!(shard::poll_budget(cx));
         loop {
             ready!(self.poll_ready(direction, cx));
+            ready!(shard::poll_budget(cx));
             match operation() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.would_block(direction),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -298,12 +321,12 @@ impl Drop for Registration {
         shard::try_with(|shard| {
             let entry = {
                 let mut entries = shard.reactor().entries.borrow_mut();
-                let ours = entries.get(self.index).is_some_and(|e| e.generation == self.generation);
+                let ours = self.entry(&mut entries).is_some();
                 if ours { entries.remove(self.index) } else { None }
             };
             if let Some(entry) = entry {
-                shard.waiters().release(entry.read);
-                shard.waiters().release(entry.write);
+                shard.waiters().release(shard.tasks(), entry.read);
+                shard.waiters().release(shard.tasks(), entry.write);
             }
         });
     }

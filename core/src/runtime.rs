@@ -2,10 +2,11 @@
 
 use crate::{
     pool::{Pool, PoolConfig, PoolError},
-    shard::{self, Shard, ShardHandle},
+    shard::{Shard, ShardHandle},
     signal::Signal,
     sys,
-    time::sleep_until,
+    time::sleep,
+    unwind,
 };
 use std::{
     fmt,
@@ -15,11 +16,14 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     task::{Context, Poll, Waker},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The exit status of a process that a second Ctrl-C has ended: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
+
+/// How long a shard that is told to stop may take to drop its tasks, at the end of a drain.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// How to start a [`Runtime`].
 #[derive(Debug, Clone)]
@@ -170,12 +174,12 @@ impl Runtime {
                 return;
             }
             shard.enter(|| {
-                let outcome = init(&shard);
+                let outcome = unwind::catch(|| init(&shard))
+                    .unwrap_or_else(|| Err(io::Error::other("the start of a shard panicked")));
                 let ok = outcome.is_ok();
                 if tell.send(outcome.map(|()| None)).is_ok() && ok {
                     shard.run();
                 }
-                shard.shut_down();
             });
         };
         let thread = thread::Builder::new().name(format!("lakh-{id}")).spawn(body).inspect_err(|_| {
@@ -219,7 +223,8 @@ impl Runtime {
 
     /// Runs until SIGINT, SIGTERM or SIGQUIT (or until the shards end by themselves), then drains:
     /// no new work, what is in flight is finished, and what is not finished after `grace` is cut.
-    /// A second SIGINT meanwhile ends the process at once with status 130.
+    /// A second SIGINT meanwhile ends the process at once with status 130. A shard that does not
+    /// even stop, because a task blocks it, is left behind after another ten seconds.
     ///
     /// `on_ready` is called once the signals are caught: say there that the server is up.
     /// `on_signal` is called when the drain begins, with the number of guards (requests) that are in
@@ -238,9 +243,7 @@ impl Runtime {
             let task = supervisor.spawn(supervise(self, grace, on_ready, on_signal));
             supervisor.run_until(|| task.is_finished());
             let mut task = pin!(task);
-            let result = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            supervisor.shut_down();
-            result
+            task.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         });
         match result {
             Poll::Ready(Ok(report)) => report,
@@ -251,10 +254,42 @@ impl Runtime {
     fn guards(&self) -> usize {
         self.shards().map(|shard| shard.metrics().guards() as usize).sum()
     }
+
+    /// What was in flight when the shards ended.
+    fn cut(&self) -> usize {
+        let cut = |shard: &ShardHandle| match shard.has_ended() {
+            true => shard.metrics().cut(),
+            false => shard.metrics().guards(),
+        };
+        self.shards().map(|shard| cut(shard) as usize).sum()
+    }
+
+    /// Waits until all shards have ended, for `limit` at most; true if they have.
+    async fn ended_within(&self, limit: Duration, interrupt: &mut Signal) -> bool {
+        let mut deadline = sleep(limit);
+        poll_fn(|cx| {
+            if self.running.poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if interrupt.poll_recv(cx).is_ready() {
+                std::process::exit(EXIT_INTERRUPTED);
+            }
+            Pin::new(&mut deadline).poll(cx).map(|()| false)
+        })
+        .await
+    }
+
+    /// Does not wait for the threads that have not ended.
+    fn leave_behind(&mut self) {
+        eprintln!("lakh: a shard does not stop, since a task blocks it, and is left behind");
+        for (_, thread) in &mut self.shards {
+            thread.take_if(|thread| !thread.is_finished());
+        }
+    }
 }
 
 async fn supervise(
-    runtime: Runtime,
+    mut runtime: Runtime,
     grace: Duration,
     on_ready: impl FnOnce(),
     on_signal: impl FnOnce(usize),
@@ -272,35 +307,28 @@ async fn supervise(
     })
     .await;
     if ended {
-        return Ok(DrainReport { cut: 0 });
+        return Ok(DrainReport { cut: runtime.cut() });
     }
     on_signal(runtime.guards());
     runtime.drain();
-    let mut deadline = sleep_until(Instant::now() + grace);
     let interrupt = &mut signals[0];
-    let drained = poll_fn(|cx| {
-        if runtime.running.poll(cx).is_ready() {
-            return Poll::Ready(true);
+    if !runtime.ended_within(grace, interrupt).await {
+        runtime.stop();
+        if !runtime.ended_within(STOP_LIMIT, interrupt).await {
+            runtime.leave_behind();
         }
-        if interrupt.poll_recv(cx).is_ready() {
-            std::process::exit(EXIT_INTERRUPTED);
-        }
-        Pin::new(&mut deadline).poll(cx).map(|()| false)
-    })
-    .await;
-    let cut = if drained { 0 } else { runtime.guards() };
-    drop(runtime);
-    Ok(DrainReport { cut })
+    }
+    Ok(DrainReport { cut: runtime.cut() })
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.stop();
-        let on_shard = shard::try_with(|shard| shard.id() != usize::MAX).unwrap_or(false);
+        let here = thread::current().id();
         for (_, thread) in &mut self.shards {
             let Some(thread) = thread.take() else { continue };
             // A shard that drops its own runtime cannot wait for itself.
-            if !on_shard && thread.join().is_err() {
+            if thread.thread().id() != here && thread.join().is_err() {
                 eprintln!("lakh: a shard's thread panicked");
             }
         }

@@ -9,6 +9,7 @@ use std::{
     cell::{Cell, RefCell},
     error, fmt,
     future::{Future, poll_fn},
+    marker::PhantomData,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -18,6 +19,9 @@ use std::{
 const FIRED_PER_TURN: usize = 4096;
 /// Ticks: a deadline farther away is set again when this much has passed.
 const FARTHEST: u64 = 1 << 30;
+/// Milliseconds (18 hours). A wheel sees the time when the shard is awake, and a deadline may lie
+/// less than 2^31 ticks ahead of what it has seen.
+const LONGEST_SLEEP: u64 = 1 << 26;
 
 /// The two timer wheels of a shard, with ticks of a millisecond and of a second, counted from the
 /// shard's start.
@@ -83,9 +87,9 @@ impl Timers {
     }
 
     /// How long the shard may sleep, as seen at `now`.
-    pub(crate) fn until_next(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn until_next(&self, now: Instant) -> Duration {
         if self.more.get() {
-            return Some(Duration::ZERO);
+            return Duration::ZERO;
         }
         let now = (now - self.epoch).as_millis() as u64;
         let fine = self.fine.borrow().next_expiry().map(|tick| ticks_until(tick, now as u32));
@@ -93,7 +97,7 @@ impl Timers {
             // From the start of the current second.
             (ticks_until(tick, (now / 1000) as u32) * 1000).saturating_sub(now % 1000)
         });
-        fine.into_iter().chain(coarse).min().map(Duration::from_millis)
+        Duration::from_millis(fine.into_iter().chain(coarse).fold(LONGEST_SLEEP, u64::min))
     }
 
     /// The first fine tick at which `deadline` has surely passed.
@@ -110,13 +114,15 @@ fn ticks_until(tick: u32, now: u32) -> u64 {
 }
 
 /// One timer of the current shard: the entry in the wheel, if there is one.
-#[derive(Default)]
-struct Slot(Option<TimerKey>);
+/// It means nothing on another thread.
+struct Slot(Option<TimerKey>, PhantomData<*const ()>);
 
 impl Slot {
+    const EMPTY: Slot = Slot(None, PhantomData);
+
     /// Has `cx` woken at `tick`.
     fn arm(&mut self, wheel: &RefCell<Wheel<Waiter>>, shard: &shard::Shard, tick: u32, cx: &Context<'_>) {
-        let old = self.0.and_then(|key| wheel.borrow().payload(key)).unwrap_or_default();
+        let old = self.0.map(|key| take_payload(&mut wheel.borrow_mut(), key)).unwrap_or_default();
         let waiter = shard.waiters().replace(shard.tasks(), old, cx.waker());
         let mut wheel = wheel.borrow_mut();
         match self.0 {
@@ -130,10 +136,16 @@ impl Slot {
 
     fn disarm(&mut self, wheel: &RefCell<Wheel<Waiter>>, shard: &shard::Shard) {
         let Some(key) = self.0.take() else { return };
-        let waiter = wheel.borrow().payload(key);
+        let waiter = take_payload(&mut wheel.borrow_mut(), key);
         wheel.borrow_mut().cancel(key);
-        shard.waiters().release(waiter.unwrap_or_default());
+        shard.waiters().release(shard.tasks(), waiter);
     }
+}
+
+fn take_payload(wheel: &mut Wheel<Waiter>, key: TimerKey) -> Waiter {
+    let waiter = wheel.payload(key).unwrap_or_default();
+    wheel.set_payload(key, Waiter::NONE);
+    waiter
 }
 
 /// A deadline in whole seconds that moves often and is rarely reached, as a connection's idle
@@ -151,7 +163,7 @@ pub struct CoarseTimer {
 impl CoarseTimer {
     /// A timer that is not set.
     pub const fn new() -> Self {
-        CoarseTimer { slot: Slot(None), armed: 0 }
+        CoarseTimer { slot: Slot::EMPTY, armed: 0 }
     }
 
     /// Ready once the shard's [`coarse_now`](shard::Shard::coarse_now) has come to `deadline`;
@@ -202,7 +214,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 
 /// Waits until `deadline`; see [`sleep`]. Cancel safe.
 pub fn sleep_until(deadline: Instant) -> Sleep {
-    Sleep { deadline, slot: Slot(None) }
+    Sleep { deadline, slot: Slot::EMPTY }
 }
 
 /// The future of [`sleep`] and [`sleep_until`].
@@ -252,6 +264,12 @@ impl Drop for Sleep {
     }
 }
 
+impl Default for Slot {
+    fn default() -> Self {
+        Slot::EMPTY
+    }
+}
+
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sleep").field("deadline", &self.deadline).finish()
@@ -293,4 +311,78 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
         sleep.as_mut().poll(cx).map(|()| Err(Elapsed(())))
     })
     .await
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Timers, their epoch, and a step that moves the clock and says how many timers have fired.
+    fn timers() -> (Timers, Instant) {
+        let epoch = Instant::now();
+        (Timers::new(epoch), epoch)
+    }
+
+    fn pending_after(timers: &Timers, now: Instant) -> usize {
+        timers.set_now(now);
+        timers.fire(&Tasks::new(shard::Remote::detached()), &Waiters::new());
+        timers.fine.borrow().pending() + timers.coarse.borrow().pending()
+    }
+
+    #[test]
+    fn a_fine_tick_is_never_before_its_deadline() {
+        let (timers, epoch) = timers();
+        for nanos in [0, 1, 999_999, 1_000_000, 1_000_001, 5_999_999] {
+            let tick = timers.fine_tick(epoch + Duration::from_nanos(nanos));
+            assert!(u64::from(tick) * 1_000_000 >= nanos && u64::from(tick) * 1_000_000 < nanos + 1_000_000);
+        }
+        assert_eq!(timers.fine_tick(epoch - Duration::from_millis(1)), 0);
+    }
+
+    #[test]
+    fn the_shard_sleeps_until_the_next_timer_of_either_wheel() {
+        let (timers, epoch) = timers();
+        timers.coarse.borrow_mut().insert(2, Waiter::NONE);
+        let at = |millis| epoch + Duration::from_millis(millis);
+        assert_eq!(timers.until_next(at(300)), Duration::from_millis(1700));
+        timers.fine.borrow_mut().insert(500, Waiter::NONE);
+        assert_eq!(timers.until_next(at(300)), Duration::from_millis(200));
+        assert_eq!(timers.until_next(at(700)), Duration::ZERO, "what is due is not slept over");
+        assert_eq!((pending_after(&timers, at(1999)), pending_after(&timers, at(2000))), (1, 0));
+    }
+
+    #[test]
+    fn timers_outlast_sleeps_of_weeks_and_the_wrap_of_the_ticks() {
+        let (timers, epoch) = timers();
+        let mut now = epoch;
+        // Without timers, a shard sleeps as long as it may.
+        for _ in 0..9 {
+            now += timers.until_next(now);
+            timers.set_now(now);
+            // Set before the wheels have seen the new time, as a message does it.
+            let deadline = now + Duration::from_millis(FARTHEST);
+            let tick = timers.fine_tick(deadline);
+            let key = timers.fine.borrow_mut().insert(tick, Waiter::NONE);
+            assert_eq!(pending_after(&timers, deadline - Duration::from_millis(1)), 1);
+            assert_eq!(pending_after(&timers, deadline), 0);
+            timers.fine.borrow_mut().cancel(key);
+            now = deadline;
+        }
+    }
+
+    #[test]
+    fn more_timers_than_one_turn_fires_are_fired_by_the_next_ones() {
+        let (timers, epoch) = timers();
+        for _ in 0..2 * FIRED_PER_TURN + 1 {
+            timers.fine.borrow_mut().insert(1, Waiter::NONE);
+        }
+        let now = epoch + Duration::from_millis(1);
+        let mut turns = 1;
+        while pending_after(&timers, now) > 0 {
+            turns += 1;
+            assert_eq!(timers.until_next(now), Duration::ZERO);
+        }
+        assert_eq!(turns, 3);
+        assert!(timers.until_next(now) > Duration::ZERO);
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{
     files::Files,
     handler::{Endpoint, Erased, Handler, Incoming, Outcome},
-    proto::Span,
+    proto::{ParsedHead, Span},
     request::{Head, ParamNames, ParamSpans},
     response::Response,
 };
@@ -157,39 +157,79 @@ impl App {
         self
     }
 
-    /// Answers a request. `params` is room for the parameters' places.
+    /// Finds what answers a request; its parameters' places go to `params`. The same head gives the
+    /// same.
     #[inline]
-    pub(crate) fn call(&self, incoming: Incoming<'_>, params: &mut ParamSpans) -> Outcome {
-        let path = incoming.head.parsed.path.of(incoming.head.bytes);
-        match self.fixed.get(path) {
-            Some(&at) => self.routes[at].call(incoming),
-            None => self.call_with_params(incoming, params),
-        }
+    pub(crate) fn find(&self, head: &ParsedHead, bytes: &[u8], params: &mut ParamSpans) -> Found {
+        params.clear();
+        let path = head.path.of(bytes);
+        let route = match self.fixed.get(path) {
+            Some(&route) => route,
+            None => {
+                let text = std::str::from_utf8(path).unwrap_or_default();
+                let Ok(found) = self.paths.at(text) else { return Found::NOWHERE };
+                let base = bytes.as_ptr().addr();
+                params.extend(found.params.iter().map(|(_, value)| Span::locate(base, value.as_bytes())));
+                *found.value
+            }
+        };
+        Found { route, method: self.routes[route].find(&head.method) }
     }
 
-    fn call_with_params(&self, incoming: Incoming<'_>, params: &mut ParamSpans) -> Outcome {
-        let head = incoming.head;
-        let Ok(found) = self.paths.at(head.path()) else {
-            return self.call_fallback(incoming);
-        };
-        let route = &self.routes[*found.value];
-        params.clear();
-        let base = head.bytes.as_ptr().addr();
-        params.extend(found.params.iter().map(|(_, value)| Span::locate(base, value.as_bytes())));
-        let head = Head { names: Some(&route.names), params, ..head };
-        route.call(Incoming { head, open_body: incoming.open_body })
+    /// Answers a request by what was found for it.
+    #[inline]
+    pub(crate) fn call(&self, found: Found, params: &[Span], incoming: Incoming<'_>) -> Outcome {
+        let Some(route) = self.routes.get(found.route) else { return self.call_fallback(incoming) };
+        let head = Head { names: Some(&route.names), params, ..incoming.head };
+        let incoming = Incoming { head, open_body: incoming.open_body };
+        match route.methods.get(found.method) {
+            Some((_, endpoint)) => endpoint.call(incoming),
+            None => route.call_any(incoming),
+        }
     }
 
     #[cold]
     fn call_fallback(&self, incoming: Incoming<'_>) -> Outcome {
         if incoming.head.path() == "*" {
             // RFC 9110, 9.3.7: about the server as a whole.
-            return Outcome::Ready(Response::empty(StatusCode::NO_CONTENT));
+            let answer = Response::empty(StatusCode::NO_CONTENT);
+            return Outcome::Ready(answer.with_header(header::ALLOW, self.allowed()));
         }
         match &self.fallback {
             Some(endpoint) => endpoint.call(incoming),
             None => Outcome::Ready(Response::plain(StatusCode::NOT_FOUND)),
         }
+    }
+}
+
+/// Which of an app's endpoints answers a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    route: usize,
+    /// Among the route's methods.
+    method: usize,
+}
+
+impl Found {
+    /// No route fits. Also what is found before anything was looked for.
+    pub(crate) const NOWHERE: Found = Found { route: usize::MAX, method: usize::MAX };
+}
+
+impl App {
+    /// 405 for a method that the server as a whole does not have.
+    #[cold]
+    pub(crate) fn refuse_method(&self) -> Response {
+        Response::plain(StatusCode::METHOD_NOT_ALLOWED).with_header(header::ALLOW, self.allowed())
+    }
+
+    /// The methods of all routes.
+    fn allowed(&self) -> HeaderValue {
+        let values = self.routes.iter().map(|route| route.allow.to_str().unwrap_or_default());
+        let mut names: Vec<&str> = values.flat_map(|value| value.split(", ")).collect();
+        names.push("OPTIONS");
+        names.sort_unstable();
+        names.dedup();
+        HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
     }
 }
 
@@ -238,26 +278,17 @@ impl Route {
         HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
     }
 
-    #[inline]
-    fn call(&self, incoming: Incoming<'_>) -> Outcome {
-        let method = incoming.head.method();
-        if let [(only, endpoint), ..] = &self.methods[..]
-            && only == method
-        {
-            return endpoint.call(incoming);
-        }
-        self.call_other(incoming)
+    /// The place of the method's handler, or of GET's for HEAD; past the end if there is none.
+    fn find(&self, method: &Method) -> usize {
+        let own = |wanted: &Method| self.methods.iter().position(|(m, _)| m == wanted);
+        let get = || if method == Method::HEAD { own(&Method::GET) } else { None };
+        own(method).or_else(get).unwrap_or(usize::MAX)
     }
 
-    fn call_other(&self, incoming: Incoming<'_>) -> Outcome {
-        let method = incoming.head.method();
-        let own = |wanted: &Method| self.methods.iter().find(|(m, _)| m == wanted).map(|(_, e)| e);
-        let endpoint = own(method)
-            .or_else(|| if method == Method::HEAD { own(&Method::GET) } else { None })
-            .or(self.any.as_ref());
-        match endpoint {
+    fn call_any(&self, incoming: Incoming<'_>) -> Outcome {
+        match &self.any {
             Some(endpoint) => endpoint.call(incoming),
-            None => Outcome::Ready(self.refuse(method)),
+            None => Outcome::Ready(self.refuse(incoming.head.method())),
         }
     }
 

@@ -16,6 +16,9 @@ use std::{
 /// The body of a request.
 ///
 /// Dropping it leaves the rest unread; the connection then skips it, or ends if it is long.
+///
+/// It may be read by the handler, by a stream that the handler answers with, or by another task of
+/// the shard. It ends with the answer: who still reads then gets an error.
 #[derive(Default)]
 pub struct RequestBody {
     /// `None` if there is no body.
@@ -87,7 +90,10 @@ impl BodyCell {
             let mut state = self.0.borrow_mut();
             change(&mut state);
             state.wanted = false;
-            state.reader.take()
+            // The connection polls its own handler after each change.
+            let reader = state.reader.take();
+            let connection = state.connection.as_ref();
+            reader.filter(|reader| !connection.is_some_and(|waker| waker.will_wake(reader)))
         };
         if let Some(reader) = reader {
             reader.wake();

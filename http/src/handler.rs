@@ -27,6 +27,7 @@ impl<'a> Incoming<'a> {
 }
 
 /// What a handler gives at once.
+#[allow(clippy::large_enum_variant)] // boxing the answer would be an allocation for each request
 pub enum Outcome {
     /// The answer.
     Ready(Response),

@@ -35,6 +35,7 @@ mod service;
 pub use access::Note;
 pub use app::App;
 pub use body::{BodyError, RequestBody};
+pub use bytes::Bytes;
 pub use files::Files;
 pub use handler::{Handler, Incoming, Outcome};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};

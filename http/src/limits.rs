@@ -76,6 +76,11 @@ impl Pace {
         since.saturating_add(self.allowance).saturating_add(1)
     }
 
+    /// The peer is not waited for; nothing was moved.
+    pub(crate) fn pause(&mut self) {
+        self.since = None;
+    }
+
     /// The peer has moved `bytes`.
     pub(crate) fn moved(&mut self, now: u32, bytes: usize, limits: &Limits) {
         if let Some(since) = self.since.take() {

@@ -5,8 +5,16 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use smallvec::SmallVec;
-use std::{error::Error, fmt, pin::Pin};
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
+/// Bodies up to this many bytes are copied behind their head; longer ones are sent from where they
+/// are.
+const COPY_AT_MOST: usize = 16 * 1024;
 /// Header fields that a response holds without an allocation.
 const INLINE_FIELDS: usize = 2;
 
@@ -130,6 +138,35 @@ impl Body {
         Body::Stream(Box::pin(chunks))
     }
 
+    /// A body of the chunks that a function gives when it is polled, up to the first `None`.
+    ///
+    /// ```
+    /// use lakh_http::{Body, Request, Response};
+    ///
+    /// async fn echo(request: Request) -> Response {
+    ///     let mut body = request.into_body();
+    ///     Response::new(Body::from_poll_fn(move |cx| body.poll_chunk(cx)))
+    /// }
+    /// ```
+    pub fn from_poll_fn<F, E>(poll: F) -> Self
+    where
+        F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Unpin + 'static,
+        E: Into<StreamError>,
+    {
+        Self::stream(PollFn(poll))
+    }
+
+    /// The bytes, if they are few enough to be copied behind their head.
+    #[inline]
+    pub(crate) fn short(&self) -> Option<&[u8]> {
+        match self {
+            Body::Empty => Some(&[]),
+            Body::Static(bytes) if bytes.len() <= COPY_AT_MOST => Some(bytes),
+            Body::Bytes(bytes) if bytes.len() <= COPY_AT_MOST => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The length in bytes, if it is known beforehand.
     pub fn length(&self) -> Option<u64> {
         match self {
@@ -139,6 +176,21 @@ impl Body {
             Body::File(file) => Some(file.length()),
             Body::Stream(_) => None,
         }
+    }
+}
+
+/// The stream of [`Body::from_poll_fn`].
+struct PollFn<F>(F);
+
+impl<F, E> Stream for PollFn<F>
+where
+    F: FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, E>>> + Unpin,
+    E: Into<StreamError>,
+{
+    type Item = Result<Bytes, StreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        (self.0)(cx).map(|next| next.map(|chunk| chunk.map_err(Into::into)))
     }
 }
 
@@ -242,9 +294,10 @@ impl IntoResponse for Bytes {
 }
 
 impl IntoResponse for StatusCode {
-    /// The status, with its name as the body where one is allowed.
+    /// The status, with its name as the body for errors and redirects.
     fn into_response(self) -> Response {
-        if self.is_success() { Response::empty(self) } else { Response::plain(self) }
+        let bare = self.is_success() || self == StatusCode::NOT_MODIFIED;
+        if bare { Response::empty(self) } else { Response::plain(self) }
     }
 }
 

@@ -2,12 +2,13 @@
 
 use crate::{
     access::Note,
-    app::App,
+    app::{App, Found},
     connection::Connection,
     limits::Limits,
     proto::{DateCache, HeadMemo, encode},
     request::ParamSpans,
 };
+use http::StatusCode;
 use lakh_core::{Shard, WorkGuard};
 use std::{
     cell::{Cell, RefCell},
@@ -23,6 +24,8 @@ pub(crate) struct Scratch {
     pub(crate) input: Box<[u8]>,
     pub(crate) output: Vec<u8>,
     pub(crate) head: HeadMemo,
+    /// What the app found for `head`.
+    pub(crate) found: Found,
     pub(crate) params: ParamSpans,
 }
 
@@ -32,6 +35,7 @@ impl Scratch {
             input: vec![0; READ_AT_ONCE].into_boxed_slice(),
             output: Vec::new(),
             head: HeadMemo::default(),
+            found: Found::NOWHERE,
             params: ParamSpans::new(),
         })
     }
@@ -49,11 +53,14 @@ pub(crate) struct Service {
     slow_readers: Cell<u64>,
 }
 
-/// The end of every answer's head, rendered once a second.
+/// What every answer's head begins with, rendered once a second.
 struct CommonFields {
     /// The shard's second in which they were rendered.
     rendered: Option<u32>,
     date: DateCache,
+    /// The status line of 200, and `lines`.
+    ok: Vec<u8>,
+    /// `Server` and `Date`.
     lines: Vec<u8>,
 }
 
@@ -65,7 +72,8 @@ impl Service {
         on_access: Option<Rc<dyn Fn(Note)>>,
         shard: &Shard,
     ) -> Rc<Self> {
-        let common = CommonFields { rendered: None, date: DateCache::default(), lines: Vec::new() };
+        let common =
+            CommonFields { rendered: None, date: DateCache::default(), ok: Vec::new(), lines: Vec::new() };
         Rc::new(Service {
             app,
             limits,
@@ -120,16 +128,21 @@ impl Service {
         self.slow_readers.set(self.slow_readers.get() + 1);
     }
 
-    /// Appends `Server`, `Date` and the blank line.
+    /// Begins an answer's head: the status line, `Server` and `Date`.
     #[inline]
-    pub(crate) fn write_head_end(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_head_start(&self, out: &mut Vec<u8>, status: StatusCode) {
         let now = self.now();
         let mut common = self.common.borrow_mut();
         if common.rendered != Some(now) {
             common.rendered = Some(now);
             self.render(&mut common);
         }
-        out.extend_from_slice(&common.lines);
+        if status == StatusCode::OK {
+            out.extend_from_slice(&common.ok);
+        } else {
+            encode::write_status(out, status);
+            out.extend_from_slice(&common.lines);
+        }
     }
 
     #[cold]
@@ -143,7 +156,9 @@ impl Service {
             common.lines.extend_from_slice(b"\r\n");
         }
         encode::write_date(&mut common.lines, &common.date);
-        encode::write_head_end(&mut common.lines);
+        common.ok.clear();
+        encode::write_status(&mut common.ok, StatusCode::OK);
+        common.ok.extend_from_slice(&common.lines);
     }
 
     pub(crate) fn wants_notes(&self) -> bool {

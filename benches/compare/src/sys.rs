@@ -209,34 +209,6 @@ pub fn tick() -> Duration {
     Duration::from_secs(1) / per_second.clamp(1, 1_000_000) as u32
 }
 
-/// How many positions `blank_lines` looks at.
-pub const BLANK_LINE_STARTS: usize = 16;
-
-/// How many of the first 16 positions begin a "\r\n\r\n".
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub fn blank_lines(window: &[u8; BLANK_LINE_STARTS + 3]) -> u32 {
-    use std::arch::x86_64::{
-        __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8,
-    };
-    // SAFETY: 16 bytes from each of the offsets 0 to 3 are within the window's 19; SSE2 belongs to x86-64.
-    let starts = unsafe {
-        let at = |offset| _mm_loadu_si128(window.as_ptr().add(offset).cast::<__m128i>());
-        let (cr, lf) = (_mm_set1_epi8(b'\r' as i8), _mm_set1_epi8(b'\n' as i8));
-        let first = _mm_and_si128(_mm_cmpeq_epi8(at(0), cr), _mm_cmpeq_epi8(at(1), lf));
-        let second = _mm_and_si128(_mm_cmpeq_epi8(at(2), cr), _mm_cmpeq_epi8(at(3), lf));
-        _mm_movemask_epi8(_mm_and_si128(first, second))
-    };
-    if starts == 0 { 0 } else { starts.count_ones() }
-}
-
-/// How many of the first 16 positions begin a "\r\n\r\n".
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-pub fn blank_lines(window: &[u8; BLANK_LINE_STARTS + 3]) -> u32 {
-    window.windows(4).filter(|bytes| *bytes == b"\r\n\r\n").count() as u32
-}
-
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

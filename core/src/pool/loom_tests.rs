@@ -1,7 +1,7 @@
 //! The pool under loom's model checker: every order in which its threads can take its locks.
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=2 \
+//! RUSTFLAGS="--cfg loom" \
 //!     cargo test -p lakh-core --release --lib loom_ --target-dir target/loom
 //! ```
 //!
@@ -14,7 +14,10 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::job::new_job;
 use super::*;
-use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering};
+use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, model};
+
+/// More take minutes.
+const PREEMPTIONS: usize = 2;
 
 /// What `park` is to real threads.
 #[derive(Default)]
@@ -80,7 +83,7 @@ fn end(pool: &Pool, workers: Vec<thread::JoinHandle<()>>) {
 
 #[test]
 fn loom_a_result_wakes_the_task_that_waits() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(1);
         let job = pool.run(Lane::CPU, || 7).unwrap();
         assert_eq!(block_on(job).unwrap(), 7);
@@ -90,7 +93,7 @@ fn loom_a_result_wakes_the_task_that_waits() {
 
 #[test]
 fn loom_a_dropped_job_runs_at_most_once_and_is_accounted_for() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(1);
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
@@ -104,7 +107,7 @@ fn loom_a_dropped_job_runs_at_most_once_and_is_accounted_for() {
 
 #[test]
 fn loom_a_job_in_steps_can_be_dropped_at_any_point() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(1);
         let mut left = 1;
         let job = pool.run_steps(Lane::CPU, None, move || match left {
@@ -121,7 +124,7 @@ fn loom_a_job_in_steps_can_be_dropped_at_any_point() {
 
 #[test]
 fn loom_shutdown_loses_no_job() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(1);
         let job = pool.run(Lane::CPU, || 7).unwrap();
         let other = pool.clone();
@@ -137,7 +140,7 @@ fn loom_shutdown_loses_no_job() {
 
 #[test]
 fn loom_a_submit_races_with_shutdown() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(1);
         let other = pool.clone();
         let closer = thread::spawn(move || other.shutdown());
@@ -153,7 +156,7 @@ fn loom_a_submit_races_with_shutdown() {
 /// One call is made for two jobs; the worker that comes must call the other.
 #[test]
 fn loom_workers_call_each_other_when_there_is_more_to_do() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(2);
         let met = Arc::new(Signal::default());
         let arrives = Arc::clone(&met);
@@ -167,7 +170,7 @@ fn loom_workers_call_each_other_when_there_is_more_to_do() {
 
 #[test]
 fn loom_the_starter_brings_a_worker_and_all_threads_end() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let pool = Pool::new(PoolConfig::new(1)).unwrap();
         assert_eq!(block_on(pool.run(Lane::CPU, || 7).unwrap()).unwrap(), 7);
     });
@@ -175,7 +178,7 @@ fn loom_the_starter_brings_a_worker_and_all_threads_end() {
 
 #[test]
 fn loom_a_pool_that_shrinks_leaves_someone_to_do_the_work() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(2);
         let job = pool.run(Lane::CPU, || 7).unwrap();
         pool.resize(Kind::Cpu, 1).unwrap();
@@ -186,7 +189,7 @@ fn loom_a_pool_that_shrinks_leaves_someone_to_do_the_work() {
 
 #[test]
 fn loom_a_waker_that_changes_is_the_one_that_is_woken() {
-    loom::model(|| {
+    model(PREEMPTIONS, || {
         let (pool, workers) = pool_with_cpu_workers(1);
         let (work, mut job) = new_job(&pool.owner.shared, Lane::CPU, None, || Step::Done(7));
         pool.owner.shared.submit(work).unwrap();

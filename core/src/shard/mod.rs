@@ -10,7 +10,7 @@ mod turn;
 
 pub(crate) use doze::Doze;
 pub use remote::{MAILBOX_CAPACITY, SendError, ShardHandle};
-pub(crate) use remote::{Phase, Remote};
+pub(crate) use remote::{Notifier, Phase, Remote};
 
 use crate::{
     pool::Pool,
@@ -64,11 +64,11 @@ struct Inner {
 impl Shard {
     pub(crate) fn new(id: usize, pool: Pool) -> io::Result<Self> {
         let reactor = Reactor::new()?;
-        let remote = Arc::new(Remote::new(id, reactor.notifier()?));
+        let remote = Arc::new(Remote::new(id, Notifier::Kernel(reactor.notifier()?)));
         let now = Instant::now();
         Ok(Shard(Rc::new(Inner {
+            tasks: Tasks::new(Arc::clone(&remote)),
             remote,
-            tasks: Tasks::new(),
             waiters: Waiters::new(),
             reactor,
             timers: Timers::new(now),
@@ -120,7 +120,7 @@ impl Shard {
 
     /// Spawns a task whose result nobody waits for.
     pub fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
-        self.0.tasks.spawn(Box::pin(future), &self.0.remote);
+        self.0.tasks.spawn(Box::pin(future));
     }
 
     /// Whether the shard has been asked to finish what is in flight and to take no new work.
@@ -161,21 +161,25 @@ impl Shard {
         &self.0.timers
     }
 
-    /// Makes this the thread's current shard while `f` runs.
+    /// Makes this the thread's current shard while `f` runs, then drops all that lives on it.
     pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
-        struct Leave;
-        impl Drop for Leave {
+        struct Leave<'a>(&'a Shard);
+        impl Drop for Leave<'_> {
             fn drop(&mut self) {
+                self.0.shut_down();
                 let shard = CURRENT.with(RefCell::take);
                 drop(shard);
             }
         }
-        CURRENT.with(|current| {
-            let mut current = current.borrow_mut();
-            assert!(current.is_none(), "this thread runs a shard already");
-            *current = Some(self.clone());
+        let entered = CURRENT.with(|current| match current.try_borrow_mut() {
+            Ok(mut current) if current.is_none() => {
+                *current = Some(self.clone());
+                true
+            }
+            _ => false,
         });
-        let _leave = Leave;
+        assert!(entered, "this thread runs a shard already");
+        let _leave = Leave(self);
         f()
     }
 }
@@ -192,7 +196,8 @@ pub struct WorkGuard(PhantomData<*const ()>);
 
 impl Drop for WorkGuard {
     fn drop(&mut self) {
-        try_with(|shard| shard.0.guards.set(shard.0.guards.get() - 1));
+        // One that has outlived its shard finds another, or none.
+        try_with(|shard| shard.0.guards.set(shard.0.guards.get().saturating_sub(1)));
     }
 }
 
@@ -296,6 +301,7 @@ pub async fn drain_requested() {
     impl Drop for Notice {
         fn drop(&mut self) {
             if let Some(key) = self.0 {
+                // Nothing is found once the drain has begun: its wakers were taken out to be woken.
                 let waker = try_with(|shard| shard.0.drain_waiters.borrow_mut().remove(key));
                 drop(waker);
             }
@@ -317,11 +323,13 @@ pub async fn drain_requested() {
 /// Runs a shard on this thread until `future` is finished, then drops the shard's other tasks.
 /// For tests and small programs; servers use [`crate::Runtime`].
 ///
+/// A drain tells the tasks, but `future` is run to its end; [`ShardHandle::stop`] ends all at once.
+///
 /// # Errors
 /// If the kernel gives no poll or event descriptor.
 ///
 /// # Panics
-/// If `future` panics, and on a thread that runs a shard already.
+/// If `future` panics or the shard is stopped, and on a thread that runs a shard already.
 pub fn block_on<F>(future: F) -> io::Result<F::Output>
 where
     F: Future + 'static,
@@ -333,9 +341,7 @@ where
         let mut handle = pin!(shard.spawn(future));
         shard.run_until(|| handle.is_finished());
         let mut cx = Context::from_waker(Waker::noop());
-        let result = handle.as_mut().poll(&mut cx);
-        shard.shut_down();
-        result
+        handle.as_mut().poll(&mut cx)
     });
     pool.shutdown();
     match result {

@@ -3,18 +3,12 @@
 use super::{Doze, Shard};
 use crate::{
     metrics::ShardMetrics,
+    sync::{AtomicU8, Ordering},
     task::{Link, LinkList, TaskRef},
+    unwind,
 };
 use crossbeam_queue::ArrayQueue;
-use std::{
-    error, fmt,
-    future::Future,
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-};
+use std::{error, fmt, future::Future, io, sync::Arc};
 
 /// Messages that a shard's mailbox holds at most; further ones are refused.
 pub const MAILBOX_CAPACITY: usize = 4096;
@@ -34,6 +28,27 @@ pub(crate) enum Phase {
     Ended = 3,
 }
 
+/// Unblocks a shard that sleeps in the kernel.
+pub(crate) enum Notifier {
+    Kernel(mio::Waker),
+    /// Only counts, where there is no kernel: under Miri and loom.
+    #[cfg(test)]
+    Count(crate::sync::AtomicUsize),
+}
+
+impl Notifier {
+    fn wake(&self) -> io::Result<()> {
+        match self {
+            Notifier::Kernel(waker) => waker.wake(),
+            #[cfg(test)]
+            Notifier::Count(count) => {
+                count.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+}
+
 /// The part of a shard that is shared with other threads.
 pub(crate) struct Remote {
     id: usize,
@@ -41,12 +56,12 @@ pub(crate) struct Remote {
     mailbox: ArrayQueue<Message>,
     phase: AtomicU8,
     doze: Doze,
-    notifier: mio::Waker,
+    notifier: Notifier,
     pub(crate) metrics: ShardMetrics,
 }
 
 impl Remote {
-    pub(crate) fn new(id: usize, notifier: mio::Waker) -> Self {
+    pub(crate) fn new(id: usize, notifier: Notifier) -> Self {
         Remote {
             id,
             woken: LinkList::new(),
@@ -82,6 +97,10 @@ impl Remote {
     }
 
     /// Wakes a task of this shard from another thread.
+    ///
+    /// The shard says that it has ended, then empties its list; we fill the list, then look whether
+    /// it has ended. [`Doze::must_ring`], on both sides between the two, has a sequentially
+    /// consistent fence, so at least one of us finds the link.
     pub(crate) fn wake_task(&self, link: &Arc<Link<TaskRef>>) {
         if self.phase() == Phase::Ended {
             return;
@@ -112,6 +131,12 @@ impl Remote {
             return Err(SendError(Refusal::Full));
         }
         self.ring();
+        if self.phase() == Phase::Ended {
+            // As in `wake_task`: nobody else would drop it.
+            while let Some(message) = self.next_message() {
+                unwind::catch(|| drop(message));
+            }
+        }
         Ok(())
     }
 
@@ -145,7 +170,8 @@ impl ShardHandle {
         self.remote.id
     }
 
-    /// Runs `message` on the shard at the start of a coming turn. It must not block.
+    /// Runs `message` on the shard at the start of a coming turn. It must not block. A shard that
+    /// stops drops the messages that it has not run.
     ///
     /// # Errors
     /// If the mailbox is full ([`MAILBOX_CAPACITY`]) or the shard has stopped; `message` is
@@ -189,6 +215,10 @@ impl ShardHandle {
     /// Ends the shard's loop with its current turn; its tasks are dropped.
     pub fn stop(&self) {
         self.remote.advance(Phase::Stopping);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.remote.phase() == Phase::Ended
     }
 
     /// The shard's counters.
@@ -239,5 +269,112 @@ impl error::Error for SendError {}
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> Self {
         io::Error::other(error)
+    }
+}
+
+#[cfg(test)]
+impl Remote {
+    /// One without a kernel behind it.
+    pub(crate) fn detached() -> Arc<Self> {
+        Arc::new(Remote::new(0, Notifier::Count(crate::sync::AtomicUsize::new(0))))
+    }
+
+    #[cfg(loom)]
+    fn rings(&self) -> usize {
+        match &self.notifier {
+            Notifier::Kernel(_) => 0,
+            Notifier::Count(count) => count.load(Ordering::SeqCst),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_comes_after_the_end_is_refused() {
+        let handle = ShardHandle::new(Remote::detached());
+        handle.send(|_| {}).unwrap();
+        handle.remote.advance(Phase::Ended);
+        assert!(handle.send(|_| {}).unwrap_err().is_stopped());
+    }
+
+    #[test]
+    fn a_phase_never_goes_back() {
+        let remote = Remote::detached();
+        remote.advance(Phase::Ended);
+        remote.advance(Phase::Draining);
+        assert_eq!(remote.phase(), Phase::Ended);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use crate::sync::model;
+    use loom::{sync::atomic::AtomicUsize, thread};
+
+    /// More take minutes.
+    const PREEMPTIONS: usize = 3;
+
+    fn link(remote: &Arc<Remote>) -> Arc<Link<TaskRef>> {
+        Link::new(TaskRef { index: 0, remote: Arc::clone(remote) })
+    }
+
+    /// A shard that falls asleep while its task is woken finds the link, or is rung for.
+    #[test]
+    fn loom_a_remote_wake_is_found_or_rings() {
+        model(PREEMPTIONS, || {
+            let remote = Remote::detached();
+            let link = link(&remote);
+            let wakers: Vec<_> = (0..2)
+                .map(|_| {
+                    let (remote, link) = (Arc::clone(&remote), Arc::clone(&link));
+                    thread::spawn(move || remote.wake_task(&link))
+                })
+                .collect();
+            let mut found = 0;
+            remote.drain_woken(|_| found += 1);
+            remote.doze().announce();
+            let blocks = !remote.has_work();
+            for waker in wakers {
+                waker.join().unwrap();
+            }
+            if blocks && remote.has_work() {
+                assert!(remote.rings() > 0, "the shard sleeps, and its task is in the list");
+            }
+            remote.drain_woken(|_| found += 1);
+            assert!(found > 0);
+        });
+    }
+
+    /// What was written before a wake is seen by the task that the drain wakes, and no link stays
+    /// behind when the shard ends meanwhile: it would keep itself and the shard's remote alive.
+    #[test]
+    fn loom_no_link_outlives_the_shard() {
+        model(PREEMPTIONS, || {
+            let remote = Remote::detached();
+            let link = link(&remote);
+            let written = Arc::new(AtomicUsize::new(0));
+            let wakers: Vec<_> = (0..2)
+                .map(|_| {
+                    let (remote, link, written) =
+                        (Arc::clone(&remote), Arc::clone(&link), Arc::clone(&written));
+                    thread::spawn(move || {
+                        written.fetch_add(1, Ordering::Relaxed);
+                        remote.wake_task(&link);
+                    })
+                })
+                .collect();
+            remote.drain_woken(|_| assert!(written.load(Ordering::Relaxed) > 0));
+            remote.advance(Phase::Ended);
+            remote.drain_woken(|_| {});
+            for waker in wakers {
+                waker.join().unwrap();
+            }
+            assert!(!remote.has_work(), "a link was left behind");
+            assert_eq!(Arc::strong_count(&link), 1);
+        });
     }
 }

@@ -1,9 +1,11 @@
 //! The loop itself.
 
-use super::{POLL_BUDGET, Phase, Shard};
+use super::{Inner, POLL_BUDGET, Phase, Shard};
+use crate::{slab::Slab, unwind};
 use mio::Events;
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
+    mem,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -17,18 +19,14 @@ impl Shard {
     pub(crate) fn run_until(&self, done: impl Fn() -> bool) {
         let mut events = Events::with_capacity(EVENTS_PER_TURN);
         self.start_turn(Instant::now());
-        while !done() && !self.is_over() {
+        while !done() && self.0.remote.phase() < Phase::Stopping {
             self.turn(&mut events, &done);
         }
     }
 
     /// Turns until the shard is stopped, or drained.
     pub(crate) fn run(&self) {
-        self.run_until(|| false);
-    }
-
-    fn is_over(&self) -> bool {
-        self.0.remote.phase() >= Phase::Stopping || (self.is_draining() && self.guards() == 0)
+        self.run_until(|| self.is_draining() && self.guards() == 0);
     }
 
     fn turn(&self, events: &mut Events, done: &dyn Fn() -> bool) {
@@ -52,7 +50,7 @@ impl Shard {
         self.0.remote.drain_woken(|task| self.0.tasks.wake(task.index));
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.0.remote.next_message() else { break };
-            if catch_unwind(AssertUnwindSafe(|| message(self))).is_err() {
+            if unwind::catch(|| message(self)).is_none() {
                 self.0.remote.metrics.count_panic();
             }
         }
@@ -60,10 +58,14 @@ impl Shard {
 
     fn tell_all_to_drain(&self) {
         self.0.tasks.wake_all();
-        let wakers: Vec<_> = self.0.drain_waiters.borrow().iter().map(|(_, w)| w.clone()).collect();
-        for waker in wakers {
-            waker.wake();
+        for (_, waker) in self.take_drain_waiters().iter() {
+            self.0.tasks.guarded(|| waker.wake_by_ref());
         }
+    }
+
+    /// Nobody is added from now on: the shard is draining.
+    fn take_drain_waiters(&self) -> Slab<Waker> {
+        mem::replace(&mut *self.0.drain_waiters.borrow_mut(), Slab::new())
     }
 
     /// Asks the kernel for events; sleeps if there is nothing else to do.
@@ -73,10 +75,12 @@ impl Shard {
         let mut timeout = Some(Duration::ZERO);
         if !self.0.tasks.any_ready() {
             self.0.remote.doze().announce();
-            if !self.0.remote.has_work() && !self.is_over_soon() && !done() {
-                timeout = self.0.timers.until_next(before);
+            if !self.0.remote.has_work() && !self.is_called() && !done() {
+                timeout = Some(self.0.timers.until_next(before));
             }
         }
+        // Before the wait, which may be long: others read them meanwhile.
+        self.publish();
         if let Err(error) = self.0.reactor.wait(events, timeout) {
             events.clear();
             metrics.count_poll_error(&error);
@@ -84,34 +88,38 @@ impl Shard {
         self.0.remote.doze().awake();
         let after = Instant::now();
         metrics.record_turn(before - self.now(), after - before, polled);
-        metrics.set_handles(
+        self.start_turn(after);
+    }
+
+    /// A phase that changed after the messages were taken must not be slept through.
+    fn is_called(&self) -> bool {
+        let phase = self.0.remote.phase();
+        phase >= Phase::Stopping || (phase >= Phase::Draining && !self.is_draining())
+    }
+
+    fn publish(&self) {
+        self.0.remote.metrics.set_handles(
             self.0.tasks.len(),
             self.0.reactor.len(),
             self.0.timers.len(),
             self.guards(),
             self.0.tasks.panicked(),
         );
-        self.start_turn(after);
-    }
-
-    /// A phase that changed after the messages were taken must not be slept through.
-    fn is_over_soon(&self) -> bool {
-        let phase = self.0.remote.phase();
-        phase >= Phase::Stopping || (phase >= Phase::Draining && (!self.is_draining() || self.guards() == 0))
     }
 
     /// Drops everything that lives on the shard: no new messages, then tasks, timers, wakers.
-    pub(crate) fn shut_down(&self) {
+    pub(super) fn shut_down(&self) {
+        let Inner { remote, tasks, waiters, .. } = &*self.0;
         self.0.draining.set(true);
-        self.0.remote.advance(Phase::Ended);
-        while let Some(message) = self.0.remote.next_message() {
-            drop(message);
+        remote.metrics.set_cut(self.guards());
+        remote.advance(Phase::Ended);
+        while let Some(message) = remote.next_message() {
+            tasks.guarded(|| drop(message));
         }
-        self.0.remote.drain_woken(|_| {});
-        self.0.tasks.clear();
-        self.0.waiters.clear();
-        let wakers = std::mem::replace(&mut *self.0.drain_waiters.borrow_mut(), crate::slab::Slab::new());
-        drop(wakers);
-        self.0.remote.drain_woken(|_| {});
+        remote.drain_woken(|_| {});
+        tasks.clear();
+        waiters.clear(tasks);
+        tasks.guarded(|| drop(self.take_drain_waiters()));
+        self.publish();
     }
 }

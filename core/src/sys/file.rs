@@ -85,6 +85,18 @@ impl Directory {
         self.0.open_beneath(path, symlinks)
     }
 
+    /// As [`open_beneath`](Directory::open_beneath), but only if the path does not leave this directory's
+    /// mount: another one, which may hang, is not even asked. This may block.
+    ///
+    /// # Errors
+    ///
+    /// One for which [`is_not_beneath`] is true also if the path leads to another mount.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) if the system cannot tell mounts apart.
+    /// Otherwise as [`open_beneath`](Directory::open_beneath).
+    pub fn open_on_mount(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
+        self.0.open_on_mount(path, symlinks)
+    }
+
     /// As [`open_beneath`](Directory::open_beneath), but only if the path can be walked in the kernel's
     /// cache and does not leave this directory's mount, so that it does not wait for the disk.
     ///
@@ -206,6 +218,26 @@ pub fn cached_bytes(file: &File, offset: u64, len: u64) -> io::Result<bool> {
         return Ok(true);
     }
     imp::cached_bytes(file, offset, len)
+}
+
+/// Whether the file is on a filesystem that answers from memory once the answer is cached, and never waits
+/// for another machine or process to do so: one whose type [`mounts::is_local`](super::mounts::is_local)
+/// knows. This may block.
+///
+/// Asked of the open file, since a path may lead to another mount than its text says. False where the
+/// system does not say.
+///
+/// Source: `fstatfs(2)`.
+///
+/// # Examples
+///
+/// ```no_run
+/// let file = std::fs::File::open("/proc/self/status")?;
+/// assert!(!lakh_core::sys::file::is_local(&file));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn is_local(file: &File) -> bool {
+    imp::is_local(file)
 }
 
 fn not_beneath() -> io::Error {

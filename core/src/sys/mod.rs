@@ -12,10 +12,12 @@
 //! | [`limits::raise_descriptor_limit`] | `setrlimit` | `setrlimit` | nothing to raise |
 //! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
 //! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |
+//! | [`file::Directory::open_on_mount`] | `RESOLVE_NO_XDEV` | `Unsupported` | `Unsupported` |
 //! | [`file::Directory::open_beneath_cached`] | `RESOLVE_CACHED` | `Unsupported` | `Unsupported` |
 //! | [`file::read_at`] | `pread` | `pread` | `ReadFile` with an offset |
 //! | [`file::read_at_nowait`] | `preadv2(RWF_NOWAIT)` | `Unsupported` | `Unsupported` |
 //! | [`file::cached_bytes`] | `cachestat` | `Unsupported` | `Unsupported` |
+//! | [`file::is_local`] | `fstatfs` | never | never |
 //!
 //! [`Unsupported`](std::io::ErrorKind::Unsupported) is an answer, not a failure: the caller takes the
 //! path that may block, on the pool. New kernels add calls and sandboxes take them away, so a Linux

@@ -1,5 +1,6 @@
 //! The result of a spawned task.
 
+use crate::unwind;
 use std::{
     cell::RefCell,
     error, fmt,
@@ -59,13 +60,18 @@ impl<T> Future for JoinHandle<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.state.borrow_mut();
         match state.outcome.take() {
-            Some(outcome) => Poll::Ready(outcome),
-            None if state.finished => Poll::Ready(Err(JoinError(Cause::Lost))),
-            None => {
-                state.waiting = Some(cx.waker().clone());
-                Poll::Pending
+            Some(outcome) => return Poll::Ready(outcome),
+            None if state.finished => return Poll::Ready(Err(JoinError(Cause::Lost))),
+            None if state.waiting.as_ref().is_some_and(|old| old.will_wake(cx.waker())) => {
+                return Poll::Pending;
             }
+            None => drop(state),
         }
+        // Wakers are cloned and dropped with nothing borrowed: that may be code of the user.
+        let waker = cx.waker().clone();
+        let old = self.state.borrow_mut().waiting.replace(waker);
+        drop(old);
+        Poll::Pending
     }
 }
 
@@ -150,7 +156,8 @@ impl<T> Drop for Report<T> {
         };
         drop(task);
         if let Some(waker) = waiting {
-            waker.wake();
+            // Perhaps while a panic unwinds: a second one would end the process.
+            unwind::catch(|| waker.wake());
         }
     }
 }

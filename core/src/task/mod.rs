@@ -2,10 +2,20 @@
 //!
 //! A task is `!Send` and never leaves its shard: it is polled and dropped at home only, whatever
 //! thread drops its last waker. What wakers share is a small [`Link`] apart from the future.
+//!
+//! Checks beyond the plain tests, from the workspace's root:
+//!
+//! - Every interleaving of the models of this module, of the shard's sleep and end, and of the pool:
+//!   `RUSTFLAGS="--cfg loom" cargo test -p lakh-core --release --lib --target-dir target/loom loom_`
+//! - Undefined behaviour, leaks and data races, without a kernel poller:
+//!   `cargo +nightly miri test -p lakh-core --lib task::`
 
 mod join;
 mod link;
+mod polled;
 mod set;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod waiter;
 
 pub(crate) use join::joinable;

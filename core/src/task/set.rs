@@ -1,16 +1,18 @@
 //! The tasks of one shard and the queue of those that are ready.
 
-use super::Link;
-use crate::{shard, shard::Remote, slab::Slab};
+use super::{
+    Link,
+    polled::{Polled, wake_at_home},
+};
+use crate::{shard::Remote, slab::Slab, unwind};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     ptr,
     sync::Arc,
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Wake},
 };
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
@@ -31,29 +33,26 @@ impl Wake for Link<TaskRef> {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let task = self.value();
-        let at_home = shard::try_with(|shard| {
-            let home = Arc::ptr_eq(shard.remote(), &task.remote);
-            if home {
-                shard.tasks().wake(task.index);
-            }
-            home
-        });
-        if at_home != Some(true) {
+        if !wake_at_home(task.index, &task.remote) {
             task.remote.wake_task(self);
         }
     }
 }
 
 struct Slot {
-    /// Both are taken out while the task is polled, so that nothing is borrowed then.
+    /// Taken out while the task is polled, so that nothing is borrowed then.
     future: Option<BoxFuture>,
-    waker: Option<Waker>,
-    /// The index is in the run queue.
+    /// What the task's wakers share, once there has been one.
+    link: Option<Arc<Link<TaskRef>>>,
+    /// The index is in the run queue, once. A task that ends with its index in there leaves its
+    /// slot behind until the index comes up: whoever got the slot before that would have two places
+    /// in the queue, and keep both for as long as it wakes itself.
     queued: bool,
 }
 
 /// See the module's text. Touched by the shard's own thread only.
 pub(crate) struct Tasks {
+    remote: Arc<Remote>,
     slots: RefCell<Slab<Slot>>,
     queue: RefCell<VecDeque<u32>>,
     /// The task that is being polled: its waker's data pointer (for comparison only) and index.
@@ -62,8 +61,9 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(remote: Arc<Remote>) -> Self {
         Tasks {
+            remote,
             slots: RefCell::new(Slab::new()),
             queue: RefCell::new(VecDeque::new()),
             polling: Cell::new((ptr::null(), 0)),
@@ -72,12 +72,8 @@ impl Tasks {
     }
 
     /// Adds a task; its first poll comes with the next run of the queue.
-    pub(crate) fn spawn(&self, future: BoxFuture, remote: &Arc<Remote>) -> u32 {
-        let index = self.slots.borrow_mut().insert(Slot { future: Some(future), waker: None, queued: true });
-        let waker = Waker::from(Link::new(TaskRef { index, remote: Arc::clone(remote) }));
-        if let Some(slot) = self.slots.borrow_mut().get_mut(index) {
-            slot.waker = Some(waker);
-        }
+    pub(crate) fn spawn(&self, future: BoxFuture) -> u32 {
+        let index = self.slots.borrow_mut().insert(Slot { future: Some(future), link: None, queued: true });
         self.queue.borrow_mut().push_back(index);
         index
     }
@@ -107,17 +103,29 @@ impl Tasks {
 
     /// The index of the task that is being polled, if `waker` is its own waker.
     #[inline]
-    pub(crate) fn polled_by(&self, waker: &Waker) -> Option<u32> {
+    pub(crate) fn polled_by(&self, waker: &std::task::Waker) -> Option<u32> {
         let (data, index) = self.polling.get();
-        (ptr::eq(data, waker.data())).then_some(index)
+        // Between two polls the pointer is null, and so is that of `Waker::noop`.
+        (!data.is_null() && ptr::eq(data, waker.data())).then_some(index)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.slots.borrow().len()
     }
 
+    /// How often code of the user has panicked.
     pub(crate) fn panicked(&self) -> u64 {
         self.panicked.get()
+    }
+
+    /// Runs code of the user that is part of no task's poll: a destructor, a foreign waker. A panic
+    /// is counted and goes no farther.
+    pub(crate) fn guarded<R>(&self, f: impl FnOnce() -> R) -> Option<R> {
+        let value = unwind::catch(f);
+        if value.is_none() {
+            self.panicked.set(self.panicked.get() + 1);
+        }
+        value
     }
 
     /// Polls the tasks that are ready now; those woken meanwhile wait for the next run. Calls
@@ -133,34 +141,41 @@ impl Tasks {
     }
 
     fn poll(&self, index: u32) {
-        let taken = self.slots.borrow_mut().get_mut(index).and_then(|slot| {
-            slot.queued = false;
-            Some((slot.future.take()?, slot.waker.take()?))
-        });
-        let Some((mut future, waker)) = taken else { return };
+        let Some((mut future, link)) = self.take(index) else { return };
+        let polled = Polled::new(index, &self.remote, link);
+        let waker = polled.waker();
         self.polling.set((waker.data(), index));
-        let outcome =
-            catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut Context::from_waker(&waker))));
+        let outcome = self.guarded(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
         self.polling.set((ptr::null(), 0));
-        if let Ok(Poll::Pending) = outcome {
+        if outcome == Some(Poll::Pending) {
             let mut slots = self.slots.borrow_mut();
             let slot = slots.get_mut(index).expect("a slot stays while its task is polled");
             slot.future = Some(future);
-            slot.waker = Some(waker);
+            slot.link = polled.into_link();
             return;
         }
-        if outcome.is_err() {
-            self.panicked.set(self.panicked.get() + 1);
-        }
-        self.drop_future(future);
-        let slot = self.slots.borrow_mut().remove(index);
-        drop((slot, waker));
+        // A destructor is user code: it may wake, spawn or panic.
+        self.guarded(|| drop(future));
+        self.free(index);
     }
 
-    /// A destructor is user code: it may wake, spawn or panic.
-    fn drop_future(&self, future: BoxFuture) {
-        if catch_unwind(AssertUnwindSafe(|| drop(future))).is_err() {
-            self.panicked.set(self.panicked.get() + 1);
+    /// Takes out what is needed to poll the task that has come up in the queue, if it still lives.
+    fn take(&self, index: u32) -> Option<(BoxFuture, Option<Arc<Link<TaskRef>>>)> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(index)?;
+        slot.queued = false;
+        let taken = slot.future.take().map(|future| (future, slot.link.take()));
+        if taken.is_none() {
+            slots.remove(index);
+        }
+        taken
+    }
+
+    /// Frees the slot of a task that has ended, now or when its index comes up in the queue.
+    fn free(&self, index: u32) {
+        let mut slots = self.slots.borrow_mut();
+        if slots.get_mut(index).is_some_and(|slot| !slot.queued) {
+            slots.remove(index);
         }
     }
 
@@ -175,7 +190,7 @@ impl Tasks {
             for index in all {
                 let slot = self.slots.borrow_mut().remove(index);
                 if let Some(Slot { future: Some(future), .. }) = slot {
-                    self.drop_future(future);
+                    self.guarded(|| drop(future));
                 }
             }
         }

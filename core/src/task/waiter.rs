@@ -39,11 +39,13 @@ impl Waiters {
         Waiters { foreign: RefCell::new(Slab::new()) }
     }
 
-    /// The waiter to store in place of `old` so that `waker` is woken.
+    /// The waiter to store so that `waker` is woken, in place of `old`, which the caller has taken
+    /// out of where it was stored: wakers are cloned and dropped in here, which runs code of the
+    /// user, and no one else may find `old` meanwhile.
     #[inline]
     pub(crate) fn replace(&self, tasks: &Tasks, old: Waiter, waker: &Waker) -> Waiter {
         if let Some(index) = tasks.polled_by(waker) {
-            self.release(old);
+            self.release(tasks, old);
             return Waiter::task(index);
         }
         if let Some(index) = old.foreign_index()
@@ -51,17 +53,17 @@ impl Waiters {
         {
             return old;
         }
-        self.release(old);
+        self.release(tasks, old);
         let waker = waker.clone();
         Waiter::foreign(self.foreign.borrow_mut().insert(waker))
     }
 
     /// Forgets a waiter that was stored.
     #[inline]
-    pub(crate) fn release(&self, waiter: Waiter) {
+    pub(crate) fn release(&self, tasks: &Tasks, waiter: Waiter) {
         if let Some(index) = waiter.foreign_index() {
             let waker = self.foreign.borrow_mut().remove(index);
-            drop(waker);
+            tasks.guarded(|| drop(waker));
         }
     }
 
@@ -76,14 +78,107 @@ impl Waiters {
             Some(index) => {
                 let waker = self.foreign.borrow_mut().remove(index);
                 if let Some(waker) = waker {
-                    waker.wake();
+                    tasks.guarded(|| waker.wake());
                 }
             }
         }
     }
 
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear(&self, tasks: &Tasks) {
         let wakers = std::mem::replace(&mut *self.foreign.borrow_mut(), Slab::new());
-        drop(wakers);
+        tasks.guarded(|| drop(wakers));
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        task::Wake,
+    };
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose: a waker that panics when it is woken");
+        }
+    }
+
+    struct PanicsWhenDropped;
+
+    impl Wake for PanicsWhenDropped {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            panic!("on purpose: a waker that panics when it is dropped");
+        }
+    }
+
+    #[test]
+    fn a_foreign_waker_is_woken_once_and_let_go() {
+        let (tasks, waiters) = (Tasks::new(crate::shard::Remote::detached()), Waiters::new());
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let waiter = waiters.replace(&tasks, Waiter::NONE, &waker);
+        drop(waker);
+        waiters.wake(&tasks, waiter);
+        waiters.wake(&tasks, Waiter::NONE);
+        assert_eq!((count.0.load(Ordering::Relaxed), Arc::strong_count(&count)), (1, 1));
+        assert_eq!(waiters.foreign.borrow().len(), 0);
+    }
+
+    #[test]
+    fn the_same_foreign_waker_keeps_its_place() {
+        let (tasks, waiters) = (Tasks::new(crate::shard::Remote::detached()), Waiters::new());
+        let waker = Waker::from(Arc::new(Count::default()));
+        let other = Waker::from(Arc::new(Count::default()));
+        let first = waiters.replace(&tasks, Waiter::NONE, &waker);
+        assert_eq!(waiters.replace(&tasks, first, &waker), first);
+        let second = waiters.replace(&tasks, first, &other);
+        assert_eq!(waiters.foreign.borrow().len(), 1, "the old one was let go");
+        waiters.release(&tasks, second);
+        assert_eq!(waiters.foreign.borrow().len(), 0);
+    }
+
+    #[test]
+    fn the_noop_waker_is_no_task() {
+        let (tasks, waiters) = (Tasks::new(crate::shard::Remote::detached()), Waiters::new());
+        let waiter = waiters.replace(&tasks, Waiter::NONE, Waker::noop());
+        assert!(waiter.foreign_index().is_some());
+        waiters.clear(&tasks);
+    }
+
+    #[test]
+    fn a_waker_that_panics_is_counted_and_harms_nobody() {
+        let (tasks, waiters) = (Tasks::new(crate::shard::Remote::detached()), Waiters::new());
+        let store = |waker: Waker| {
+            let waiter = waiters.replace(&tasks, Waiter::NONE, &waker);
+            drop(waker);
+            waiter
+        };
+        let woken = store(Waker::from(Arc::new(Panics)));
+        let released = store(Waker::from(Arc::new(PanicsWhenDropped)));
+        store(Waker::from(Arc::new(PanicsWhenDropped)));
+        waiters.wake(&tasks, woken);
+        waiters.release(&tasks, released);
+        waiters.clear(&tasks);
+        assert_eq!(waiters.foreign.borrow().len(), 0);
+        assert_eq!(tasks.panicked(), 3);
     }
 }

@@ -27,6 +27,8 @@ enum Rest {
     Bytes(u64),
     Chunks(ChunkedDecoder),
     Nothing,
+    /// It cannot be told where the body ends, or it is not waited for: the connection ends with the answer.
+    Failed(BodyFault),
 }
 
 impl IncomingBody {
@@ -50,13 +52,20 @@ impl IncomingBody {
     pub(super) fn length(&self) -> Option<u64> {
         match self.rest {
             Rest::Bytes(length) => Some(length),
-            Rest::Chunks(_) => None,
+            Rest::Chunks(_) | Rest::Failed(_) => None,
             Rest::Nothing => Some(0),
         }
     }
 
-    pub(super) fn set_reader(&mut self, cell: Option<Rc<BodyCell>>) {
-        self.cell = cell;
+    pub(super) fn set_reader(&mut self, cell: Rc<BodyCell>) {
+        self.cell = Some(cell);
+    }
+
+    /// From here on the body is skipped: its reader, if there is one, gets no more of it.
+    pub(super) fn detach_reader(&mut self) {
+        if let Some(cell) = self.cell.take() {
+            cell.finish(Err(BodyError(BodyFault::Lost)));
+        }
     }
 
     pub(super) fn reader(&self) -> Option<&Rc<BodyCell>> {
@@ -67,9 +76,18 @@ impl IncomingBody {
         matches!(self.rest, Rest::Nothing)
     }
 
+    /// Whether someone holds the reading side of a body that may still come.
+    pub(super) fn is_held(&self) -> bool {
+        !self.has_ended() && self.cell.as_ref().is_some_and(BodyCell::is_held)
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.rest, Rest::Nothing | Rest::Failed(_))
+    }
+
     /// Whether someone waits for bytes that are still to come.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.is_complete() && self.cell.as_ref().is_some_and(|cell| cell.is_wanted())
+        !self.has_ended() && self.cell.as_ref().is_some_and(|cell| cell.is_wanted())
     }
 
     /// Whether what is left is little enough to be skipped.
@@ -78,16 +96,21 @@ impl IncomingBody {
             Rest::Bytes(left) => left <= SKIP_AT_MOST,
             Rest::Chunks(_) => self.taken <= SKIP_AT_MOST,
             Rest::Nothing => true,
+            Rest::Failed(_) => false,
         }
     }
 
     /// Takes the body's bytes from the front of `input` and hands them to the reader, if there is
     /// one. Gives the number of bytes that are done with.
     pub(super) fn feed(&mut self, input: &[u8], limits: &Limits) -> Result<usize, BodyFault> {
+        if !input.is_empty() {
+            self.expects_continue = false; // it did not wait
+        }
         let result = match self.rest {
             Rest::Bytes(_) => Ok(self.feed_bytes(input)),
             Rest::Chunks(_) => self.feed_chunks(input, limits),
             Rest::Nothing => Ok(0),
+            Rest::Failed(fault) => Err(fault),
         };
         match result {
             Err(fault) => self.fail(fault),
@@ -142,7 +165,7 @@ impl IncomingBody {
     }
 
     fn deliver(&self, bytes: impl FnOnce() -> Bytes) {
-        if let Some(cell) = self.cell.as_ref().filter(|cell| cell.is_held()) {
+        if let Some(cell) = self.cell.as_ref().filter(|cell| BodyCell::is_held(cell)) {
             cell.push(bytes());
         }
     }
@@ -153,15 +176,16 @@ impl IncomingBody {
         }
     }
 
-    /// Tells the reader that the rest will not come.
-    pub(super) fn fail(&self, fault: BodyFault) {
+    /// Tells the reader that the rest will not come. Nothing more of the body is taken.
+    pub(super) fn fail(&mut self, fault: BodyFault) {
+        self.rest = Rest::Failed(fault);
         self.finish(Err(BodyError(fault)));
     }
 }
 
 impl Drop for IncomingBody {
     fn drop(&mut self) {
-        if !self.is_complete() {
+        if !self.has_ended() {
             self.fail(BodyFault::Lost);
         }
     }

@@ -3,10 +3,10 @@
 use super::{
     Driver, FLUSH_AT, Phase, Step,
     body::IncomingBody,
-    reply::{Exchange, Meta},
+    reply::{Exchange, Meta, panicked},
 };
 use crate::{
-    body::{BodyCell, BodyFault, RequestBody},
+    body::{BodyCell, BodyError, BodyFault, RequestBody},
     handler::{Incoming, Outcome},
     limits::seconds,
     proto::{HeadScan, Parsed},
@@ -112,11 +112,12 @@ impl Driver<'_, '_> {
             Some(body) => self.take_request_with_body(input, Box::new(body)),
             None => {
                 let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
-                match self.call(input, &mut RequestBody::default) {
-                    Outcome::Ready(response) => self.answer(response, meta, None),
-                    Outcome::Later(future) => {
-                        self.active().exchange = Some(Exchange::handling(future, meta, None));
-                    }
+                let mut outcome = None;
+                self.call(input, &mut RequestBody::default, &mut outcome);
+                match &mut outcome {
+                    Some(Outcome::Ready(response)) => self.answer(response, meta, None),
+                    Some(Outcome::Later(_)) => self.await_handler(outcome, meta, None),
+                    None => self.answer(&mut panicked(), meta, None),
                 }
                 self.scratch.head.head().len
             }
@@ -125,46 +126,71 @@ impl Driver<'_, '_> {
 
     fn take_request_with_body(&mut self, input: &[u8], mut body: Box<IncomingBody>) -> usize {
         let limits = self.service.limits();
+        let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
         if body.length().is_some_and(|length| length > limits.body) {
-            self.refuse(StatusCode::PAYLOAD_TOO_LARGE);
+            self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
             return input.len();
         }
-        let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
-        let outcome = self.call(input, &mut || {
+        let mut outcome = None;
+        let mut open_body = || {
             let cell = BodyCell::new();
-            body.set_reader(Some(cell.clone()));
+            body.set_reader(cell.clone());
             RequestBody::new(cell, body.length())
-        });
+        };
+        self.call(input, &mut open_body, &mut outcome);
         let head_len = self.scratch.head.head().len;
         let fed = body.feed(&input[head_len..], limits);
-        match outcome {
-            Outcome::Ready(response) => self.answer(response, meta, Some(body)),
-            Outcome::Later(future) => {
-                self.active().exchange = Some(Exchange::handling(future, meta, Some(body)));
+        match (&mut outcome, &fed) {
+            (Some(Outcome::Later(_)), _) => self.await_handler(outcome, meta, Some(body)),
+            (_, Err(fault)) => {
+                self.refuse_request(BodyError(*fault).status(), meta);
             }
+            (Some(Outcome::Ready(response)), Ok(_)) => self.answer(response, meta, Some(body)),
+            (None, Ok(_)) => self.answer(&mut panicked(), meta, Some(body)),
         }
         // After a fault nothing of the input can be used; the reader knows of it.
         fed.map_or(input.len(), |fed| head_len + fed)
     }
 
-    fn call(&mut self, input: &[u8], open_body: &mut dyn FnMut() -> RequestBody) -> Outcome {
-        let head = Head {
-            bytes: input,
-            parsed: self.scratch.head.head(),
-            names: None,
-            params: &[],
-            peer: Peer::Stream(&self.connection.stream),
-        };
+    fn await_handler(&mut self, outcome: Option<Outcome>, meta: Meta, body: Option<Box<IncomingBody>>) {
+        if let Some(Outcome::Later(future)) = outcome {
+            self.active().exchange = Some(Exchange::handling(future, meta, body));
+        }
+    }
+
+    /// Calls the handler. `outcome` stays empty if it panics; it is written in place since answers
+    /// are large to move.
+    fn call(
+        &mut self,
+        input: &[u8],
+        open_body: &mut dyn FnMut() -> RequestBody,
+        outcome: &mut Option<Outcome>,
+    ) {
+        let (app, scratch) = (self.service.app(), &mut *self.scratch);
+        let parsed = scratch.head.head();
+        if !scratch.head.is_repeated() {
+            scratch.found = app.find(parsed, input, &mut scratch.params);
+        }
+        let peer = Peer::Stream(&self.connection.stream);
+        let head = Head { bytes: input, parsed, names: None, params: &[], peer };
         let incoming = Incoming { head, open_body };
-        let params = &mut self.scratch.params;
-        catch_unwind(AssertUnwindSafe(|| self.service.app().call(incoming, params)))
-            .unwrap_or_else(|_| Outcome::Ready(Response::plain(StatusCode::INTERNAL_SERVER_ERROR)))
+        let (found, params) = (scratch.found, &scratch.params);
+        // A panic leaves `outcome` empty, and has been reported by the panic hook.
+        let _ = catch_unwind(AssertUnwindSafe(|| *outcome = Some(app.call(found, params, incoming))));
     }
 
     /// Answers with a status of our own and closes: the client has broken a rule, or a limit.
     pub(super) fn refuse(&mut self, status: StatusCode) -> Step {
-        let meta = Meta::refusal(self.service, &self.connection.stream);
-        self.answer(Response::plain(status), meta, None);
+        self.refuse_request(status, Meta::refusal(self.service, &self.connection.stream))
+    }
+
+    /// As [`Driver::refuse`], for a request whose head is understood.
+    fn refuse_request(&mut self, status: StatusCode, meta: Meta) -> Step {
+        let response = match status {
+            StatusCode::METHOD_NOT_ALLOWED => self.service.app().refuse_method(),
+            _ => Response::plain(status),
+        };
+        self.answer(&mut { response }, meta.closing(), None);
         let active = self.active();
         active.input = Vec::new();
         active.close = super::Close::WhenSent { linger: true };
@@ -173,9 +199,7 @@ impl Driver<'_, '_> {
 
     /// Gets more of the body for the handler that waits for it.
     pub(super) fn step_body(&mut self, body: &mut IncomingBody) -> Step {
-        if std::mem::take(&mut body.expects_continue) {
-            self.scratch.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        }
+        self.send_continue(body);
         match self.feed_more(body) {
             Fed::Some => Step::Again,
             Fed::Fault(fault) => {
@@ -189,6 +213,13 @@ impl Driver<'_, '_> {
                     Step::Again
                 })
             }
+        }
+    }
+
+    /// Asks for the body, if the peer waits for that. Only in front of the answer's head.
+    pub(super) fn send_continue(&mut self, body: &mut IncomingBody) {
+        if std::mem::take(&mut body.expects_continue) {
+            self.scratch.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
     }
 

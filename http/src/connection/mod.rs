@@ -18,7 +18,7 @@ use crate::{
     service::{Scratch, Service},
 };
 use body::IncomingBody;
-use lakh_core::{CoarseTimer, WorkGuard};
+use lakh_core::{CoarseTimer, Direction, WorkGuard};
 use lakh_net::TcpStream;
 use reply::Exchange;
 use std::{
@@ -127,6 +127,10 @@ impl Future for Connection {
         let mut scratch = service.take_scratch();
         let connection = &mut *self;
         let flow = Driver { connection, service: &service, scratch: &mut scratch, cx }.run();
+        if flow.is_ready() {
+            scratch.output.clear(); // what a lost connection was not sent is nobody else's
+        }
+        debug_assert!(scratch.output.is_empty());
         service.return_scratch(scratch);
         flow
     }
@@ -149,6 +153,8 @@ impl Driver<'_, '_> {
             };
             match step {
                 Step::Again if self.scratch.output.len() < FLUSH_AT => {}
+                // What is unsent waits for the peer as well: looking again would find it unchanged.
+                Step::Wait if self.scratch.output.is_empty() => return Poll::Pending,
                 Step::Again | Step::Wait => match self.flush() {
                     Ok(true) if step == Step::Wait => return Poll::Pending,
                     // What is unsent is the next step's business.
@@ -173,7 +179,13 @@ impl Driver<'_, '_> {
                 self.connection.phase = Phase::Busy;
                 self.take_input(n)
             }
-            Poll::Pending if self.service.is_draining() => self.end_of_input(),
+            // A request may have come since the kernel was last asked.
+            Poll::Pending if self.service.is_draining() => {
+                match self.connection.stream.try_read(&mut self.scratch.input) {
+                    Ok(n) if n > 0 => self.take_input(n),
+                    _ => self.end_of_input(),
+                }
+            }
             Poll::Pending => {
                 let limits = self.service.limits();
                 let (phase, time) = match self.connection.phase {
@@ -223,8 +235,9 @@ impl Driver<'_, '_> {
             Ok(false) => return Step::Again,
             Err(_) => return Step::Close,
         }
-        match self.active().close {
-            Close::WhenSent { linger: true } => {
+        let close = self.active().close;
+        match close {
+            Close::WhenSent { linger } if linger || self.may_have_input() => {
                 if self.connection.stream.shutdown(std::net::Shutdown::Write).is_err() {
                     return Step::Close;
                 }
@@ -233,8 +246,13 @@ impl Driver<'_, '_> {
                 Step::Again
             }
             Close::Lingering { left } => self.step_linger(left),
-            Close::No | Close::WhenSent { linger: false } => Step::Close,
+            Close::No | Close::WhenSent { .. } => Step::Close,
         }
+    }
+
+    /// Bytes that nobody read make the kernel reset the connection when it is closed.
+    fn may_have_input(&self) -> bool {
+        self.connection.stream.registration().is_ready(Direction::Read)
     }
 
     /// Reads and drops what the peer sends, so that it can read our answer before the reset that

@@ -54,7 +54,12 @@ impl Driver<'_, '_> {
                 }
                 Step::Again
             }
-            Poll::Pending => self.wait_for_peer(),
+            Poll::Pending => {
+                if let Some(exchange) = &mut active.exchange {
+                    exchange.pause_body();
+                }
+                self.wait_for_peer()
+            }
         }
     }
 

@@ -20,10 +20,6 @@ use std::{
     task::Poll,
 };
 
-/// Bodies up to this many bytes are copied behind their head; longer ones are sent from where they
-/// are.
-const COPY_AT_MOST: usize = 16 * 1024;
-
 /// A request whose answer is not finished yet.
 pub(super) struct Exchange {
     state: State,
@@ -59,9 +55,15 @@ impl Meta {
         Meta {
             head_only: head.method == Method::HEAD,
             old: head.version == Version::HTTP_10,
-            keep_alive: head.keep_alive && !service.is_draining(),
+            keep_alive: head.keep_alive,
             note: service.wants_notes().then(|| Note::of(head, bytes, stream)),
         }
+    }
+
+    /// Nothing but the head and the body is to be sent, and nothing noted.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.keep_alive && !self.head_only && !self.old && self.note.is_none()
     }
 
     /// A method with the same rules for the answer's framing.
@@ -78,6 +80,10 @@ impl Meta {
             note: service.wants_notes().then(|| Note::of_refused(stream)),
         }
     }
+
+    pub(super) fn closing(self) -> Self {
+        Meta { keep_alive: false, ..self }
+    }
 }
 
 impl Exchange {
@@ -88,6 +94,13 @@ impl Exchange {
     ) -> Self {
         Exchange { state: State::Handling(future), meta, body }
     }
+
+    /// The request's body is not read for now: the time is not its sender's.
+    pub(super) fn pause_body(&mut self) {
+        if let Some(body) = &mut self.body {
+            body.pace.pause();
+        }
+    }
 }
 
 impl Driver<'_, '_> {
@@ -96,7 +109,18 @@ impl Driver<'_, '_> {
         let step = match &mut exchange.state {
             State::Handling(_) => return self.step_handler(exchange),
             State::Bytes(bytes) => self.send_bytes(bytes),
-            State::Chunks { chunks, coded } => self.send_chunk(chunks.as_mut(), *coded),
+            State::Chunks { chunks, coded } => {
+                self.attend(&exchange.body, true);
+                let sent = self.send_chunk(chunks.as_mut(), *coded);
+                self.attend(&exchange.body, false);
+                match (sent, &mut exchange.body) {
+                    // The chunks are made of the request's body.
+                    (Sent::Not(Step::Wait), Some(body)) if body.is_wanted() => {
+                        Sent::Not(self.step_body(body))
+                    }
+                    (sent, _) => sent,
+                }
+            }
             State::File(file) => self.send_file(file),
         };
         match step {
@@ -122,22 +146,25 @@ impl Driver<'_, '_> {
         })
     }
 
+    /// Tells the body's reader whether we look after it right now.
+    fn attend(&self, body: &Option<Box<IncomingBody>>, attended: bool) {
+        if let Some(cell) = body.as_ref().and_then(|body| body.reader()) {
+            cell.attend(attended, self.cx);
+        }
+    }
+
     fn step_handler(&mut self, mut exchange: Exchange) -> Step {
         let State::Handling(future) = &mut exchange.state else { return Step::Again };
-        let reader = exchange.body.as_ref().and_then(|body| body.reader()).cloned();
-        if let Some(cell) = &reader {
-            cell.attend(true, self.cx);
-        }
+        self.attend(&exchange.body, true);
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(self.cx)));
-        if let Some(cell) = &reader {
-            cell.attend(false, self.cx);
-        }
+        self.attend(&exchange.body, false);
         match polled {
             Ok(Poll::Ready(response)) => {
                 let Exchange { state, meta, body } = exchange;
                 // A destructor is user code, too.
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(state)));
-                self.answer(dropped.map_or_else(|_| panicked(), |()| response), meta, body);
+                let mut response = dropped.map_or_else(|_| panicked(), |()| response);
+                self.answer(&mut response, meta, body);
                 Step::Again
             }
             Ok(Poll::Pending) => {
@@ -152,28 +179,61 @@ impl Driver<'_, '_> {
                 let Exchange { state, mut meta, body } = exchange;
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
                 meta.keep_alive = false;
-                self.answer(panicked(), meta, body);
+                self.answer(&mut panicked(), meta, body);
                 Step::Again
             }
         }
     }
 
     /// Writes the head of an answer, and its body as far as it is short.
-    pub(super) fn answer(&mut self, mut response: Response, mut meta: Meta, body: Option<Box<IncomingBody>>) {
+    #[inline]
+    pub(super) fn answer(&mut self, response: &mut Response, meta: Meta, body: Option<Box<IncomingBody>>) {
+        let plain = meta.is_plain() && response.status == StatusCode::OK && !self.service.is_draining();
+        match response.body.short() {
+            Some(bytes) if plain && body.is_none() => {
+                let out = &mut self.scratch.output;
+                self.service.write_head_start(out, StatusCode::OK);
+                write_fields(out, response);
+                encode::write_content_length(out, bytes.len() as u64);
+                encode::write_head_end(out);
+                out.extend_from_slice(bytes);
+            }
+            _ => self.answer_any(response, meta, body),
+        }
+    }
+
+    /// As [`Driver::answer`], for every case.
+    fn answer_any(&mut self, response: &mut Response, mut meta: Meta, mut body: Option<Box<IncomingBody>>) {
+        if response.status.is_informational() {
+            // The client would go on waiting for the answer.
+            *response = panicked();
+        }
         let reply = std::mem::take(&mut response.body);
-        let length = reply.length();
+        let length = match response.status {
+            StatusCode::RESET_CONTENT => Some(0),
+            _ => reply.length(),
+        };
         let send_body = encode::body_allowed(response.status, meta.method());
+        if self.service.is_draining() {
+            meta.keep_alive = false;
+        }
         let coded = length.is_none() && !meta.old;
         if length.is_none() && !coded && send_body {
             meta.keep_alive = false; // the end of the connection is the end of the body
         }
-        if let Some(body) = &body
+        if let Some(body) = &mut body
             && !body.is_complete()
-            && (body.expects_continue || !body.is_skippable())
         {
-            meta.keep_alive = false;
+            if send_body && length.is_none() && body.is_held() {
+                // The stream may go on reading; whether all was read shows at its end.
+                self.send_continue(body);
+            } else if body.expects_continue || !body.is_skippable() {
+                meta.keep_alive = false;
+            }
         }
-        self.write_head(&response, &meta, length, coded);
+        // A bare 304 does not know the length that 200 would have (RFC 9110, 8.6).
+        let unknown = response.status == StatusCode::NOT_MODIFIED && matches!(reply, Body::Empty);
+        self.write_head(response, &meta, length.filter(|_| !unknown), coded);
         if let Some(note) = &mut meta.note {
             note.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
         }
@@ -181,15 +241,11 @@ impl Driver<'_, '_> {
         let state = match reply {
             _ if !send_body => None,
             Body::Empty => None,
-            Body::Static(bytes) if bytes.len() <= COPY_AT_MOST => {
-                out.extend_from_slice(bytes);
+            _ if reply.short().is_some() => {
+                out.extend_from_slice(reply.short().unwrap_or_default());
                 None
             }
             Body::Static(bytes) => Some(State::Bytes(Bytes::from_static(bytes))),
-            Body::Bytes(bytes) if bytes.len() <= COPY_AT_MOST => {
-                out.extend_from_slice(&bytes);
-                None
-            }
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
             Body::File(file) => Some(State::File(FileSender::new(*file))),
@@ -203,12 +259,8 @@ impl Driver<'_, '_> {
 
     fn write_head(&mut self, response: &Response, meta: &Meta, length: Option<u64>, coded: bool) {
         let out = &mut self.scratch.output;
-        encode::write_status(out, response.status);
-        for (name, value) in &response.fields {
-            if !is_ours(name) {
-                encode::write_header(out, name, value);
-            }
-        }
+        self.service.write_head_start(out, response.status);
+        write_fields(out, response);
         if encode::content_length_allowed(response.status, meta.method()) {
             match length {
                 Some(length) => encode::write_content_length(out, length),
@@ -221,7 +273,7 @@ impl Driver<'_, '_> {
         } else if meta.old {
             out.extend_from_slice(b"connection: keep-alive\r\n");
         }
-        self.service.write_head_end(out);
+        encode::write_head_end(out);
     }
 
     /// An answer is written to its end: on to the next request, or to the connection's end.
@@ -233,8 +285,12 @@ impl Driver<'_, '_> {
         if !meta.keep_alive {
             self.close_when_sent(unread.is_some());
         } else if let Some(mut body) = unread {
-            body.set_reader(None);
-            self.active().skip = Some(body);
+            body.detach_reader();
+            if body.is_skippable() {
+                self.active().skip = Some(body);
+            } else {
+                self.close_when_sent(true);
+            }
         }
     }
 
@@ -326,11 +382,22 @@ enum Sent {
     Failed,
 }
 
+/// Writes the fields that the handler has set.
+#[inline]
+fn write_fields(out: &mut Vec<u8>, response: &Response) {
+    for (name, value) in &response.fields {
+        if !is_ours(name) {
+            encode::write_header(out, name, value);
+        }
+    }
+}
+
 /// Fields that the server itself writes.
 fn is_ours(name: &HeaderName) -> bool {
     matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection" | "date")
 }
 
-fn panicked() -> Response {
+/// For handlers that panicked or gave what is no answer.
+pub(super) fn panicked() -> Response {
     Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -32,16 +32,6 @@ impl Validators {
             last_modified: age.filter(|_| secs < YEAR_10000).map(|_| LastModified { secs, settled }),
         }
     }
-
-    /// The validators of the same file in a content coding (`gzip`, `br`, `zstd`): each coding has its own tag.
-    /// Bytes compressed on the fly are not the same every time, so their tag is weak.
-    ///
-    /// # Panics
-    ///
-    /// If the name of the coding has more than 8 bytes.
-    pub(crate) fn for_coding(&self, coding: &str, on_the_fly: bool) -> Self {
-        Validators { etag: self.etag.map(|etag| etag.for_coding(coding, on_the_fly)), ..*self }
-    }
 }
 
 /// An entity tag of ours, as it stands in the header, quotes included.
@@ -58,16 +48,6 @@ impl ETag {
         text.push(b"-");
         text.push_hex(size.into());
         text.push(if settled { b"\"" } else { b"~\"" });
-        ETag { text }
-    }
-
-    fn for_coding(&self, coding: &str, on_the_fly: bool) -> Self {
-        let mut text = Text::new();
-        text.push(if on_the_fly || self.is_weak() { b"W/" } else { b"" });
-        text.push(self.opaque().strip_suffix(b"\"").unwrap_or_default());
-        text.push(b"-");
-        text.push(coding.as_bytes());
-        text.push(b"\"");
         ETag { text }
     }
 
@@ -203,8 +183,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// The first second that an HTTP date cannot say.
 const YEAR_10000: u64 = 253_402_300_800;
 
-/// `W/"`, nanoseconds of any `Duration` (94 bits), `-`, size, `~`, `-`, coding, `"`.
-const LONGEST_ETAG: usize = 3 + 24 + 1 + 16 + 1 + 1 + 8 + 1;
+/// `W/"`, nanoseconds of any `Duration` (94 bits), `-`, size, `~`, `"`.
+const LONGEST_ETAG: usize = 3 + 24 + 1 + 16 + 1 + 1;
 
 #[cfg(test)]
 mod tests {
@@ -285,19 +265,9 @@ mod tests {
     }
 
     #[test]
-    fn each_coding_has_its_own_tag() {
-        let plain = validators(1_600_000_000, 0, 5);
-        let stem = etag_text(&plain).trim_end_matches('"').to_owned();
-        assert_eq!(etag_text(&plain.for_coding("gzip", false)), format!("{stem}-gzip\""));
-        assert_eq!(etag_text(&plain.for_coding("br", true)), format!("W/{stem}-br\""));
-        assert_eq!(plain.for_coding("br", true).last_modified, plain.last_modified);
-        assert_eq!(Validators::NONE.for_coding("br", true), Validators::NONE);
-    }
-
-    #[test]
     fn the_longest_tag_fits() {
-        let longest = validators(i64::MAX, 999_999_999, u64::MAX).for_coding("deflate8", true);
-        assert!(etag_text(&longest).ends_with("-ffffffffffffffff~-deflate8\""));
+        let longest = validators(i64::MAX, 999_999_999, u64::MAX);
+        assert!(etag_text(&longest).ends_with("-ffffffffffffffff~\""));
         Tag::parse(longest.etag.unwrap().as_bytes()).unwrap();
     }
 

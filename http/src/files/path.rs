@@ -10,6 +10,7 @@
 //!   the first name is never hidden.
 //! - Any other bytes are a name on Unix. Windows has names that are no files; they are 404.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -35,10 +36,6 @@ impl SafePath {
         &self.path
     }
 
-    pub(crate) fn into_path(self) -> PathBuf {
-        self.path
-    }
-
     pub(crate) fn is_root(&self) -> bool {
         self.path.as_os_str() == "."
     }
@@ -60,6 +57,7 @@ pub(crate) enum PathError {
     /// A name begins with a dot, and the policy does not show it.
     Hidden,
     /// This system cannot have a file of that name.
+    #[cfg(not(unix))]
     Unnameable,
 }
 
@@ -67,7 +65,7 @@ impl PathError {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             PathError::Malformed => StatusCode::BAD_REQUEST,
-            PathError::Outside | PathError::Hidden | PathError::Unnameable => StatusCode::NOT_FOUND,
+            _ => StatusCode::NOT_FOUND,
         }
     }
 }
@@ -89,6 +87,40 @@ pub(crate) fn resolve(raw_path: &[u8], policy: Policy) -> Result<SafePath, PathE
         return Ok(SafePath { path: PathBuf::from("."), trailing_slash });
     }
     Ok(SafePath { path: into_os_string(names)?.into(), trailing_slash })
+}
+
+/// What [`resolve`] gives, as the bytes of the path with a slash at its end if it names a directory: `/` is the
+/// root. Nearly always that is the path as it came, and nothing is allocated.
+pub(crate) fn key(raw_path: &[u8], policy: Policy) -> Result<Cow<'_, [u8]>, PathError> {
+    match raw_path {
+        b"/" => return Ok(Cow::Borrowed(raw_path)),
+        [b'/', names @ ..] if cfg!(unix) && is_plain(names) => return Ok(Cow::Borrowed(names)),
+        _ => {}
+    }
+    let safe = resolve(raw_path, policy)?;
+    let mut key =
+        if safe.is_root() { Vec::new() } else { safe.as_path().as_os_str().as_encoded_bytes().to_vec() };
+    if safe.trailing_slash() {
+        key.push(b'/');
+    }
+    Ok(Cow::Owned(key))
+}
+
+/// The path that a [`key`] without its slash stands for; empty for the root.
+pub(crate) fn from_key(key: &[u8]) -> PathBuf {
+    into_os_string(key.to_vec()).unwrap_or_default().into()
+}
+
+/// Whether a path without its first slash is what it stands for: no escapes, no empty names, none that begin
+/// with a dot, and no bytes that need a closer look.
+pub(crate) fn is_plain(names: &[u8]) -> bool {
+    let mut starts = true;
+    names.iter().all(|&byte| {
+        let odd = byte == b'%' || byte == b'\\' || byte.is_ascii_control();
+        let odd_start = starts && matches!(byte, b'/' | b'.');
+        starts = byte == b'/';
+        !odd && !odd_start
+    })
 }
 
 /// Where a directory that was asked for without its trailing slash is found, as a `Location`: the same path and
@@ -490,6 +522,21 @@ mod tests {
                 prop_assert!(bytes.split(|&b| b == b'/').all(|name| !name.is_empty() && name != b".."));
                 let hidden_name = |name: &[u8]| name.starts_with(b".") && name != b".well-known" && name != b".";
                 prop_assert!(hidden || !bytes.split(|&b| b == b'/').any(hidden_name));
+            }
+        }
+
+        #[test]
+        fn a_key_is_what_the_path_resolves_to(raw in raw_paths(), hidden: bool) {
+            let policy = Policy { hidden };
+            let raw = [b"/", &raw[..]].concat();
+            match (key(&raw, policy), resolve(&raw, policy)) {
+                (Ok(key), Ok(safe)) => {
+                    let path = from_key(key.strip_suffix(b"/").unwrap_or(&key));
+                    let shown = if safe.is_root() { Path::new("") } else { safe.as_path() };
+                    prop_assert_eq!(path.as_os_str(), shown.as_os_str());
+                    prop_assert_eq!(key.ends_with(b"/"), safe.trailing_slash());
+                }
+                (key, safe) => prop_assert_eq!(key.err(), safe.err()),
             }
         }
 

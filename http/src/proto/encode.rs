@@ -95,10 +95,24 @@ pub fn write_header(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
 /// Appends a `content-length` line. Mind [`content_length_allowed`].
 #[inline]
 pub fn write_content_length(out: &mut Vec<u8>, len: u64) {
-    let mut digits = itoa::Buffer::new();
-    out.extend_from_slice(b"content-length: ");
-    out.extend_from_slice(digits.format(len).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    const NAME: &[u8; 16] = b"content-length: ";
+    const DIGITS: usize = 20;
+    // Put together from its end, and appended at once.
+    let mut line = [0; NAME.len() + DIGITS + 2];
+    let mut at = line.len() - 2;
+    line[at..].copy_from_slice(b"\r\n");
+    let mut rest = len;
+    loop {
+        at -= 1;
+        line[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    at -= NAME.len();
+    line[at..at + NAME.len()].copy_from_slice(NAME);
+    out.extend_from_slice(&line[at..]);
 }
 
 /// Appends the `date` line.

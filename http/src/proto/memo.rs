@@ -26,6 +26,7 @@ pub struct HeadMemo {
     head: ParsedHead,
     /// What `head` was parsed from; empty if that is not kept.
     bytes: Vec<u8>,
+    repeated: bool,
 }
 
 impl HeadMemo {
@@ -35,7 +36,8 @@ impl HeadMemo {
     /// As [`ParsedHead::parse`].
     #[inline]
     pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, HeadError> {
-        if !self.bytes.is_empty() && buf.starts_with(&self.bytes) {
+        self.repeated = !self.bytes.is_empty() && buf.starts_with(&self.bytes);
+        if self.repeated {
             return Ok(Parsed::Complete);
         }
         self.parse_anew(buf, limits)
@@ -48,6 +50,12 @@ impl HeadMemo {
             self.bytes.extend_from_slice(&buf[..self.head.len]);
         }
         Ok(parsed)
+    }
+
+    /// Whether the last head was the same as the one before it: what followed from that one holds.
+    #[inline]
+    pub fn is_repeated(&self) -> bool {
+        self.repeated
     }
 
     /// The head that was parsed last, if it was complete.

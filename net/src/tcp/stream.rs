@@ -151,9 +151,9 @@ impl TcpStream {
     /// Ready with [`TcpStream::try_read`]'s result once something can be read.
     #[inline]
     pub fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        ready!(poll_budget(cx));
         loop {
             ready!(self.registration.poll_ready(Direction::Read, cx));
+            ready!(poll_budget(cx));
             match self.try_read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
@@ -168,9 +168,9 @@ impl TcpStream {
 
     /// Ready with [`TcpStream::try_write_vectored`]'s result once something can be written.
     pub fn poll_write_vectored(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        ready!(poll_budget(cx));
         loop {
             ready!(self.registration.poll_ready(Direction::Write, cx));
+            ready!(poll_budget(cx));
             match self.try_write_vectored(bufs) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),

@@ -24,15 +24,20 @@ impl Directory {
     }
 
     pub(super) fn open_beneath(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
-        for _ in 0..RACES {
-            match self.openat2(path, resolve(symlinks)) {
-                Err(Errno::AGAIN) => {}
-                // Sandboxes answer EPERM to calls they do not know.
-                Err(Errno::NOSYS | Errno::PERM) => return walk::open(self.as_fd(), path, symlinks),
-                result => return Ok(result?),
-            }
+        match self.open_resolved(path, resolve(symlinks)) {
+            // Sandboxes answer EPERM to calls they do not know.
+            Err(Errno::NOSYS | Errno::PERM) => walk::open(self.as_fd(), path, symlinks),
+            Err(Errno::AGAIN) => Err(io::ErrorKind::ResourceBusy.into()),
+            result => Ok(result?),
         }
-        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    pub(super) fn open_on_mount(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
+        match self.open_resolved(path, resolve(symlinks) | ResolveFlags::NO_XDEV) {
+            Err(Errno::NOSYS | Errno::PERM) => Err(io::ErrorKind::Unsupported.into()),
+            Err(Errno::AGAIN) => Err(io::ErrorKind::ResourceBusy.into()),
+            result => Ok(result?),
+        }
     }
 
     pub(super) fn open_beneath_cached(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
@@ -53,6 +58,12 @@ impl Directory {
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    /// `EAGAIN` if directories on the path kept being renamed.
+    fn open_resolved(&self, path: &Path, resolve: ResolveFlags) -> Result<File, Errno> {
+        let mut attempts = std::iter::repeat_with(|| self.openat2(path, resolve)).take(RACES);
+        attempts.find(|result| !matches!(result, Err(Errno::AGAIN))).unwrap_or(Err(Errno::AGAIN))
     }
 
     fn openat2(&self, path: &Path, resolve: ResolveFlags) -> Result<File, Errno> {
@@ -82,3 +93,21 @@ pub(super) fn read_at_nowait(file: &File, buf: &mut [u8], offset: u64) -> io::Re
 pub(super) fn cached_bytes(file: &File, offset: u64, len: u64) -> io::Result<bool> {
     cachestat::is_cached(file.as_fd(), offset, len)
 }
+
+pub(super) fn is_local(file: &File) -> bool {
+    let Ok(stat) = rustix::fs::fstatfs(file) else { return false };
+    // The numbers have 32 bits; some architectures extend their sign.
+    LOCAL.contains(&(stat.f_type as u32))
+}
+
+/// `<linux/magic.h>` and the filesystems' own headers, for the types in `mounts::is_local`.
+const LOCAL: [u32; 8] = [
+    0x9123_683e, // btrfs
+    0xe0f5_e1e2, // erofs
+    0x0000_ef53, // ext2, ext3, ext4
+    0xf2f5_2010, // f2fs
+    0x8584_58f6, // ramfs, rootfs
+    0x7371_7368, // squashfs
+    0x0102_1994, // tmpfs
+    0x5846_5342, // xfs
+];

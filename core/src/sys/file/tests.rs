@@ -184,3 +184,26 @@ fn bytes_after_the_end_are_not_cached() {
         assert!(cached_bytes(&file, u64::MAX, 2).is_err());
     }
 }
+
+#[test]
+fn a_walk_that_stays_on_the_mount_opens_and_one_that_leaves_it_does_not() {
+    let temp = tree();
+    let root = Directory::open(&temp.path().join("root")).unwrap();
+    let open = |path: &str| root.open_on_mount(Path::new(path), Symlinks::Follow);
+    match open("inside") {
+        Err(error) if error.kind() == ErrorKind::Unsupported => return,
+        file => assert_eq!(text(file).unwrap(), "file"),
+    }
+    assert!(is_not_beneath(&open("outside").unwrap_err()));
+    assert_eq!(open("missing").unwrap_err().kind(), ErrorKind::NotFound);
+    let system = Directory::open(Path::new("/")).unwrap();
+    let other_mount = system.open_on_mount(Path::new("proc/self/status"), Symlinks::Follow);
+    assert!(is_not_beneath(&other_mount.unwrap_err()));
+}
+
+#[test]
+fn files_that_the_kernel_makes_up_are_not_local() {
+    if let Ok(file) = File::open("/proc/self/status") {
+        assert!(!is_local(&file));
+    }
+}

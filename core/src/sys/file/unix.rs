@@ -23,6 +23,10 @@ impl Directory {
         walk::open(self.fd.as_fd(), path, symlinks)
     }
 
+    pub(super) fn open_on_mount(&self, _path: &Path, _symlinks: Symlinks) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     pub(super) fn open_beneath_cached(&self, _path: &Path, _symlinks: Symlinks) -> io::Result<File> {
         Err(io::ErrorKind::Unsupported.into())
     }
@@ -42,4 +46,8 @@ pub(super) fn read_at_nowait(_file: &File, _buf: &mut [u8], _offset: u64) -> io:
 
 pub(super) fn cached_bytes(_file: &File, _offset: u64, _len: u64) -> io::Result<bool> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) fn is_local(_file: &File) -> bool {
+    false
 }

@@ -73,7 +73,7 @@ fn reset_revives_a_fired_timer_and_moves_a_pending_one() {
     fired(&mut wheel, 5);
     assert!(wheel.reset(key, 50) && wheel.is_pending(key));
     assert!(wheel.reset(key, 70_000) && wheel.reset(key, 70_001), "elsewhere, then within the slot");
-    assert_eq!(fired(&mut wheel, 70_000), []);
+    assert!(fired(&mut wheel, 70_000).is_empty());
     assert_eq!(fired(&mut wheel, 70_001), [1]);
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lakh_compare::http::Head;
 use lakh_compare::load;
-use lakh_compare::process::{Memory, Server, Spec};
+use lakh_compare::process::{HugePages, Memory, Server, Spec};
 use lakh_compare::table::{Table, grouped};
 use lakh_compare::{Context, Result};
 
@@ -62,7 +62,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     println!(
         "Slope of anonymous resident memory between {} and {} connections, each after one request. The peak: \
          {PEAK_DEPTH} pipelined requests, then heads of 4 KB, on every connection; then {} s of silence. After it \
-         the figure is the slope with the peak's lasting growth added.",
+         the figure is the slope with the peak's lasting growth added. Huge pages are off (MIMALLOC_ALLOW_THP=0): \
+         they would round memory to 2 MiB.",
         grouped(few(count) as f64),
         grouped(count as f64),
         SETTLE_AFTER_PEAK.as_secs(),
@@ -75,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(options: &Options, spec: &Spec) -> Result<Sample> {
-    let server = options.start(spec)?;
+    let server = options.start(spec, HugePages::Off)?;
     let request = options.request(&server, Head::Bare);
     let large = options.request(&server, Head::Large);
     let (few_connections, connections) = (few(options.idle_connections), options.idle_connections);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lakh_compare::http::Head;
 use lakh_compare::load::{self, Load, Plan};
-use lakh_compare::process::{Server, Spec};
+use lakh_compare::process::{HugePages, Server, Spec};
 use lakh_compare::table::{Table, grouped};
 use lakh_compare::{Context, Error, Result};
 
@@ -55,8 +55,12 @@ fn per_request(options: &Options, spec: &Spec, head: Head, depth: usize) -> Resu
 
 fn instructions(options: &Options, spec: &Spec, head: Head, depth: usize, requests: u64) -> Result<u64> {
     let output = Output::new();
-    let server =
-        Server::start(&under_callgrind(spec, &output.0), options.cpus.map(|cpus| cpus.server), PATIENCE)?;
+    let server = Server::start(
+        &under_callgrind(spec, &output.0),
+        options.cpus.map(|cpus| cpus.server),
+        HugePages::AsUsual,
+        PATIENCE,
+    )?;
     let request = options.request(&server, head);
     let opened = load::open(server.address, CONNECTIONS, &request)?;
     let mut load = Load::new(opened, Plan { request, depth, spin: false })?;

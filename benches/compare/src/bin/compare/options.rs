@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lakh_compare::flags::Flags;
 use lakh_compare::http::{self, Head};
-use lakh_compare::process::{Server, Spec};
+use lakh_compare::process::{HugePages, Server, Spec};
 use lakh_compare::{Context, Error, Result};
 
 const HELP: &str = "\
@@ -154,8 +154,8 @@ impl Options {
         idle.max(512) + 200
     }
 
-    pub(crate) fn start(&self, spec: &Spec) -> Result<Server> {
-        Server::start(spec, self.cpus.map(|cpus| cpus.server), Duration::from_secs(10))
+    pub(crate) fn start(&self, spec: &Spec, huge_pages: HugePages) -> Result<Server> {
+        Server::start(spec, self.cpus.map(|cpus| cpus.server), huge_pages, Duration::from_secs(10))
     }
 
     /// The request for a server, with its own address as the host.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lakh_compare::load::{self, Load, Plan};
-use lakh_compare::process::Spec;
+use lakh_compare::process::{HugePages, Spec};
 use lakh_compare::stats::{Estimate, estimate, median, paired_ratio};
 use lakh_compare::table::{Table, grouped, with_interval};
 use lakh_compare::{Context, Error, Result, sys};
@@ -149,7 +149,7 @@ fn measure(options: &Options, spec: &Spec, scenario: Scenario, idle: usize) -> R
 }
 
 fn measure_once(options: &Options, spec: &Spec, scenario: Scenario, idle: usize) -> Result<Sample> {
-    let server = options.start(spec)?;
+    let server = options.start(spec, HugePages::AsUsual)?;
     let request = options.request(&server, options.head);
     let idle = match idle {
         0 => None,

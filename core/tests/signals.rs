@@ -1,0 +1,194 @@
+//! Signals, in this process where they do no harm, and in a child process where they end it.
+// The tests ask /proc what is caught.
+#![cfg(target_os = "linux")]
+
+use lakh_core::{Runtime, ShardHandle, block_on, drain_requested, signal::Signal, spawn};
+use rustix::process::{Pid, Signal as Number, getpid, kill_process};
+use std::{
+    env,
+    future::pending,
+    io::{BufRead, BufReader, Lines},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+const CHILD: &str = "LAKH_TEST_CHILD";
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_signal_reaches_everyone_who_listens() {
+    block_on(async {
+        let mut first = Signal::new(Number::USR1.as_raw()).unwrap();
+        let mut second = Signal::new(Number::USR1.as_raw()).unwrap();
+        let other = spawn(async move { second.recv().await });
+        for _ in 0..2 {
+            kill_process(getpid(), Number::USR1).unwrap();
+            first.recv().await;
+        }
+        other.await.unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_listener_that_is_gone_hears_nothing_and_the_process_lives() {
+    block_on(async {
+        drop(Signal::new(Number::USR2.as_raw()).unwrap());
+        kill_process(getpid(), Number::USR2).unwrap();
+        let mut later = Signal::new(Number::USR2.as_raw()).unwrap();
+        kill_process(getpid(), Number::USR2).unwrap();
+        later.recv().await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn signals_that_cannot_be_caught_are_an_error() {
+    block_on(async {
+        assert!(Signal::new(Number::KILL.as_raw()).is_err());
+        assert!(Signal::new(Number::STOP.as_raw()).is_err());
+    })
+    .unwrap();
+}
+
+#[test]
+fn each_signal_drains_and_the_process_ends_well() {
+    for signal in [Number::TERM, Number::INT, Number::QUIT] {
+        let mut child = Server::start("drains");
+        child.send(signal);
+        child.wait_for("cut 0");
+        assert_eq!(child.exit_code(), Some(0), "{signal:?}");
+    }
+}
+
+#[test]
+fn what_is_not_finished_in_time_is_cut_and_counted() {
+    let mut child = Server::start("holds-no-grace");
+    child.send(Number::TERM);
+    child.wait_for("draining 2");
+    child.wait_for("cut 2");
+    assert_eq!(child.exit_code(), Some(0));
+}
+
+#[test]
+fn a_second_interrupt_ends_a_drain_at_once() {
+    let mut child = Server::start("holds");
+    child.send(Number::INT);
+    child.wait_for("draining 2");
+    child.send(Number::INT);
+    assert_eq!(child.exit_code(), Some(130));
+}
+
+#[test]
+fn a_second_interrupt_ends_a_process_whose_shard_is_blocked() {
+    let mut child = Server::start("blocks");
+    child.send(Number::TERM);
+    child.wait_for("stopping");
+    child.send(Number::INT);
+    assert_eq!(child.exit_code(), Some(130));
+}
+
+#[test]
+fn shards_that_end_by_themselves_end_the_run() {
+    let mut child = Server::start("ends");
+    child.wait_for("cut 0");
+    assert_eq!(child.exit_code(), Some(0));
+}
+
+/// This test binary, started once more to run `child` only.
+struct Server {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    fn start(kind: &str) -> Self {
+        let mut process = Command::new(env::current_exe().unwrap())
+            .args(["child", "--exact", "--ignored", "--nocapture"])
+            .env(CHILD, kind)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut server = Server { process, lines };
+        server.wait_for("ready");
+        server
+    }
+
+    fn wait_for(&mut self, text: &str) {
+        let found = self.lines.by_ref().any(|line| line.unwrap().contains(text));
+        assert!(found, "the child did not say {text:?}");
+    }
+
+    fn send(&self, signal: Number) {
+        kill_process(Pid::from_child(&self.process), signal).unwrap();
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.process.wait().unwrap().code()
+    }
+}
+
+/// Not a test: what the tests above start as a process of its own.
+#[test]
+#[ignore = "started by the other tests, in a process of its own"]
+fn child() {
+    let Ok(kind) = env::var(CHILD) else { return };
+    let (all_up, up) = mpsc::channel();
+    let (task_kind, ends) = (kind.clone(), kind == "ends");
+    let runtime = Runtime::builder()
+        .shards(2)
+        .start(move |shard| {
+            let (kind, guard, all_up) = (task_kind.clone(), shard.guard(), all_up.clone());
+            shard.spawn_detached(async move {
+                // Sent from a second turn: the guards of the first are public by then.
+                lakh_core::yield_now().await;
+                all_up.send(()).unwrap();
+                match kind.as_str() {
+                    "drains" | "ends" => drain_requested().await,
+                    "blocks" => block_for_ever(&lakh_core::current().handle()),
+                    _ => pending().await,
+                }
+                drop(guard);
+            });
+            Ok(())
+        })
+        .unwrap();
+    up.recv().unwrap();
+    up.recv().unwrap();
+    let handles: Vec<_> = runtime.shards().cloned().collect();
+    let grace = if kind == "holds-no-grace" || kind == "blocks" { Duration::ZERO } else { LONG };
+    // Signals must be handled before anybody sends one: a shard of the supervisor's runs first.
+    let ready = std::thread::spawn(move || {
+        if ends {
+            handles.iter().for_each(ShardHandle::drain);
+        }
+        while !is_caught(Number::QUIT) {
+            std::thread::yield_now();
+        }
+        println!("\nready");
+    });
+    let report = runtime.run_until_signal(grace, || {}, |guards| println!("draining {guards}")).unwrap();
+    ready.join().unwrap();
+    println!("cut {}", report.cut);
+}
+
+/// Blocks the shard, and tells when the runtime has given up on draining it.
+fn block_for_ever(handle: &ShardHandle) -> ! {
+    while !handle.send(|_| {}).is_err_and(|error| error.is_stopped()) {
+        std::thread::yield_now();
+    }
+    println!("stopping");
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Whether this process has a handler for the signal: the last one that the runtime installs.
+fn is_caught(signal: Number) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    let mask = u64::from_str_radix(mask.trim(), 16).unwrap();
+    mask & 1 << (signal.as_raw() - 1) != 0
+}
