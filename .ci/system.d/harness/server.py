@@ -109,6 +109,17 @@ class Server:
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))
 
+    def is_asleep(self):
+        """Whether no thread of it runs or wants to."""
+        return all(self.state_of(thread) == "S" for thread in os.listdir(f"/proc/{self.pid}/task"))
+
+    def state_of(self, thread):
+        try:
+            with open(f"/proc/{self.pid}/task/{thread}/stat", encoding="utf-8") as stat:
+                return stat.read().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return "S"  # it has ended
+
     def cpu_seconds(self):
         with open(f"/proc/{self.pid}/stat", encoding="utf-8") as stat:
             fields = stat.read().rpartition(")")[2].split()
