@@ -25,6 +25,7 @@ mod body;
 mod connection;
 pub mod files;
 mod handler;
+mod head_start;
 mod limits;
 pub mod proto;
 mod request;

@@ -18,6 +18,9 @@ const COPY_AT_MOST: usize = 16 * 1024;
 /// Header fields that a response holds without an allocation.
 const INLINE_FIELDS: usize = 2;
 
+/// Header fields in their order.
+pub(crate) type Fields = SmallVec<[(HeaderName, HeaderValue); INLINE_FIELDS]>;
+
 /// What a stream of body chunks ends with when it fails: the connection is cut, since the answer
 /// cannot be taken back.
 pub type StreamError = Box<dyn Error>;
@@ -38,19 +41,19 @@ pub type StreamError = Box<dyn Error>;
 #[derive(Debug)]
 pub struct Response {
     pub(crate) status: StatusCode,
-    pub(crate) fields: SmallVec<[(HeaderName, HeaderValue); INLINE_FIELDS]>,
+    pub(crate) fields: Fields,
     pub(crate) body: Body,
 }
 
 impl Response {
     /// 200 with this body and no header fields.
     pub fn new(body: impl Into<Body>) -> Self {
-        Response { status: StatusCode::OK, fields: SmallVec::new(), body: body.into() }
+        Response { status: StatusCode::OK, fields: Fields::new(), body: body.into() }
     }
 
     /// A status alone, without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Response { status, fields: SmallVec::new(), body: Body::Empty }
+        Response { status, fields: Fields::new(), body: Body::Empty }
     }
 
     /// A status with its name as plain text, for people who look at it.

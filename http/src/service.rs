@@ -4,16 +4,16 @@ use crate::{
     access::Note,
     app::{App, Found},
     connection::Connection,
+    head_start::HeadStart,
     limits::Limits,
-    proto::{DateCache, HeadMemo, encode},
+    proto::HeadMemo,
     request::ParamSpans,
+    response::Response,
 };
-use http::StatusCode;
 use lakh_core::{Shard, WorkGuard};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// Bytes read at once.
@@ -46,22 +46,10 @@ pub(crate) struct Service {
     app: App,
     limits: Limits,
     shard: Shard,
-    server: Option<String>,
     on_access: Option<Rc<dyn Fn(Note)>>,
     scratch: Cell<Option<Box<Scratch>>>,
-    common: RefCell<CommonFields>,
+    head_start: RefCell<HeadStart>,
     slow_readers: Cell<u64>,
-}
-
-/// What every answer's head begins with, rendered once a second.
-struct CommonFields {
-    /// The shard's second in which they were rendered.
-    rendered: Option<u32>,
-    date: DateCache,
-    /// The status line of 200, and `lines`.
-    ok: Vec<u8>,
-    /// `Server` and `Date`.
-    lines: Vec<u8>,
 }
 
 impl Service {
@@ -72,16 +60,13 @@ impl Service {
         on_access: Option<Rc<dyn Fn(Note)>>,
         shard: &Shard,
     ) -> Rc<Self> {
-        let common =
-            CommonFields { rendered: None, date: DateCache::default(), ok: Vec::new(), lines: Vec::new() };
         Rc::new(Service {
             app,
             limits,
             shard: shard.clone(),
-            server,
             on_access,
             scratch: Cell::new(None),
-            common: RefCell::new(common),
+            head_start: RefCell::new(HeadStart::new(server)),
             slow_readers: Cell::new(0),
         })
     }
@@ -128,37 +113,10 @@ impl Service {
         self.slow_readers.set(self.slow_readers.get() + 1);
     }
 
-    /// Begins an answer's head: the status line, `Server` and `Date`.
+    /// Begins an answer's head: the status line, `Server`, `Date` and the handler's fields.
     #[inline]
-    pub(crate) fn write_head_start(&self, out: &mut Vec<u8>, status: StatusCode) {
-        let now = self.now();
-        let mut common = self.common.borrow_mut();
-        if common.rendered != Some(now) {
-            common.rendered = Some(now);
-            self.render(&mut common);
-        }
-        if status == StatusCode::OK {
-            out.extend_from_slice(&common.ok);
-        } else {
-            encode::write_status(out, status);
-            out.extend_from_slice(&common.lines);
-        }
-    }
-
-    #[cold]
-    fn render(&self, common: &mut CommonFields) {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        common.date.update(unix.as_secs());
-        common.lines.clear();
-        if let Some(server) = &self.server {
-            common.lines.extend_from_slice(b"server: ");
-            common.lines.extend_from_slice(server.as_bytes());
-            common.lines.extend_from_slice(b"\r\n");
-        }
-        encode::write_date(&mut common.lines, &common.date);
-        common.ok.clear();
-        encode::write_status(&mut common.ok, StatusCode::OK);
-        common.ok.extend_from_slice(&common.lines);
+    pub(crate) fn write_head_start(&self, out: &mut Vec<u8>, response: &Response) {
+        self.head_start.borrow_mut().write(out, self.now(), response);
     }
 
     pub(crate) fn wants_notes(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderName, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use lakh_net::TcpStream;
 use std::{
     future::Future,
@@ -192,8 +192,7 @@ impl Driver<'_, '_> {
         match response.body.short() {
             Some(bytes) if plain && body.is_none() => {
                 let out = &mut self.scratch.output;
-                self.service.write_head_start(out, StatusCode::OK);
-                write_fields(out, response);
+                self.service.write_head_start(out, response);
                 encode::write_content_length(out, bytes.len() as u64);
                 encode::write_head_end(out);
                 out.extend_from_slice(bytes);
@@ -259,8 +258,7 @@ impl Driver<'_, '_> {
 
     fn write_head(&mut self, response: &Response, meta: &Meta, length: Option<u64>, coded: bool) {
         let out = &mut self.scratch.output;
-        self.service.write_head_start(out, response.status);
-        write_fields(out, response);
+        self.service.write_head_start(out, response);
         if encode::content_length_allowed(response.status, meta.method()) {
             match length {
                 Some(length) => encode::write_content_length(out, length),
@@ -380,21 +378,6 @@ enum Sent {
     All,
     Not(Step),
     Failed,
-}
-
-/// Writes the fields that the handler has set.
-#[inline]
-fn write_fields(out: &mut Vec<u8>, response: &Response) {
-    for (name, value) in &response.fields {
-        if !is_ours(name) {
-            encode::write_header(out, name, value);
-        }
-    }
-}
-
-/// Fields that the server itself writes.
-fn is_ours(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection" | "date")
 }
 
 /// For handlers that panicked or gave what is no answer.

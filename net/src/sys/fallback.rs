@@ -1,7 +1,7 @@
 use crate::TcpStream;
 use std::{
     fs::File,
-    io,
+    io::{self, Read, Write},
     task::{Context, Poll},
 };
 
@@ -14,4 +14,14 @@ pub const PORT_SHARING: bool = false;
 /// Always of kind `Unsupported`.
 pub fn send_file(_: &TcpStream, _: &File, _: u64, _: usize, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
     Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+}
+
+/// Reads from a socket.
+pub(crate) fn recv(mut socket: &mio::net::TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    socket.read(buf)
+}
+
+/// Writes to a socket.
+pub(crate) fn send(mut socket: &mio::net::TcpStream, buf: &[u8]) -> io::Result<usize> {
+    socket.write(buf)
 }

@@ -1,5 +1,6 @@
 use crate::TcpStream;
 use lakh_core::Direction;
+use rustix::net::{RecvFlags, SendFlags};
 use std::{
     fs::File,
     io,
@@ -34,4 +35,19 @@ pub fn send_file(
             Ok(rustix::fs::sendfile(stream.inner(), file, Some(&mut offset), len)?)
         })
     })
+}
+
+/// Reads from a socket: recv(2).
+///
+/// By a system call of its own: glibc's wrappers are cancellation points, which in a process with
+/// threads cost two atomic operations a call.
+#[inline]
+pub(crate) fn recv(socket: &mio::net::TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    socket.try_io(|| Ok(rustix::net::recv(socket, buf, RecvFlags::empty())?.0))
+}
+
+/// Writes to a socket: send(2), without SIGPIPE. See [`recv`].
+#[inline]
+pub(crate) fn send(socket: &mio::net::TcpStream, buf: &[u8]) -> io::Result<usize> {
+    socket.try_io(|| Ok(rustix::net::send(socket, buf, SendFlags::NOSIGNAL)?))
 }

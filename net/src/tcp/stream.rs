@@ -1,11 +1,12 @@
 //! A TCP connection.
 
+use crate::sys;
 use futures_io::{AsyncRead, AsyncWrite};
 use lakh_core::{Direction, Registration, poll_budget};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     future::poll_fn,
-    io::{self, IoSlice, Read, Write},
+    io::{self, IoSlice, Write},
     net::{Shutdown, SocketAddr},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -89,7 +90,7 @@ impl TcpStream {
     #[inline]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
-            match (&self.inner).read(buf) {
+            match sys::recv(&self.inner, buf) {
                 Ok(n) => {
                     if n > 0 && n < buf.len() {
                         self.registration.drained();
@@ -113,7 +114,7 @@ impl TcpStream {
     /// `WouldBlock` if it takes nothing; those of send(2).
     #[inline]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.note_write(buf.len(), || (&self.inner).write(buf))
+        self.note_write(buf.len(), || sys::send(&self.inner, buf))
     }
 
     /// As [`TcpStream::try_write`], from several buffers in one system call.
@@ -163,15 +164,23 @@ impl TcpStream {
 
     /// Ready with [`TcpStream::try_write`]'s result once something can be written.
     pub fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+        self.poll_write_with(cx, || self.try_write(buf))
     }
 
     /// Ready with [`TcpStream::try_write_vectored`]'s result once something can be written.
     pub fn poll_write_vectored(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_write_with(cx, || self.try_write_vectored(bufs))
+    }
+
+    fn poll_write_with(
+        &self,
+        cx: &mut Context<'_>,
+        write: impl Fn() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.registration.poll_ready(Direction::Write, cx));
             ready!(poll_budget(cx));
-            match self.try_write_vectored(bufs) {
+            match write() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result),
             }
