@@ -55,7 +55,10 @@ class Static(Case):
 
     def test_a_range_is_these_bytes_and_no_others(self):
         whole = PRIMES.read_bytes()
-        ranges = {"0-99": whole[:100], "-40": whole[-40:], "1110000-": whole[1110000:], "500000-599999": whole[500000:600000]}
+        ranges = {
+            "0-99": whole[:100], "-40": whole[-40:], "1110000-": whole[1110000:],
+            "500000-599999": whole[500000:600000],
+        }
         for asked, expected in ranges.items():
             with self.subTest(asked):
                 status, fields = head_of("--range", asked, self.url("/data/primes.txt"))

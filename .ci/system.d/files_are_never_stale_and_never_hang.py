@@ -12,7 +12,7 @@ from harness.case import BINARIES, Case, main
 from harness.server import serve
 from harness.wire import Peer, fetch
 
-# What HTTP-wise is allowed to be stale, and what a busy machine may add.
+# How long an answer may be stale, and what a busy machine may add.
 STALE, MARGIN = 1.0, 1.0
 SIZES = {"small": 2_000, "middle": 40_000, "large": 2_000_000}
 LONG = 32 << 20
@@ -237,9 +237,8 @@ class Permissions(Case):
         return serve(root, before=nobody, program=folder / "lakh")
 
     def test_a_folder_that_cannot_be_served_is_said_so_at_once(self):
-        done = subprocess.run(
-            [BINARIES / "lakh", "serve", "-p", "0", self.folder() / "nothing"], capture_output=True, timeout=15, text=True
-        )
+        command = [BINARIES / "lakh", "serve", "-p", "0", self.folder() / "nothing"]
+        done = subprocess.run(command, capture_output=True, timeout=15, text=True)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("nothing", done.stderr)
 

@@ -10,9 +10,10 @@ import threading
 import time
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-breakpad", "--disable-crash-reporter", "--disable-extensions",
-    "--disable-dev-shm-usage", "--disable-default-apps", "--window-size=1400,1000", "--remote-debugging-pipe",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-default-apps", "--disable-extensions",
+    "--disable-breakpad", "--disable-crash-reporter", "--disable-dev-shm-usage", "--window-size=1400,1000",
+    "--remote-debugging-pipe",
 )
 LIMIT = 60.0
 
