@@ -345,7 +345,7 @@ impl fmt::Debug for Runtime {
 /// How a drain ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrainReport {
-    /// Pieces of work (connections) that were still in flight at the deadline, and were cut.
+    /// Pieces of work ([guards](crate::WorkGuard)) that were still in flight at the deadline, and were cut.
     pub cut: usize,
 }
 

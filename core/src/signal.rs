@@ -20,8 +20,9 @@ mod unix {
     /// One kind of signal, as it arrives at this process: signal(7).
     ///
     /// From the first one on, and for the life of the process, the signal does not do what it does
-    /// by default (end the process, say), even when nobody listens any more. Several may exist for the same signal, on any shard; each sees it. Signals that arrive
-    /// close together may be seen as one, as the kernel does it too.
+    /// by default (end the process, say), even when nobody listens any more. Several may exist for
+    /// the same signal, on any shard; each sees it. Signals that arrive close together may be seen
+    /// as one, as the kernel does it too.
     pub struct Signal {
         // Before the receiver: unregistered first, so that no handler writes into a closed pipe.
         id: SigId,

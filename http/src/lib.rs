@@ -21,6 +21,8 @@
 
 mod access;
 mod app;
+#[doc(hidden)]
+pub mod bench;
 mod body;
 mod connection;
 pub mod files;

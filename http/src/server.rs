@@ -123,7 +123,8 @@ impl Server {
         self.groups.iter().map(ListenerGroup::local_addr).collect()
     }
 
-    /// Starts the shards; every one of them accepts when this returns.
+    /// Starts the shards. When this returns, every one of them accepts; the first one alone where
+    /// the kernel does not spread connections over listeners ([`ListenerGroup`]).
     ///
     /// # Errors
     /// If threads, descriptors or the ports' siblings cannot be had.

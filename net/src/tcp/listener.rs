@@ -45,7 +45,7 @@ impl Default for ListenOptions {
 /// On Linux there is one for each shard, and the kernel spreads connections over them. The first
 /// binds and listens plainly, so a port that anyone else uses is an error, and only then allows its
 /// siblings to share it (`SO_REUSEPORT`, socket(7)). Elsewhere there is one listener; its shard
-/// hands connections on ([`TcpListener::accept_unregistered`]).
+/// can hand connections on ([`TcpListener::accept_unregistered`]).
 #[derive(Debug)]
 pub struct ListenerGroup {
     first: Socket,
