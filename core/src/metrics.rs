@@ -45,19 +45,15 @@ impl ShardMetrics {
     }
 
     #[inline]
-    pub(crate) fn set_handles(
-        &self,
-        tasks: usize,
-        sources: usize,
-        timers: usize,
-        guards: usize,
-        panics: u64,
-    ) {
+    pub(crate) fn set_handles(&self, tasks: usize, sources: usize, timers: usize, panics: u64) {
         self.tasks.store(tasks as u64, Relaxed);
         self.sources.store(sources as u64, Relaxed);
         self.timers.store(timers as u64, Relaxed);
-        self.guards.store(guards as u64, Relaxed);
         self.task_panics.store(panics, Relaxed);
+    }
+
+    pub(crate) fn set_guards(&self, guards: usize) {
+        self.guards.store(guards as u64, Relaxed);
     }
 
     pub(crate) fn set_cut(&self, guards: usize) {

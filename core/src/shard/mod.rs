@@ -132,8 +132,14 @@ impl Shard {
     /// Counts as work in flight until the guard is dropped: a draining shard ends when no guard
     /// is left, or at the deadline.
     pub fn guard(&self) -> WorkGuard {
-        self.0.guards.set(self.0.guards.get() + 1);
+        self.set_guards(self.guards() + 1);
         WorkGuard(PhantomData)
+    }
+
+    /// Told at once, not once a turn: who starts a drain asks for the number.
+    fn set_guards(&self, guards: usize) {
+        self.0.guards.set(guards);
+        self.0.remote.metrics.set_guards(guards);
     }
 
     /// The guards that exist: what a drain waits for.
@@ -197,7 +203,7 @@ pub struct WorkGuard(PhantomData<*const ()>);
 impl Drop for WorkGuard {
     fn drop(&mut self) {
         // One that has outlived its shard finds another, or none.
-        try_with(|shard| shard.0.guards.set(shard.0.guards.get().saturating_sub(1)));
+        try_with(|shard| shard.set_guards(shard.guards().saturating_sub(1)));
     }
 }
 

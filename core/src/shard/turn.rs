@@ -102,7 +102,6 @@ impl Shard {
             self.0.tasks.len(),
             self.0.reactor.len(),
             self.0.timers.len(),
-            self.guards(),
             self.0.tasks.panicked(),
         );
     }
