@@ -354,7 +354,8 @@ impl Driver<'_, '_> {
     }
 
     fn send_file(&mut self, file: &mut FileSender) -> Sent {
-        match self.flush() {
+        let flushed = if file.follows_at_once() { self.flush_with_more_to_come() } else { self.flush() };
+        match flushed {
             Ok(true) => {}
             Ok(false) => return Sent::Not(Step::Again),
             Err(_) => return Sent::Failed,
@@ -385,6 +386,9 @@ enum Sent {
 /// Writes the fields that the handler has set.
 #[inline]
 fn write_fields(out: &mut Vec<u8>, response: &Response) {
+    if let Some(block) = &response.block {
+        out.extend_from_slice(block.lines());
+    }
     for (name, value) in &response.fields {
         if !is_ours(name) {
             encode::write_header(out, name, value);

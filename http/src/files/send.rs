@@ -129,6 +129,11 @@ impl FileSender {
         Poll::Ready(Ok(n))
     }
 
+    /// The next bytes are about to be sent from the page cache, in this turn of the shard.
+    pub(crate) fn follows_at_once(&mut self) -> bool {
+        self.work.is_none() && !self.has_had_its_turn() && self.is_cached()
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.body.left == 0
     }

@@ -1,5 +1,6 @@
 use crate::TcpStream;
 use lakh_core::Direction;
+use rustix::net::SendFlags;
 use std::{
     fs::File,
     io,
@@ -11,6 +12,16 @@ pub const PORT_SHARING: bool = true;
 
 /// The kernel transfers no more at once, and refuses lengths that are no `ssize_t`.
 const MAX_LEN: usize = 0x7fff_f000;
+
+/// As [`TcpStream::try_write`], but the kernel may keep an incomplete segment back, for at most a fifth
+/// of a second, until more is written: MSG_MORE in send(2).
+///
+/// # Errors
+/// As [`TcpStream::try_write`].
+pub fn send_with_more_to_come(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
+    stream.note_write(bytes.len(), || Ok(rustix::net::send(stream.inner(), bytes, flags)?))
+}
 
 /// Sends up to `len` bytes of `file` from `offset` without copying them through this process:
 /// sendfile(2). Gives the number of bytes sent, 0 at the end of the file.
