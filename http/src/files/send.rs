@@ -211,23 +211,36 @@ impl FileSender {
         if self.body.at < self.cached_until {
             return true;
         }
+        let file = Arc::clone(&self.body.file);
+        let (size, end) = (file.size(), self.body.at + self.body.left);
+        if size <= LOOKED_FOR_AT_ONCE && file.is_in_memory_at(now(), || self.is_held(0, size)) {
+            self.cached_until = end;
+            return true;
+        }
         for len in [LOOKED_FOR_AT_ONCE, SENT_AT_ONCE] {
             let len = len.min(self.body.left);
-            match cached_bytes(self.body.file.file(), self.body.at, len) {
-                Ok(true) if self.has_arrived(self.body.at + len - 1) => {
-                    self.cached_until = self.body.at + len;
-                    return true;
-                }
-                Ok(_) => {}
-                Err(_) => {
-                    self.way = Way::ReadNowait;
-                    return false;
-                }
+            if self.is_held(self.body.at, len) {
+                self.cached_until = self.body.at + len;
+                return true;
+            }
+            if self.way != Way::Sendfile {
+                return false;
             }
         }
         self.warms = false;
         self.body.file.set_warm(false);
         false
+    }
+
+    /// Whether the page cache holds these bytes; if it does not say, they are read.
+    fn is_held(&mut self, offset: u64, len: u64) -> bool {
+        match cached_bytes(self.body.file.file(), offset, len) {
+            Ok(is_held) => is_held && self.has_arrived(offset + len - 1),
+            Err(_) => {
+                self.way = Way::ReadNowait;
+                false
+            }
+        }
     }
 
     /// Whether the byte at `offset` is not just being read ahead: the page cache counts such pages as held.

@@ -4,11 +4,15 @@ use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lakh_compare::process::Spec;
 use lakh_compare::{Context, Error, Result, sys};
 
 use crate::options::{H2O, LAKH, LIGHTTPD, NGINX};
+
+/// So long after it was written, a file is like any other.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Files to serve and configurations, removed when it is dropped.
 pub(crate) struct Folder(PathBuf);
@@ -31,6 +35,8 @@ impl Folder {
             random.read_exact(&mut bytes).context(|| "/dev/urandom".to_owned())?;
             fs::write(folder.served().join(name.trim_start_matches('/')), bytes).context(making)?;
         }
+        // Of a file that was just written lakh does not trust the time, and says so in its tag.
+        std::thread::sleep(SETTLED);
         Ok(folder)
     }
 
