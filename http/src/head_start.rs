@@ -48,7 +48,8 @@ impl HeadStart {
         if self.rendered != Some(now) {
             self.render(now);
         }
-        if response.status == StatusCode::OK && are_same(&response.fields, &self.fields) {
+        let plain = response.status == StatusCode::OK && response.block.is_none();
+        if plain && are_same(&response.fields, &self.fields) {
             out.extend_from_slice(&self.start);
         } else {
             self.write_other(out, response);
@@ -59,17 +60,26 @@ impl HeadStart {
         if response.status != StatusCode::OK {
             encode::write_status(out, response.status);
             out.extend_from_slice(&self.lines);
-            return write_fields(out, &response.fields);
+        } else {
+            out.extend_from_slice(&self.start[..self.bare]);
         }
+        match &response.block {
+            Some(block) => out.extend_from_slice(block.lines()),
+            None if response.status == StatusCode::OK => self.count_miss(&response.fields),
+            None => {}
+        }
+        write_fields(out, &response.fields);
+    }
+
+    /// Keeps these fields rendered from now on if the others have not come for long.
+    fn count_miss(&mut self, fields: &Fields) {
         self.misses += 1;
         if self.misses == MISSES {
             self.misses = 0;
-            self.fields.clone_from(&response.fields);
+            self.fields.clone_from(fields);
             self.start.truncate(self.bare);
             write_fields(&mut self.start, &self.fields);
         }
-        out.extend_from_slice(&self.start[..self.bare]);
-        write_fields(out, &response.fields);
     }
 
     #[cold]

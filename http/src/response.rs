@@ -1,6 +1,6 @@
 //! An answer, and what can be turned into one.
 
-use crate::{body::BodyError, files::FileBody};
+use crate::{body::BodyError, files::FileBody, proto::encode};
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -9,6 +9,7 @@ use std::{
     error::Error,
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -42,18 +43,20 @@ pub type StreamError = Box<dyn Error>;
 pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) fields: Fields,
+    /// More of them, ready made.
+    pub(crate) block: Option<Arc<FieldBlock>>,
     pub(crate) body: Body,
 }
 
 impl Response {
     /// 200 with this body and no header fields.
     pub fn new(body: impl Into<Body>) -> Self {
-        Response { status: StatusCode::OK, fields: Fields::new(), body: body.into() }
+        Response { status: StatusCode::OK, fields: Fields::new(), block: None, body: body.into() }
     }
 
     /// A status alone, without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Response { status, fields: Fields::new(), body: Body::Empty }
+        Response { status, fields: Fields::new(), block: None, body: Body::Empty }
     }
 
     /// A status with its name as plain text, for people who look at it.
@@ -104,7 +107,9 @@ impl Response {
     /// The first header field of this name.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&HeaderValue> {
         let name = name.as_ref();
-        self.fields.iter().find(|(n, _)| n.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let ready_made = self.block.iter().flat_map(|block| &block.fields);
+        let mut all = self.fields.iter().chain(ready_made);
+        all.find(|(n, _)| n.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The body.
@@ -115,6 +120,32 @@ impl Response {
     /// The body, to be taken or replaced.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
+    }
+}
+
+/// Header fields of an answer that is given many times, with their lines in one piece.
+#[derive(Debug)]
+pub(crate) struct FieldBlock {
+    fields: Vec<(HeaderName, HeaderValue)>,
+    lines: Vec<u8>,
+}
+
+impl FieldBlock {
+    pub(crate) fn new(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        let mut lines = Vec::new();
+        for (name, value) in &fields {
+            encode::write_header(&mut lines, name, value);
+        }
+        FieldBlock { fields, lines }
+    }
+
+    pub(crate) fn fields(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.fields
+    }
+
+    /// As they are sent.
+    pub(crate) fn lines(&self) -> &[u8] {
+        &self.lines
     }
 }
 

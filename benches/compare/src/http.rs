@@ -95,6 +95,11 @@ impl Shape {
         self.total
     }
 
+    /// Bytes of one answer's body.
+    pub fn body(&self) -> usize {
+        self.total - self.head
+    }
+
     /// How many of an answer's first bytes `check` wants to see.
     pub fn checked(&self) -> usize {
         self.head + self.body.len()

@@ -48,6 +48,13 @@ pub fn recv(fd: RawFd, buffer: &mut [u8]) -> isize {
     unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) }
 }
 
+/// Like `recv`, but the kernel drops the bytes instead of copying them: MSG_TRUNC in tcp(7).
+#[inline]
+pub fn recv_and_drop(fd: RawFd, count: usize) -> isize {
+    // SAFETY: with this flag the kernel writes nothing, and the pointer is not used.
+    unsafe { libc::recv(fd, std::ptr::null_mut(), count, libc::MSG_TRUNC) }
+}
+
 /// Bytes sent, or −1.
 #[inline]
 pub fn send(fd: RawFd, bytes: &[u8]) -> isize {
@@ -200,6 +207,22 @@ fn clock_time(clock: libc::clockid_t) -> io::Result<Duration> {
     // SAFETY: `time` is valid for writing.
     check(unsafe { libc::clock_gettime(clock, &mut time) })?;
     Ok(Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
+/// Whether files at `path` are on tmpfs, which has no disk.
+pub fn is_on_tmpfs(path: &std::path::Path) -> io::Result<bool> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: all zeroes is a valid statfs.
+    let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `path` ends with NUL, and `found` is valid for writing.
+    check(unsafe { libc::statfs(path.as_ptr(), &mut found) })?;
+    Ok(found.f_type == libc::TMPFS_MAGIC)
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: takes no arguments and cannot fail.
+    unsafe { libc::geteuid() == 0 }
 }
 
 /// Length of the ticks that /proc/PID/stat counts in.

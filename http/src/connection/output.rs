@@ -1,6 +1,7 @@
 //! Sending what was written.
 
 use super::{Driver, Step};
+use lakh_net::{TcpStream, sys::send_with_more_to_come};
 use std::{io, task::Poll};
 
 /// Buffers for unsent output that have grown beyond this are freed, not kept.
@@ -11,6 +12,16 @@ impl Driver<'_, '_> {
     /// True if nothing is unsent.
     #[inline]
     pub(super) fn flush(&mut self) -> io::Result<bool> {
+        self.flush_by(TcpStream::try_write)
+    }
+
+    /// The same, for what a file follows at once: its first bytes share a segment with the head.
+    pub(super) fn flush_with_more_to_come(&mut self) -> io::Result<bool> {
+        self.flush_by(send_with_more_to_come)
+    }
+
+    #[inline]
+    fn flush_by(&mut self, write: impl Fn(&TcpStream, &[u8]) -> io::Result<usize>) -> io::Result<bool> {
         if self.scratch.output.is_empty() {
             return Ok(self.connection.active.as_ref().is_none_or(|active| active.unsent.is_empty()));
         }
@@ -18,7 +29,7 @@ impl Driver<'_, '_> {
         let sent = if unsent {
             0
         } else {
-            match self.connection.stream.try_write(&self.scratch.output) {
+            match write(&self.connection.stream, &self.scratch.output) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),

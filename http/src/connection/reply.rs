@@ -352,7 +352,8 @@ impl Driver<'_, '_> {
     }
 
     fn send_file(&mut self, file: &mut FileSender) -> Sent {
-        match self.flush() {
+        let flushed = if file.follows_at_once() { self.flush_with_more_to_come() } else { self.flush() };
+        match flushed {
             Ok(true) => {}
             Ok(false) => return Sent::Not(Step::Again),
             Err(_) => return Sent::Failed,

@@ -56,7 +56,7 @@ pub(super) fn of_status(status: StatusCode) -> Response {
 }
 
 fn whole(facts: &Facts, content: &Content) -> Response {
-    with_fields(StatusCode::OK, &facts.fields, body(content, Part { start: 0, len: facts.size }))
+    with_block(StatusCode::OK, facts, body(content, Part { start: 0, len: facts.size }))
 }
 
 /// 304: what a cache needs to bring its copy up to date (RFC 9110, 15.4.5). The body is not sent; its length
@@ -67,12 +67,13 @@ fn not_modified(facts: &Facts, content: &Content) -> Response {
         *name == header::ETAG || *name == header::CACHE_CONTROL || *name == header::LAST_MODIFIED && !has_etag
     };
     let body = body(content, Part { start: 0, len: facts.size });
-    with_fields(StatusCode::NOT_MODIFIED, facts.fields.iter().filter(is_needed), body)
+    let fields = facts.fields.fields().iter().filter(is_needed).cloned().collect();
+    Response { status: StatusCode::NOT_MODIFIED, fields, block: None, body }
 }
 
 fn partial(facts: &Facts, content: &Content, part: Part) -> Response {
     let content_range = ContentRange::of(part, facts.size);
-    with_fields(StatusCode::PARTIAL_CONTENT, &facts.fields, body(content, part))
+    with_block(StatusCode::PARTIAL_CONTENT, facts, body(content, part))
         .with_header(header::CONTENT_RANGE, value(content_range.as_bytes()))
 }
 
@@ -82,12 +83,8 @@ fn unsatisfiable(facts: &Facts) -> Response {
         .with_header(header::CONTENT_RANGE, value(content_range.as_bytes()))
 }
 
-fn with_fields<'a>(
-    status: StatusCode,
-    fields: impl IntoIterator<Item = &'a (HeaderName, HeaderValue)>,
-    body: Body,
-) -> Response {
-    Response { status, fields: fields.into_iter().cloned().collect(), body }
+fn with_block(status: StatusCode, facts: &Facts, body: Body) -> Response {
+    Response { block: Some(Arc::clone(&facts.fields)), ..Response::new(body).with_status(status) }
 }
 
 fn body(content: &Content, part: Part) -> Body {

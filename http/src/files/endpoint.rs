@@ -148,7 +148,7 @@ impl Tree {
     fn fresh(self: &Rc<Self>, key: &[u8], now: Instant) -> Option<Rc<Known>> {
         let entry = self.memory.get(key)?;
         let age = now.saturating_duration_since(entry.checked);
-        if age >= FRESH || entry.known.has_changed() {
+        if age >= FRESH || entry.known.has_changed(now) {
             return None;
         }
         if age >= AGEING {

@@ -60,11 +60,13 @@ impl Known {
         matches!(self, Known::File(_, Content::Open(_)))
     }
 
-    /// An open file is asked itself, since it is not what it was if it was written to in the meantime.
-    pub(super) fn has_changed(&self) -> bool {
+    /// An open file is asked itself, once in a turn of the shard, since it is not what it was if it was written
+    /// to in the meantime.
+    pub(super) fn has_changed(&self, now: Instant) -> bool {
         match self {
             Known::File(facts, Content::Open(file)) => {
-                file.identity().map_or(true, |identity| identity != facts.identity)
+                let is_unchanged = || file.identity().is_ok_and(|identity| identity == facts.identity);
+                !file.is_unchanged_at(now, is_unchanged)
             }
             _ => false,
         }

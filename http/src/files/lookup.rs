@@ -7,6 +7,7 @@ use super::{
     open::{Group, OpenFile, Reach, close_waiting},
     root::{Place, Root},
 };
+use crate::response::FieldBlock;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lakh_core::sys::file::{is_not_beneath, read_at};
@@ -62,7 +63,7 @@ pub(super) struct Facts {
     pub(super) validators: Validators,
     pub(super) content_type: &'static str,
     /// The header fields of a 200.
-    pub(super) fields: Vec<(HeaderName, HeaderValue)>,
+    pub(super) fields: Arc<FieldBlock>,
     pub(super) identity: Identity,
     /// It has not changed so lately that it could change again and look the same.
     pub(super) is_settled: bool,
@@ -173,7 +174,7 @@ impl Facts {
             size: metadata.len(),
             validators,
             content_type,
-            fields: fields(content_type, &validators, options),
+            fields: Arc::new(FieldBlock::new(fields(content_type, &validators, options))),
             identity: Identity::of(metadata),
             is_settled: is_settled(metadata, now),
         }

@@ -5,9 +5,9 @@ use std::{
     fs::File,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The mount that a job is counted for; `None` if it is not known.
@@ -29,7 +29,14 @@ pub(super) struct OpenFile {
     patience: Duration,
     /// All of it was in memory when it was last sent.
     is_warm: AtomicBool,
+    made: Instant,
+    /// The turns of the shard in which it was last found to be unchanged, and to be in memory as a whole.
+    unchanged: Turn,
+    in_memory: Turn,
 }
+
+/// A turn of the shard, by its time: nanoseconds since the file was opened, and one; 0 is none.
+type Turn = AtomicU64;
 
 /// What a shard may do with an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +64,37 @@ impl Reach {
 
 impl OpenFile {
     pub(super) fn new(file: File, size: u64, reach: Reach, group: Group, patience: Duration) -> Self {
-        OpenFile { file: Some(file), size, reach, group, patience, is_warm: AtomicBool::new(false) }
+        OpenFile {
+            file: Some(file),
+            size,
+            reach,
+            group,
+            patience,
+            is_warm: AtomicBool::new(false),
+            made: Instant::now(),
+            unchanged: Turn::default(),
+            in_memory: Turn::default(),
+        }
+    }
+
+    /// Asks whether the file is unchanged, unless it said so in the shard's turn that began at `now`.
+    pub(super) fn is_unchanged_at(&self, now: Instant, ask: impl FnOnce() -> bool) -> bool {
+        self.once(&self.unchanged, now, ask)
+    }
+
+    /// The same of all of it being in memory.
+    pub(super) fn is_in_memory_at(&self, now: Instant, ask: impl FnOnce() -> bool) -> bool {
+        self.once(&self.in_memory, now, ask)
+    }
+
+    fn once(&self, last: &Turn, now: Instant, ask: impl FnOnce() -> bool) -> bool {
+        let turn = now.saturating_duration_since(self.made).as_nanos() as u64 + 1;
+        if last.load(Ordering::Relaxed) == turn {
+            return true;
+        }
+        let answer = ask();
+        last.store(if answer { turn } else { 0 }, Ordering::Relaxed);
+        answer
     }
 
     pub(super) fn file(&self) -> &File {

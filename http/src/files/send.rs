@@ -23,12 +23,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes that one call of sendfile is given: a fraction of a millisecond.
-const SENT_AT_ONCE: u64 = 256 * 1024;
-/// Bytes that one connection sends in one turn of the shard.
+/// Bytes that one connection sends in one turn of the shard, by one call of sendfile if the kernel takes
+/// them: a fraction of a millisecond. Each call ends with a push, so short ones are dear.
 const SENT_PER_TURN: u64 = 1024 * 1024;
-/// Bytes that are looked for in the page cache at once.
+/// Bytes that are looked for in the page cache at once, and how many if not all of those are there.
 const LOOKED_FOR_AT_ONCE: u64 = 2 * 1024 * 1024;
+const LOOKED_FOR_AT_LEAST: u64 = 256 * 1024;
 /// Bytes that are read into memory at once. A slow client keeps them there.
 const READ_AT_ONCE: u64 = 128 * 1024;
 /// A full pool is asked again after so long, and so often.
@@ -129,6 +129,11 @@ impl FileSender {
         Poll::Ready(Ok(n))
     }
 
+    /// The next bytes are about to be sent from the page cache, in this turn of the shard.
+    pub(crate) fn follows_at_once(&mut self) -> bool {
+        self.work.is_none() && !self.has_had_its_turn() && self.is_cached()
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.body.left == 0
     }
@@ -152,7 +157,7 @@ impl FileSender {
             let is_cached = self.work.is_none() && self.is_cached();
             match self.work.as_deref_mut() {
                 None if is_cached => {
-                    let len = self.body.left.min(self.cached_until - self.body.at).min(SENT_AT_ONCE);
+                    let len = self.body.left.min(self.cached_until - self.body.at).min(SENT_PER_TURN);
                     match send_file(stream, self.body.file.file(), self.body.at, len as usize, cx) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Err(has_shrunk())),
                         Poll::Ready(Err(error)) if is_no_way(&error) => self.way = Way::ReadNowait,
@@ -206,23 +211,36 @@ impl FileSender {
         if self.body.at < self.cached_until {
             return true;
         }
-        for len in [LOOKED_FOR_AT_ONCE, SENT_AT_ONCE] {
+        let file = Arc::clone(&self.body.file);
+        let (size, end) = (file.size(), self.body.at + self.body.left);
+        if size <= LOOKED_FOR_AT_ONCE && file.is_in_memory_at(now(), || self.is_held(0, size)) {
+            self.cached_until = end;
+            return true;
+        }
+        for len in [LOOKED_FOR_AT_ONCE, LOOKED_FOR_AT_LEAST] {
             let len = len.min(self.body.left);
-            match cached_bytes(self.body.file.file(), self.body.at, len) {
-                Ok(true) if self.has_arrived(self.body.at + len - 1) => {
-                    self.cached_until = self.body.at + len;
-                    return true;
-                }
-                Ok(_) => {}
-                Err(_) => {
-                    self.way = Way::ReadNowait;
-                    return false;
-                }
+            if self.is_held(self.body.at, len) {
+                self.cached_until = self.body.at + len;
+                return true;
+            }
+            if self.way != Way::Sendfile {
+                return false;
             }
         }
         self.warms = false;
         self.body.file.set_warm(false);
         false
+    }
+
+    /// Whether the page cache holds these bytes; if it does not say, they are read.
+    fn is_held(&mut self, offset: u64, len: u64) -> bool {
+        match cached_bytes(self.body.file.file(), offset, len) {
+            Ok(is_held) => is_held && self.has_arrived(offset + len - 1),
+            Err(_) => {
+                self.way = Way::ReadNowait;
+                false
+            }
+        }
     }
 
     /// Whether the byte at `offset` is not just being read ahead: the page cache counts such pages as held.

@@ -8,6 +8,14 @@ use std::{
 /// One listener takes all connections of a port.
 pub const PORT_SHARING: bool = false;
 
+/// As [`TcpStream::try_write`].
+///
+/// # Errors
+/// As [`TcpStream::try_write`].
+pub fn send_with_more_to_come(stream: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    stream.try_write(bytes)
+}
+
 /// Not available here.
 ///
 /// # Errors

@@ -1,20 +1,21 @@
 //! What differs between operating systems.
 //!
 //! A backend provides [`send_file`] (an error of kind `Unsupported` where the kernel has nothing
-//! of the kind) and says in [`PORT_SHARING`] whether the kernel spreads connections over several
-//! listeners of one port. `recv` and `send` are the two calls that every request makes.
+//! of the kind), [`send_with_more_to_come`] (a plain write where nothing can be kept back), and says
+//! in [`PORT_SHARING`] whether the kernel spreads connections over several listeners of one port.
+//! `recv` and `send` are the two calls that every request makes.
 
 mod descriptor;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub use linux::{PORT_SHARING, send_file};
+pub use linux::{PORT_SHARING, send_file, send_with_more_to_come};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{recv, send};
 
 #[cfg(not(target_os = "linux"))]
 mod fallback;
 #[cfg(not(target_os = "linux"))]
-pub use fallback::{PORT_SHARING, send_file};
+pub use fallback::{PORT_SHARING, send_file, send_with_more_to_come};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use fallback::{recv, send};

@@ -129,7 +129,11 @@ impl TcpStream {
     /// A short write means that the kernel's buffer is full: an event comes when it is not. `len`
     /// is what the kernel was given.
     #[inline]
-    fn note_write(&self, len: usize, mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    pub(crate) fn note_write(
+        &self,
+        len: usize,
+        mut write: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
         loop {
             match write() {
                 Ok(n) => {

@@ -1,9 +1,12 @@
 //! The runner: `compare --help`.
 
+mod file_servers;
+mod files;
 mod idle_memory;
 mod instructions;
 mod options;
 mod progress;
+mod rounds;
 mod speed;
 
 use std::process::ExitCode;
@@ -31,11 +34,12 @@ fn run() -> Result<()> {
         };
         sys::pin_self(cpus.load).context(pin)?;
     }
-    if options.servers.iter().all(|server| server.name != options::LAKH) {
-        println!("lakh is not measured: its hello example is not built, or was left out.\n");
+    if options.lakh.is_none() {
+        println!("lakh is not measured: it is not built, or was left out.\n");
     }
     match options.command {
         Command::Speed => speed::run(&options),
+        Command::Files => files::run(&options),
         Command::IdleMemory => idle_memory::run(&options),
         Command::Instructions => instructions::run(&options),
         Command::All => {

@@ -9,22 +9,25 @@ use lakh_compare::process::{HugePages, Server, Spec};
 use lakh_compare::{Context, Error, Result};
 
 const HELP: &str = "\
-compare [speed | idle-memory | instructions | all] [options]
+compare [speed | files | idle-memory | instructions | all] [options]
 
   speed          server CPU per request, in paired rounds (the default)
+  files          the same for static files, beside file servers
   idle-memory    user memory per idle keep-alive connection
   instructions   user-space instructions per request, under callgrind
-  all            the three, one after the other
+  all            speed, idle-memory and instructions, one after the other
 
 Servers
-  --lakh PATH               the `hello` example; found under target/dist/examples of the repository
+  --lakh PATH               the `hello` example, or for `files` the `lakh` binary; found under target/dist
+                            of the repository
   --no-lakh                 leave it out
-  --peers LIST              of floor,hyper,actix: all
+  --peers LIST              of floor,hyper,actix: all; for `files` of h2o,lighttpd,nginx: those installed
   --server NAME=COMMAND     one more, that prints http://127.0.0.1:PORT; may be repeated
-  --server NAME@ADDR=CMD    one more, that listens on a known address
+  --server NAME@ADDR=CMD    one more, that listens on a known address; for `files`, {dir} in the command
+                            stands for the folder to serve
 
 Load
-  --only LIST               of 64,512,pipelined,idle: all
+  --only LIST               of 64,512,pipelined,idle: all; for `files` of 1k,64k,10m: all
   --path PATH               /plaintext
   --head KIND               bare (as wrk), browser (12 fields): bare
   --rounds N                15; fewer than 6 give no 95 % interval
@@ -41,6 +44,7 @@ Machine
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Speed,
+    Files,
     IdleMemory,
     Instructions,
     All,
@@ -56,7 +60,11 @@ pub(crate) struct Cpus {
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) command: Command,
+    /// Those that can be started as they are; for `files` what was added to its own.
     pub(crate) servers: Vec<Spec>,
+    /// What `--lakh` names, or was found.
+    pub(crate) lakh: Option<PathBuf>,
+    pub(crate) peers: Vec<String>,
     pub(crate) only: Vec<String>,
     pub(crate) path: String,
     pub(crate) head: Head,
@@ -72,7 +80,12 @@ pub(crate) const LAKH: &str = "lakh";
 pub(crate) const FLOOR: &str = "floor";
 pub(crate) const HYPER: &str = "hyper";
 const PEERS: [(&str, &str); 3] = [(FLOOR, "floor"), (HYPER, "hyper_server"), ("actix", "actix_server")];
+const FILE_SERVERS: [&str; 3] = [H2O, LIGHTTPD, NGINX];
+pub(crate) const H2O: &str = "h2o";
+pub(crate) const LIGHTTPD: &str = "lighttpd";
+pub(crate) const NGINX: &str = "nginx";
 pub(crate) const SCENARIOS: [&str; 4] = ["64", "512", "pipelined", "idle"];
+pub(crate) const FILES: [&str; 3] = ["1k", "64k", "10m"];
 
 impl Options {
     /// `None` when help was asked for and given.
@@ -86,10 +99,17 @@ impl Options {
     }
 
     fn parse(mut flags: Flags, program: &Path) -> Result<Option<Options>> {
+        let command = command(flags.word())?;
+        let (all_peers, all_rows, built): (&[&str], &[&str], _) = match command {
+            Command::Files => (&FILE_SERVERS, &FILES, "lakh"),
+            _ => (&PEERS.map(|(name, _)| name), &SCENARIOS, "examples/hello"),
+        };
         let mut options = Options {
-            command: command(flags.word())?,
+            command,
             servers: Vec::new(),
-            only: SCENARIOS.map(str::to_owned).to_vec(),
+            lakh: built_lakh(program, built),
+            peers: all_peers.iter().map(|&name| name.to_owned()).collect(),
+            only: all_rows.iter().map(|&name| name.to_owned()).collect(),
             path: "/plaintext".to_owned(),
             head: Head::Bare,
             rounds: 15,
@@ -99,16 +119,14 @@ impl Options {
             spin: false,
             cpus: Some(Cpus { server: 0, load: 1 }),
         };
-        let mut peers = PEERS.map(|(name, _)| name.to_owned()).to_vec();
-        let mut lakh = built_lakh(program);
         let mut added = Vec::new();
         while let Some(name) = flags.next_flag()? {
             match name.as_str() {
-                "--lakh" => lakh = Some(PathBuf::from(flags.value()?)),
-                "--no-lakh" => lakh = None,
-                "--peers" => peers = known(flags.list()?, &PEERS.map(|(name, _)| name))?,
+                "--lakh" => options.lakh = Some(PathBuf::from(flags.value()?)),
+                "--no-lakh" => options.lakh = None,
+                "--peers" => options.peers = known(flags.list()?, all_peers)?,
                 "--server" => added.push(Spec::parse(&flags.value()?)?),
-                "--only" => options.only = known(flags.list()?, &SCENARIOS)?,
+                "--only" => options.only = known(flags.list()?, all_rows)?,
                 "--path" => options.path = flags.value()?,
                 "--head" => options.head = flags.parsed()?,
                 "--rounds" => options.rounds = flags.number(1, 1000)? as usize,
@@ -122,25 +140,17 @@ impl Options {
                 _ => return flags.unknown(),
             }
         }
-        options.servers.extend(lakh.map(|path| listening(LAKH, path)));
-        let folder = program.parent().unwrap_or(Path::new("."));
-        let chosen = PEERS.iter().filter(|(name, _)| peers.iter().any(|peer| peer == name));
-        options.servers.extend(chosen.map(|(name, binary)| listening(name, folder.join(binary))));
+        if command != Command::Files {
+            options.servers.extend(options.lakh.clone().map(|path| listening(LAKH, path)));
+            let folder = program.parent().unwrap_or(Path::new("."));
+            let chosen = PEERS.iter().filter(|(name, _)| options.peers.iter().any(|peer| peer == name));
+            options.servers.extend(chosen.map(|(name, binary)| listening(name, folder.join(binary))));
+        }
         options.servers.extend(added);
-        options.check_servers()?;
+        if command != Command::Files {
+            check(&options.servers)?;
+        }
         Ok(Some(options))
-    }
-
-    fn check_servers(&self) -> Result<()> {
-        if self.servers.is_empty() {
-            return Err(Error::new("no server to measure: name --peers or a --server"));
-        }
-        for (index, server) in self.servers.iter().enumerate() {
-            if self.servers[..index].iter().any(|other| other.name == server.name) {
-                return Err(Error::new(format!("two servers are called {:?}", server.name)));
-            }
-        }
-        Ok(())
     }
 
     /// How many descriptors a server, and this process, will have open at once.
@@ -148,7 +158,7 @@ impl Options {
         let idle_scenario = self.only.iter().any(|name| name == "idle");
         let idle = match self.command {
             Command::Speed if !idle_scenario => 0,
-            Command::Instructions => 0,
+            Command::Instructions | Command::Files => 0,
             Command::Speed | Command::IdleMemory | Command::All => self.idle_connections as u64,
         };
         idle.max(512) + 200
@@ -164,9 +174,23 @@ impl Options {
     }
 }
 
+/// There is a server, and none has another's name.
+pub(crate) fn check(servers: &[Spec]) -> Result<()> {
+    if servers.is_empty() {
+        return Err(Error::new("no server to measure: name --peers or a --server"));
+    }
+    for (index, server) in servers.iter().enumerate() {
+        if servers[..index].iter().any(|other| other.name == server.name) {
+            return Err(Error::new(format!("two servers are called {:?}", server.name)));
+        }
+    }
+    Ok(())
+}
+
 fn command(word: Option<String>) -> Result<Command> {
     match word.as_deref() {
         None | Some("speed") => Ok(Command::Speed),
+        Some("files") => Ok(Command::Files),
         Some("idle-memory") => Ok(Command::IdleMemory),
         Some("instructions") => Ok(Command::Instructions),
         Some("all") => Ok(Command::All),
@@ -204,10 +228,10 @@ fn listening(name: &str, program: PathBuf) -> Spec {
     Spec { name: name.to_owned(), argv, address: None }
 }
 
-/// The example of the repository that holds this program's build folder.
-fn built_lakh(program: &Path) -> Option<PathBuf> {
+/// What was built of the repository that holds this program's build folder.
+fn built_lakh(program: &Path, name: &str) -> Option<PathBuf> {
     let above = program.ancestors().take(8);
-    above.map(|folder| folder.join("target/dist/examples/hello")).find(|path| path.is_file())
+    above.map(|folder| folder.join("target/dist").join(name)).find(|path| path.is_file())
 }
 
 #[cfg(test)]
@@ -249,6 +273,14 @@ mod tests {
         let names: Vec<&str> = options.servers.iter().map(|spec| spec.name.as_str()).collect();
         assert_eq!(names, ["lakh", "floor", "hyper", "actix", "a"]);
         assert!(parse(&["--help"]).unwrap().is_none());
+    }
+
+    #[test]
+    fn files_have_peers_and_rows_of_their_own() {
+        let options = parse(&["files", "--only", "64k", "--peers", "nginx", "--lakh", "x"]).unwrap().unwrap();
+        assert!(options.servers.is_empty());
+        assert_eq!((options.peers, options.only), (vec!["nginx".to_owned()], vec!["64k".to_owned()]));
+        assert!(parse(&["files", "--only", "512"]).is_err());
     }
 
     #[test]
