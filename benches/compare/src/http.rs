@@ -2,6 +2,17 @@
 
 use crate::{Error, Result};
 
+/// Where a request is to differ from others.
+const NUMBER: &str = "00000000";
+
+/// The request as number `number` of a load: with a number of its own, if it has a place for one.
+pub fn numbered(request: &[u8], number: usize) -> Option<Vec<u8>> {
+    let at = request.windows(NUMBER.len()).position(|window| window == NUMBER.as_bytes())?;
+    let mut request = request.to_vec();
+    request[at..at + NUMBER.len()].copy_from_slice(format!("{:08}", number % 100_000_000).as_bytes());
+    Some(request)
+}
+
 /// How much a client says in its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
@@ -9,6 +20,8 @@ pub enum Head {
     Bare,
     /// Twelve header fields, as a browser sends them.
     Browser,
+    /// `Host` and an `X-Request-Id` that the generator makes another for each connection and place in a batch.
+    Varied,
     /// `Host` and a cookie of 4,000 bytes: what makes servers grow their buffers.
     Large,
 }
@@ -20,6 +33,7 @@ impl std::str::FromStr for Head {
         match name {
             "bare" => Ok(Head::Bare),
             "browser" => Ok(Head::Browser),
+            "varied" => Ok(Head::Varied),
             "large" => Ok(Head::Large),
             _ => Err(()),
         }
@@ -44,6 +58,7 @@ pub fn request(path: &str, host: &str, head: Head) -> Vec<u8> {
     let rest = match head {
         Head::Bare => String::new(),
         Head::Browser => BROWSER.to_owned(),
+        Head::Varied => format!("X-Request-Id: {NUMBER}\r\n"),
         Head::Large => format!("Cookie: filler={}\r\n", "x".repeat(4000)),
     };
     format!("{start}{rest}\r\n").into_bytes()
@@ -135,6 +150,10 @@ mod tests {
     fn requests_are_what_wrk_and_browsers_send() {
         let bare = request("/plaintext", "127.0.0.1:80", Head::Bare);
         assert_eq!(bare, b"GET /plaintext HTTP/1.1\r\nHost: 127.0.0.1:80\r\n\r\n");
+        let varied = request("/", "h", Head::Varied);
+        let seventh = numbered(&varied, 7).unwrap();
+        assert_eq!((seventh.len(), numbered(&bare, 7)), (varied.len(), None));
+        assert!(seventh.ends_with(b"X-Request-Id: 00000007\r\n\r\n"));
         let browser = String::from_utf8(request("/", "h", Head::Browser)).unwrap();
         assert_eq!(browser.lines().filter(|line| line.contains(": ")).count(), 12);
         assert!(browser.ends_with("\r\n\r\n") && !browser.contains("\n "));

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use crate::histogram::Histogram;
-use crate::http::Shape;
+use crate::http::{self, Shape};
 use crate::sys::{self, Epoll, Event};
 use crate::{Context, Error, Result};
 
@@ -44,8 +44,8 @@ pub struct Load {
     connections: Vec<Connection>,
     shape: Shape,
     plan: Plan,
-    /// `depth` requests in a row.
-    batch: Vec<u8>,
+    /// `depth` requests in a row; one batch for each connection if their requests differ.
+    batches: Vec<Vec<u8>>,
     buffer: Box<[u8]>,
     events: Box<[Event]>,
     /// Requests that may still be sent.
@@ -179,12 +179,20 @@ impl Load {
             epoll.add(stream.as_raw_fd(), interest, number as u64).context(add)?;
             connections.push(Connection::new(stream));
         }
+        let batch = |connection: usize| {
+            let numbers = connection * plan.depth..(connection + 1) * plan.depth;
+            let requests: Option<Vec<_>> = numbers.map(|n| http::numbered(&plan.request, n)).collect();
+            requests.map(|requests| requests.concat())
+        };
+        let batches: Option<Vec<_>> = (0..connections.len()).map(batch).collect();
+        let batches = batches.filter(|batches| !batches.is_empty());
+        let batches = batches.unwrap_or_else(|| vec![plan.request.repeat(plan.depth)]);
         Ok(Load {
             epoll,
             events: vec![Event { events: 0, u64: 0 }; connections.len().clamp(1, 1024)].into(),
             connections,
             shape: opened.shape,
-            batch: plan.request.repeat(plan.depth),
+            batches,
             plan,
             buffer: vec![0; RECEIVE_BUFFER].into(),
             allowance: 0,
@@ -266,7 +274,7 @@ impl Load {
 
     fn handle_event(&mut self, index: usize, events: libc::c_int) -> Result<()> {
         if !self.connections[index].unsent.is_empty() && events & sys::EPOLLOUT != 0 {
-            self.connections[index].flush(&self.batch)?;
+            self.connections[index].flush(&self.batches[index % self.batches.len()])?;
         }
         if events & (sys::EPOLLIN | sys::EPOLLERR | sys::EPOLLHUP) != 0 {
             self.receive(index)
@@ -341,7 +349,7 @@ impl Load {
         connection.outstanding = count as usize;
         connection.sent_at = now;
         connection.unsent = 0..count as usize * self.plan.request.len();
-        connection.flush(&self.batch)
+        connection.flush(&self.batches[index % self.batches.len()])
     }
 }
 
