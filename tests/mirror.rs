@@ -145,11 +145,15 @@ fn a_large_body_comes_back_while_it_is_sent_and_takes_no_memory() {
 fn sigterm_finishes_the_request_in_flight_and_exits_with_0() {
     let mut mirror = Mirror::start();
     let mut stream = mirror.connect();
-    stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello").unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut interim = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut interim).unwrap(); // which proves that the request is in flight
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"hello").unwrap();
     let mut idle = mirror.connect();
     idle.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     assert!(idle.read(&mut [0; 1024]).unwrap() > 0);
-    std::thread::sleep(Duration::from_millis(100));
     mirror.signal("-TERM");
     assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "idle connections end at once");
     stream.write_all(b"world").unwrap();

@@ -171,10 +171,11 @@ fn what_follows_a_body_over_the_limit_is_not_read_as_chunks_or_requests() {
     // The rest comes later than the limit was passed, and looks like the end and a request.
     let server = TestServer::with_limits(Limits { body: 10, ..Limits::default() }, |_| app());
     for path in ["/ignore", "/ignore/later", "/whole"] {
+        server.wait_in_flight(0);
         let mut client = server.connect();
         let request = chunked(path, &noise(20), 20);
         client.send(&request[..request.len() - 5]);
-        std::thread::sleep(Duration::from_millis(20));
+        server.wait_in_flight(1);
         client.try_send(&request[request.len() - 5..]);
         client.try_send(get("/"));
         assert!(client.answer().says_close(), "{path}");
@@ -300,7 +301,7 @@ fn a_handler_that_pauses_holds_its_client_back() {
     let request = with_length("/", &noise(20 << 20));
     let sending = std::thread::spawn(move || std::io::Write::write_all(&mut sender, &request));
     eventually("a first chunk", || got.load(Ordering::Relaxed) > 0);
-    std::thread::sleep(Duration::from_millis(200));
+    server.observe_for(Duration::from_millis(200));
     assert!(got.load(Ordering::Relaxed) <= 64 * 1024, "no more than one read without being asked");
     assert!(!sending.is_finished(), "the client was held back");
     go.store(true, Ordering::Relaxed);
@@ -335,15 +336,11 @@ fn a_stream_is_asked_for_no_more_than_the_client_takes_and_the_loop_rests_meanwh
     });
     let mut client = server.connect();
     client.send(get("/"));
-    let mut before = 0;
-    eventually("the kernel's buffers are full", || {
-        std::thread::sleep(Duration::from_millis(100));
-        let now = asked.load(Ordering::Relaxed);
-        now > 0 && std::mem::replace(&mut before, now) == now
-    });
-    let turns = server.turns();
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(server.turns() - turns <= 5, "{} turns while nothing can move", server.turns() - turns);
+    server.wait_in_flight(1);
+    server.wait_until_nothing_moves();
+    let before = asked.load(Ordering::Relaxed);
+    let turns = server.observe_for(Duration::from_millis(300));
+    assert!(turns <= 5, "{turns} turns while nothing can move");
     assert_eq!(asked.load(Ordering::Relaxed), before);
     assert!(before < 16 << 20, "{before} bytes"); // what two kernel buffers hold on loopback
     let mut read = vec![0; 1 << 20];
@@ -365,10 +362,10 @@ fn a_big_answer_to_a_client_that_does_not_read_lets_the_loop_rest() {
     big.send(get("/"));
     let mut pipelined = server.connect();
     pipelined.send(get("/small").repeat(1000));
-    std::thread::sleep(Duration::from_millis(500));
-    let turns = server.turns();
-    std::thread::sleep(Duration::from_millis(300));
-    assert!(server.turns() - turns <= 5, "{} turns while nothing can move", server.turns() - turns);
+    server.wait_in_flight(2);
+    server.wait_until_nothing_moves();
+    let turns = server.observe_for(Duration::from_millis(300));
+    assert!(turns <= 5, "{turns} turns while nothing can move");
     assert!(big.answer().body.len() == 32 << 20);
     for _ in 0..1000 {
         assert_eq!(pipelined.answer().body.len(), 10_000);
@@ -451,11 +448,9 @@ fn a_client_that_resets_while_its_handler_works_harms_nobody() {
         client.stream.peek(&mut [0]).unwrap();
     }
     eventually("all handlers have run", || finished.load(Ordering::Relaxed) >= 20);
-    eventually("all connections are gone", || {
-        // The counters are as of the shard's last turn.
-        assert_eq!(server.exchange(get("/")).text(), "hello");
-        server.running.shards().next().unwrap().metrics().guards() == 0
-    });
+    server.wait_in_flight(0);
+    assert_eq!(server.exchange(get("/")).text(), "hello");
+    server.settle(); // panics are published once a turn
     assert_eq!(server.running.shards().next().unwrap().metrics().panics(), 0);
 }
 

@@ -236,15 +236,16 @@ fn a_request_may_come_in_any_two_pieces_and_byte_by_byte() {
     let mut client = server.connect();
     for request in requests {
         for split in 1..request.len() {
+            server.wait_in_flight(0);
             client.send(&request[..split]);
             // One that is answered too early, or not at all, shows in the next answers.
-            std::thread::sleep(Duration::from_micros(500));
+            server.wait_in_flight(1);
             client.send(&request[split..]);
             assert_eq!(client.answer().text(), "later", "split at {split}: {request:?}");
         }
         for byte in request.as_bytes() {
             client.send([*byte]);
-            std::thread::sleep(Duration::from_micros(200));
+            server.settle();
         }
         assert_eq!(client.answer().text(), "later");
     }
@@ -275,7 +276,7 @@ fn pipelined_big_answers_to_a_slow_reader_arrive_whole_and_in_order() {
     let paths = ["/big", "/later/big", "/", "/stream"];
     let depth = 400;
     client.send((0..depth).map(|n| get(paths[n % paths.len()])).collect::<String>());
-    std::thread::sleep(Duration::from_millis(300)); // until both kernels' buffers are full
+    server.wait_until_nothing_moves();
     for n in 0..depth {
         let answer = client.answer();
         match n % paths.len() {
@@ -284,7 +285,7 @@ fn pipelined_big_answers_to_a_slow_reader_arrive_whole_and_in_order() {
             _ => assert!(answer.body == vec![b'x'; 40_000], "answer {n}"),
         }
         if n % 50 == 0 {
-            std::thread::sleep(Duration::from_millis(20));
+            server.settle(); // it has filled the buffers again
         }
     }
 }
@@ -405,11 +406,11 @@ fn the_last_answer_survives_requests_that_are_never_read() {
         client.send("GET /huge HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
         client.try_send(get("/").repeat(3000)); // more than one read takes
         let head = client.head();
-        std::thread::sleep(Duration::from_millis(50));
+        server.settle(); // it has filled the kernels' buffers
         let mut body = 0;
         while body < 4 << 20 {
             body += client.take((64 << 10).min((4 << 20) - body)).len();
-            std::thread::sleep(Duration::from_millis(1));
+            server.settle(); // it has sent more, or closed if it does so too early
         }
         assert!(head.says_close());
     }
@@ -526,7 +527,7 @@ fn no_continue_when_bytes_of_the_body_are_here() {
     for (here, rest) in [("hello", ""), ("he", "llo")] {
         let mut client = server.connect();
         client.send(format!("POST /echo {EXPECT}{here}"));
-        std::thread::sleep(Duration::from_millis(20));
+        server.settle(); // it has asked for the rest, if it does that
         client.send(rest);
         assert_eq!(client.answer().text(), "hello");
     }

@@ -4,12 +4,12 @@
 
 mod common;
 
-use common::{Answer, Client, TestServer, eventually, get};
+use common::{Answer, Client, TestServer, eventually, get, pause_of_a_slow_peer};
 use lakh_http::{App, Body, BodyError, Bytes, Limits, Request, Response};
 use std::{
     convert::Infallible,
     io::{Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -99,11 +99,12 @@ fn a_trickled_head_has_no_more_time_than_a_silent_one() {
             if stream.write_all(line.as_bytes()).is_err() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(100));
+            pause_of_a_slow_peer(Duration::from_millis(100));
         }
     });
     assert_eq!(client.answer().status, 408);
-    drop(client);
+    // Its next write fails. The other side may have ended the connection before.
+    let _ = client.stream.shutdown(Shutdown::Both);
     trickle.join().unwrap();
 }
 
@@ -145,11 +146,12 @@ fn a_trickled_body_is_held_to_the_least_rate() {
             if stream.write_all(b"x").is_err() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(100));
+            pause_of_a_slow_peer(Duration::from_millis(100));
         }
     });
     assert_eq!(client.answer().status, 408);
-    drop(client);
+    // Its next write fails. The other side may have ended the connection before.
+    let _ = client.stream.shutdown(Shutdown::Both);
     trickle.join().unwrap();
 }
 
@@ -203,7 +205,7 @@ fn a_client_that_reads_fast_enough_is_not_cut() {
     client.head();
     while read < 31 << 20 {
         read += client.stream.read(&mut buffer).unwrap();
-        std::thread::sleep(Duration::from_millis(150));
+        pause_of_a_slow_peer(Duration::from_millis(150));
     }
 }
 
@@ -224,10 +226,7 @@ fn lingering_ends_in_time() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n");
     assert_eq!(client.answer().status, 413);
     let start = Instant::now();
-    eventually("writing fails once the server has closed", || {
-        std::thread::sleep(Duration::from_millis(50));
-        client.stream.write_all(b"x").is_err()
-    });
+    eventually("writing fails once the server has closed", || client.stream.write_all(b"x").is_err());
     assert!(start.elapsed() < 10 * SECOND);
 }
 
@@ -240,10 +239,10 @@ fn idle_connections_cost_no_turns() {
     clients[40..].iter_mut().for_each(|client| {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhello");
     });
-    std::thread::sleep(Duration::from_millis(200));
-    let turns = server.turns();
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(server.turns() - turns <= 5, "{} turns while all wait", server.turns() - turns);
+    server.wait_in_flight(20);
+    server.settle();
+    let turns = server.observe_for(Duration::from_millis(500));
+    assert!(turns <= 5, "{turns} turns while all wait");
 }
 
 // Fairness
@@ -258,7 +257,7 @@ fn a_connection_that_pipelines_without_end_does_not_starve_the_others() {
     let writer = std::thread::spawn(move || {
         let requests = get("/").repeat(1000);
         while !stop_writing.load(Ordering::Relaxed) && greedy.write_all(requests.as_bytes()).is_ok() {}
-        let _ = greedy.shutdown(std::net::Shutdown::Both);
+        let _ = greedy.shutdown(Shutdown::Both);
     });
     let answered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&answered);
@@ -270,7 +269,7 @@ fn a_connection_that_pipelines_without_end_does_not_starve_the_others() {
                 _ => break,
             };
         }
-        let _ = reading.shutdown(std::net::Shutdown::Both);
+        let _ = reading.shutdown(Shutdown::Both);
     });
     eventually("the greedy one is under way", || answered.load(Ordering::Relaxed) > 1 << 20);
     let mut others: Vec<Client> = (0..8).map(|_| server.connect()).collect();
@@ -334,8 +333,7 @@ fn a_drain_closes_idle_connections_and_finishes_those_in_flight() {
     uploading.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe");
     let mut downloading = server.connect();
     downloading.send(get("/big"));
-    server.exchange(get("/")); // all of them have been taken
-    std::thread::sleep(Duration::from_millis(100));
+    server.wait_in_flight(3); // and those that connected earlier have been taken
     server.running.drain();
     idle.expect_close();
     fresh.expect_close();

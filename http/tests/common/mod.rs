@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test binary uses a part
 #![allow(unreachable_pub)]
 
-use lakh_core::Shard;
+use lakh_core::{Shard, ShardMetrics};
 use lakh_http::{App, Limits, Running, Server};
 use std::{
     io::{ErrorKind, Read, Write},
@@ -42,9 +42,54 @@ impl TestServer {
         client.answer()
     }
 
-    /// Turns of the shard's loop so far: they stand still while all connections wait.
-    pub fn turns(&self) -> u64 {
-        self.running.shards().next().unwrap().metrics().turns()
+    /// Requests in flight: begun, if only by a byte of their heads, and not done with.
+    pub fn in_flight(&self) -> u64 {
+        self.metrics().guards()
+    }
+
+    /// Waits until so many requests are in flight.
+    pub fn wait_in_flight(&self, n: u64) {
+        eventually(&format!("{n} requests in flight"), || self.in_flight() == n);
+    }
+
+    /// Waits until the shard has dealt with all that has come to it so far.
+    ///
+    /// What was ready before the first round is seen by the kernel's poller in that round at the
+    /// latest, and makes a task's poll in the next one. If there was no such poll there is no such work.
+    pub fn settle(&self) {
+        eventually("the shard has nothing to do", || {
+            let before = self.metrics().polls();
+            (0..3).for_each(|_| self.round());
+            self.metrics().polls() == before
+        });
+    }
+
+    /// Turns of the shard's loop in `span`. They stand still while all connections wait.
+    pub fn observe_for(&self, span: Duration) -> u64 {
+        let before = self.metrics().turns();
+        std::thread::sleep(span);
+        self.metrics().turns() - before
+    }
+
+    /// Waits until no bytes move any more though they could be asked for: the kernels' buffers are full.
+    ///
+    /// The kernel moves bytes by itself for a while (an acknowledgement may be 40 ms late), and tells
+    /// nobody that it has finished: only a span without a turn does.
+    pub fn wait_until_nothing_moves(&self) {
+        self.settle();
+        eventually("nothing moves", || self.observe_for(Duration::from_millis(100)) == 0);
+    }
+
+    /// Waits for one more turn of the shard's loop.
+    fn round(&self) {
+        let (tell, told) = std::sync::mpsc::channel();
+        let shard = self.running.shards().next().unwrap();
+        shard.send(move |_| tell.send(()).unwrap()).unwrap();
+        told.recv_timeout(SAFETY_NET).unwrap();
+    }
+
+    fn metrics(&self) -> &ShardMetrics {
+        self.running.shards().next().unwrap().metrics()
     }
 }
 
@@ -219,8 +264,13 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < SAFETY_NET, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_micros(500));
     }
+}
+
+/// What makes a slow peer slow, where that is the subject. Nothing may be hoped to happen meanwhile.
+pub fn pause_of_a_slow_peer(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// A GET request for `path`.
