@@ -23,12 +23,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes that one call of sendfile is given: a fraction of a millisecond.
-const SENT_AT_ONCE: u64 = 256 * 1024;
-/// Bytes that one connection sends in one turn of the shard.
+/// Bytes that one connection sends in one turn of the shard, by one call of sendfile if the kernel takes
+/// them: a fraction of a millisecond. Each call ends with a push, so short ones are dear.
 const SENT_PER_TURN: u64 = 1024 * 1024;
-/// Bytes that are looked for in the page cache at once.
+/// Bytes that are looked for in the page cache at once, and how many if not all of those are there.
 const LOOKED_FOR_AT_ONCE: u64 = 2 * 1024 * 1024;
+const LOOKED_FOR_AT_LEAST: u64 = 256 * 1024;
 /// Bytes that are read into memory at once. A slow client keeps them there.
 const READ_AT_ONCE: u64 = 128 * 1024;
 /// A full pool is asked again after so long, and so often.
@@ -157,7 +157,7 @@ impl FileSender {
             let is_cached = self.work.is_none() && self.is_cached();
             match self.work.as_deref_mut() {
                 None if is_cached => {
-                    let len = self.body.left.min(self.cached_until - self.body.at).min(SENT_AT_ONCE);
+                    let len = self.body.left.min(self.cached_until - self.body.at).min(SENT_PER_TURN);
                     match send_file(stream, self.body.file.file(), self.body.at, len as usize, cx) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Err(has_shrunk())),
                         Poll::Ready(Err(error)) if is_no_way(&error) => self.way = Way::ReadNowait,
@@ -217,7 +217,7 @@ impl FileSender {
             self.cached_until = end;
             return true;
         }
-        for len in [LOOKED_FOR_AT_ONCE, SENT_AT_ONCE] {
+        for len in [LOOKED_FOR_AT_ONCE, LOOKED_FOR_AT_LEAST] {
             let len = len.min(self.body.left);
             if self.is_held(self.body.at, len) {
                 self.cached_until = self.body.at + len;

@@ -46,3 +46,35 @@ pub fn send_file(
         })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn what_is_kept_back_arrives_before_what_follows_and_without_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let reader = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let mut arrived = [0; 14];
+            peer.read_exact(&mut arrived).unwrap();
+            peer.write_all(&arrived).unwrap();
+        });
+        let echoed = lakh_core::block_on(async move {
+            let stream = TcpStream::connect(addr).await?;
+            assert_eq!(send_with_more_to_come(&stream, b"head")?, 4);
+            assert_eq!(stream.try_write(b", body")?, 6);
+            assert_eq!(send_with_more_to_come(&stream, b"last")?, 4);
+            let mut echoed = [0; 14];
+            let mut len = 0;
+            while len < echoed.len() {
+                len += stream.read(&mut echoed[len..]).await?;
+            }
+            Ok::<_, io::Error>(echoed)
+        });
+        assert_eq!(&echoed.unwrap().unwrap(), b"head, bodylast");
+        reader.join().unwrap();
+    }
+}
