@@ -157,7 +157,8 @@ impl FileSender {
             let is_cached = self.work.is_none() && self.is_cached();
             match self.work.as_deref_mut() {
                 None if is_cached => {
-                    let len = self.body.left.min(self.cached_until - self.body.at).min(SENT_PER_TURN);
+                    let known = self.body.left.min(self.cached_until - self.body.at);
+                    let len = known.min(SENT_PER_TURN - self.sent_in_turn);
                     match send_file(stream, self.body.file.file(), self.body.at, len as usize, cx) {
                         Poll::Ready(Ok(0)) => return Poll::Ready(Err(has_shrunk())),
                         Poll::Ready(Err(error)) if is_no_way(&error) => self.way = Way::ReadNowait,

@@ -1,7 +1,7 @@
 //! Server CPU per static file, beside servers that were made for it.
 
+use lakh_compare::Result;
 use lakh_compare::process::Spec;
-use lakh_compare::{Error, Result};
 
 use crate::file_servers::{Folder, added, lakh, peer};
 use crate::options::{self, H2O, LAKH, LIGHTTPD, Options};
@@ -46,9 +46,6 @@ fn servers(options: &Options, folder: &Folder) -> Result<Vec<Spec>> {
     }
     servers.extend(options.servers.iter().map(|spec| added(spec, folder)));
     options::check(&servers)?;
-    if options.spin && options.cpus.is_none() {
-        return Err(Error::new("--spin with --no-pin lets the generator take the servers' CPU"));
-    }
     Ok(servers)
 }
 
