@@ -207,6 +207,26 @@ fn a_client_that_reads_fast_enough_is_not_cut() {
     }
 }
 
+/// The kernel says that a full socket can be written only when a third of its buffer, which may be megabytes, is
+/// free again: a client that reads at many times the least rate takes longer for that than it may stall.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_reads_steadily_is_not_cut_while_the_kernel_says_nothing() {
+    let server = TestServer::with_limits(limits(|l| l.stall = SECOND), |_| app());
+    let mut client = server.connect();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream, 64 * 1024).unwrap();
+    client.send(get("/big"));
+    client.head();
+    let mut buffer = vec![0; 16 * 1024];
+    let start = Instant::now();
+    while start.elapsed() < 5 * SECOND {
+        client.stream.read_exact(&mut buffer).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let in_flight = server.running.shards().next().unwrap().metrics().guards();
+    assert_eq!(in_flight, 1, "the answer was cut");
+}
+
 #[test]
 fn a_handler_at_work_has_no_deadline() {
     let limits = limits(|l| {

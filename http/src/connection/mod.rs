@@ -73,6 +73,8 @@ struct Active {
     sent: usize,
     /// How fast the peer takes what is written.
     pace: Pace,
+    /// What the kernel held of it when the wait for the peer began.
+    queued: usize,
     exchange: Option<Exchange>,
     /// A body that nobody reads, to be skipped before the next request.
     skip: Option<Box<IncomingBody>>,
@@ -294,6 +296,7 @@ impl Driver<'_, '_> {
                 unsent: Vec::new(),
                 sent: 0,
                 pace: Pace::new(service.limits()),
+                queued: 0,
                 exchange: None,
                 skip: None,
                 close: Close::No,

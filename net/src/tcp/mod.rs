@@ -1,4 +1,6 @@
 mod listener;
+#[cfg(target_os = "linux")]
+mod send_queue;
 mod stream;
 
 pub(crate) use listener::share_port;
