@@ -7,9 +7,11 @@ mod common;
 use common::{Answer, Client, TestServer, eventually, get};
 use lakh_http::{App, Body, BodyError, Bytes, Limits, Request, Response};
 use std::{
+    cell::Cell,
     convert::Infallible,
     io::{Read, Write},
     net::TcpStream,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -304,6 +306,32 @@ fn a_connection_that_pipelines_without_end_does_not_starve_the_others() {
     stop.store(true, Ordering::Relaxed);
     reader.join().unwrap();
     writer.join().unwrap();
+}
+
+/// However cheap their answers are to send: it is the handlers' time that the others wait for.
+#[test]
+fn pipelined_requests_are_not_all_answered_before_the_next_connections_turn() {
+    let server = TestServer::start(|_| {
+        let answered = Rc::new(Cell::new(0));
+        let count = Rc::clone(&answered);
+        App::new()
+            .get("/", move || answered.set(answered.get() + 1))
+            .get("/answered", move || count.get().to_string())
+    });
+    let (mut greedy, mut modest) = (server.connect(), server.connect());
+    greedy.exchange(get("/"));
+    modest.exchange(get("/answered"));
+    // Both have sent all they want when the shard looks.
+    let shard = server.running.shards().next().unwrap();
+    shard.send(|_| std::thread::sleep(Duration::from_millis(300))).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    greedy.send(get("/").repeat(1000));
+    modest.send(get("/answered"));
+    let answered: usize = modest.answer().text().parse().unwrap();
+    assert!(answered < 200, "{answered} requests went first");
+    for _ in 0..1000 {
+        assert_eq!(greedy.answer().status, 200);
+    }
 }
 
 #[test]
