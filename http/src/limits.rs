@@ -76,6 +76,11 @@ impl Pace {
         since.saturating_add(self.allowance).saturating_add(1)
     }
 
+    /// Whether the peer is waited for.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// The peer is not waited for; nothing was moved.
     pub(crate) fn pause(&mut self) {
         self.since = None;

@@ -7,9 +7,11 @@ mod common;
 use common::{Answer, Client, TestServer, eventually, get, pause_of_a_slow_peer};
 use lakh_http::{App, Body, BodyError, Bytes, Limits, Request, Response};
 use std::{
+    cell::Cell,
     convert::Infallible,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -209,6 +211,26 @@ fn a_client_that_reads_fast_enough_is_not_cut() {
     }
 }
 
+/// The kernel says that a full socket can be written only when a third of its buffer, which may be megabytes, is
+/// free again: a client that reads at many times the least rate takes longer for that than it may stall.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_client_that_reads_steadily_is_not_cut_while_the_kernel_says_nothing() {
+    let server = TestServer::with_limits(limits(|l| l.stall = SECOND), |_| app());
+    let mut client = server.connect();
+    rustix::net::sockopt::set_socket_recv_buffer_size(&client.stream, 64 * 1024).unwrap();
+    client.send(get("/big"));
+    client.head();
+    let mut buffer = vec![0; 16 * 1024];
+    let start = Instant::now();
+    while start.elapsed() < 5 * SECOND {
+        client.stream.read_exact(&mut buffer).unwrap();
+        pause_of_a_slow_peer(Duration::from_millis(100));
+    }
+    let in_flight = server.running.shards().next().unwrap().metrics().guards();
+    assert_eq!(in_flight, 1, "the answer was cut");
+}
+
 #[test]
 fn a_handler_at_work_has_no_deadline() {
     let limits = limits(|l| {
@@ -283,6 +305,32 @@ fn a_connection_that_pipelines_without_end_does_not_starve_the_others() {
     stop.store(true, Ordering::Relaxed);
     reader.join().unwrap();
     writer.join().unwrap();
+}
+
+/// However cheap their answers are to send: it is the handlers' time that the others wait for.
+#[test]
+fn pipelined_requests_are_not_all_answered_before_the_next_connections_turn() {
+    let server = TestServer::start(|_| {
+        let answered = Rc::new(Cell::new(0));
+        let count = Rc::clone(&answered);
+        App::new()
+            .get("/", move || answered.set(answered.get() + 1))
+            .get("/answered", move || count.get().to_string())
+    });
+    let (mut greedy, mut modest) = (server.connect(), server.connect());
+    greedy.exchange(get("/"));
+    modest.exchange(get("/answered"));
+    // Both have sent all they want when the shard looks.
+    let shard = server.running.shards().next().unwrap();
+    shard.send(|_| pause_of_a_slow_peer(Duration::from_millis(300))).unwrap();
+    pause_of_a_slow_peer(Duration::from_millis(50));
+    greedy.send(get("/").repeat(1000));
+    modest.send(get("/answered"));
+    let answered: usize = modest.answer().text().parse().unwrap();
+    assert!(answered < 200, "{answered} requests went first");
+    for _ in 0..1000 {
+        assert_eq!(greedy.answer().status, 200);
+    }
 }
 
 #[test]

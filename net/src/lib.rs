@@ -25,7 +25,7 @@
 //!
 //! Names are not resolved here: every function takes socket addresses.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod sys;
 mod tcp;

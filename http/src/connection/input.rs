@@ -1,7 +1,7 @@
 //! Requests and their bodies, out of what was read.
 
 use super::{
-    Driver, FLUSH_AT, Phase, Step,
+    Driver, FLUSH_AT, Phase, REQUESTS, Step,
     body::IncomingBody,
     reply::{Exchange, Meta, panicked},
 };
@@ -77,11 +77,16 @@ impl Driver<'_, '_> {
     /// Gives the number of bytes used.
     fn take_requests(&mut self, input: &[u8]) -> usize {
         let mut used = 0;
-        while used < input.len() && self.is_free() && self.scratch.output.len() < FLUSH_AT {
+        while used < input.len()
+            && self.is_free()
+            && self.requests < REQUESTS
+            && self.scratch.output.len() < FLUSH_AT
+        {
             let rest = &input[used..];
             match self.scratch.head.parse(rest, &self.service.limits().head) {
                 Ok(Parsed::Complete) => {
                     self.connection.phase = Phase::Busy;
+                    self.requests += 1;
                     used += self.take_request(rest);
                 }
                 Ok(Parsed::Partial) => break,

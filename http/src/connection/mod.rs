@@ -30,6 +30,8 @@ use std::{
 
 /// Steps of one poll; then the shard's other tasks have their turn.
 const STEPS: usize = 16;
+/// Requests answered in one poll at most: what pipelined ones cost is up to their handlers.
+const REQUESTS: usize = 64;
 /// Output is sent when it has grown to this, in bytes, and whenever there is nothing else to do.
 const FLUSH_AT: usize = 64 * 1024;
 
@@ -73,6 +75,8 @@ struct Active {
     sent: usize,
     /// How fast the peer takes what is written.
     pace: Pace,
+    /// What the kernel held of it when the wait for the peer began.
+    queued: usize,
     exchange: Option<Exchange>,
     /// A body that nobody reads, to be skipped before the next request.
     skip: Option<Box<IncomingBody>>,
@@ -126,7 +130,7 @@ impl Future for Connection {
         let service = Rc::clone(&self.service);
         let mut scratch = service.take_scratch();
         let connection = &mut *self;
-        let flow = Driver { connection, service: &service, scratch: &mut scratch, cx }.run();
+        let flow = Driver { connection, service: &service, scratch: &mut scratch, cx, requests: 0 }.run();
         if flow.is_ready() {
             scratch.output.clear(); // what a lost connection was not sent is nobody else's
         }
@@ -142,6 +146,8 @@ struct Driver<'a, 'cx> {
     service: &'a Rc<Service>,
     scratch: &'a mut Scratch,
     cx: &'a mut Context<'cx>,
+    /// Taken in this poll.
+    requests: usize,
 }
 
 impl Driver<'_, '_> {
@@ -152,6 +158,7 @@ impl Driver<'_, '_> {
                 Some(_) => self.step_active(),
             };
             match step {
+                Step::Again if self.requests >= REQUESTS => break,
                 Step::Again if self.scratch.output.len() < FLUSH_AT => {}
                 // What is unsent waits for the peer as well: looking again would find it unchanged.
                 Step::Wait if self.scratch.output.is_empty() => return Poll::Pending,
@@ -294,6 +301,7 @@ impl Driver<'_, '_> {
                 unsent: Vec::new(),
                 sent: 0,
                 pace: Pace::new(service.limits()),
+                queued: 0,
                 exchange: None,
                 skip: None,
                 close: Close::No,

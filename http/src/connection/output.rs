@@ -77,10 +77,31 @@ impl Driver<'_, '_> {
     /// The kernel's buffer is full: the peer has to read, and at the least rate.
     pub(super) fn wait_for_peer(&mut self) -> Step {
         let now = self.service.now();
+        if !self.active().pace.is_waiting() {
+            self.active().queued = self.queued();
+        }
         let deadline = self.active().pace.wait(now);
-        self.wait_until(deadline).unwrap_or_else(|| {
+        self.wait_until(deadline).or_else(|| self.wait_on(now)).unwrap_or_else(|| {
             self.service.count_slow_reader();
             Step::Close
         })
+    }
+
+    /// The time is over, but the kernel may just not have said that the peer reads: a full buffer
+    /// counts as writable only when a third of it, which may be more than a megabyte, is free again.
+    fn wait_on(&mut self, now: u32) -> Option<Step> {
+        let (queued, limits) = (self.queued(), self.service.limits());
+        let active = self.active();
+        let taken = active.queued.saturating_sub(queued);
+        active.queued = queued;
+        active.pace.moved(now, taken, limits);
+        let deadline = active.pace.wait(now);
+        // Nothing but the rest of the current second: it has not even kept to the rate.
+        if deadline <= now.saturating_add(1) { None } else { self.wait_until(deadline) }
+    }
+
+    /// Bytes that the peer has not acknowledged; where the system does not tell, none.
+    fn queued(&self) -> usize {
+        self.connection.stream.send_queue().unwrap_or(0)
     }
 }

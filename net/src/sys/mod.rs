@@ -7,6 +7,10 @@
 
 mod descriptor;
 #[cfg(target_os = "linux")]
+mod send_queue;
+#[cfg(target_os = "linux")]
+pub(crate) use send_queue::send_queue;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{PORT_SHARING, send_file, send_with_more_to_come};

@@ -297,6 +297,19 @@ impl TcpStream {
         set_user_timeout(SockRef::from(&self.inner), timeout)
     }
 
+    /// Bytes that were written and that the peer has not acknowledged (SIOCOUTQ in tcp(7)). What it
+    /// has is progress that no event tells of: a socket whose buffer was full counts as writable only
+    /// when a third of it is free.
+    ///
+    /// # Errors
+    /// `Unsupported` elsewhere than on Linux.
+    pub fn send_queue(&self) -> io::Result<usize> {
+        #[cfg(target_os = "linux")]
+        return Ok(sys::send_queue(&self.inner)?);
+        #[cfg(not(target_os = "linux"))]
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// How long close(2) tries to send what is left; zero resets the connection (SO_LINGER in
     /// socket(7)). More than zero makes dropping the stream block its whole shard, although the
     /// socket is non-blocking: a server uses zero or `None`.
