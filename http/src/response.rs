@@ -4,6 +4,7 @@ use crate::{body::BodyError, files::FileBody, proto::encode};
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use lakh_core::pool::{JobError, PoolFull};
 use smallvec::SmallVec;
 use std::{
     error::Error,
@@ -355,5 +356,26 @@ impl IntoResponse for BodyError {
         Response::new(self.to_string())
             .with_status(self.status())
             .with_content_type("text/plain; charset=utf-8")
+    }
+}
+
+impl IntoResponse for PoolFull {
+    /// 503, and when to come back; 500 for a lane that the pool does not have.
+    fn into_response(self) -> Response {
+        if self.is_unknown_lane() {
+            return Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        Response::plain(StatusCode::SERVICE_UNAVAILABLE)
+            .with_field(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    }
+}
+
+impl IntoResponse for JobError {
+    /// 503 if the pool has shut down, 500 if the job has panicked; the client is told no more.
+    fn into_response(self) -> Response {
+        Response::plain(match self.is_shutdown() {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        })
     }
 }

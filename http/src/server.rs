@@ -139,7 +139,8 @@ impl Server {
         }
         let listeners = Mutex::new(per_shard);
         let Server { factory, limits, name, on_access, grace, .. } = self;
-        let runtime = self.runtime.start(move |shard| {
+        // The number that the listeners were made for: asked again, the CPU quota may have changed.
+        let runtime = self.runtime.shards(shards).start(move |shard| {
             let mine = {
                 let mut listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
                 std::mem::take(&mut listeners[shard.id()])

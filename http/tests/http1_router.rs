@@ -3,7 +3,8 @@
 mod common;
 
 use common::{TestServer, get};
-use lakh_http::{App, Head, Method, Request};
+use lakh_core::pool::{JobError, Kind, Lane, LaneConfig, PoolConfig, PoolFull};
+use lakh_http::{App, Head, Method, Request, Server};
 
 fn named(name: &'static str) -> impl Fn(&Head<'_>) -> String + use<> {
     move |head| format!("{name}: {}", head.param(name).unwrap_or_default())
@@ -125,4 +126,36 @@ fn a_request_has_what_was_sent() {
     });
     let answer = server.exchange("GET /n?q=1 HTTP/1.1\r\nHost: h:1\r\nX-A: 1 \r\nx-a:2\r\n\r\n");
     assert_eq!(answer.text(), "/n?q=1 /n HTTP/1.1 h:1 Host=h:1,X-A=1,x-a=2 Some(\"1\") 127.0.0.1");
+}
+
+/// What a handler gives whose work the pool does not take, or loses.
+#[test]
+fn a_full_pool_is_503_with_retry_after_and_a_job_that_panics_500() {
+    let full = || -> Result<(), PoolFull> {
+        let pool = lakh_core::current().pool().clone();
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let running = pool.run(Lane::USER, move || _ = told.recv()).unwrap();
+        let mut waiting = Vec::new();
+        let refused = loop {
+            match pool.run(Lane::USER, || ()) {
+                Ok(job) => waiting.push(job),
+                Err(refused) => break refused,
+            }
+            assert!(waiting.len() < 10, "the lane has no limit");
+        };
+        drop((running, tell));
+        Err(refused)
+    };
+    let panics = async || -> Result<(), JobError> {
+        let job = lakh_core::current().pool().run(Lane::CPU, || panic!("on purpose: a job")).unwrap();
+        job.await
+    };
+    let mut config = PoolConfig::new(1);
+    config.set_lane(Lane::USER, LaneConfig::new(Kind::Io).cap(1).queue_limit(1));
+    let server = Server::new(move |_| App::new().get("/full", full).get("/panics", panics));
+    let running = server.shards(1).pool(config).bind(([127, 0, 0, 1], 0).into()).unwrap().start().unwrap();
+    let mut client = common::Client::connect(running.addrs()[0]);
+    let answer = client.exchange(get("/full"));
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
+    assert_eq!(client.exchange(get("/panics")).status, 500);
 }
