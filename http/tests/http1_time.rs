@@ -15,6 +15,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
     },
     task::Poll,
     time::{Duration, Instant},
@@ -322,10 +323,16 @@ fn pipelined_requests_are_not_all_answered_before_the_next_connections_turn() {
     modest.exchange(get("/answered"));
     // Both have sent all they want when the shard looks.
     let shard = server.running.shards().next().unwrap();
-    shard.send(|_| pause_of_a_slow_peer(Duration::from_millis(300))).unwrap();
-    pause_of_a_slow_peer(Duration::from_millis(50));
+    let ((held, is_held), (go, wait)) = (mpsc::channel(), mpsc::channel::<()>());
+    let hold = move |_: &lakh_core::Shard| {
+        held.send(()).unwrap();
+        wait.recv().unwrap();
+    };
+    shard.send(hold).unwrap();
+    is_held.recv().unwrap();
     greedy.send(get("/").repeat(1000));
     modest.send(get("/answered"));
+    go.send(()).unwrap();
     let answered: usize = modest.answer().text().parse().unwrap();
     assert!(answered < 200, "{answered} requests went first");
     for _ in 0..1000 {
