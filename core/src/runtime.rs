@@ -11,7 +11,7 @@ use crate::{
 use std::{
     fmt,
     future::{Future, poll_fn},
-    io,
+    io::{self, Write},
     pin::{Pin, pin},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     task::{Context, Poll, Waker},
@@ -80,7 +80,7 @@ impl Builder {
         F: Fn(&Shard) -> io::Result<()> + Send + Sync + 'static,
     {
         if let Err(error) = sys::limits::raise_descriptor_limit() {
-            eprintln!("lakh: the limit of open files stays as it is: {error}");
+            warn(format_args!("lakh: the limit of open files stays as it is: {error}"));
         }
         let count = self.shard_count();
         let pool = match &self.pool {
@@ -163,7 +163,7 @@ impl Runtime {
             if let Some(cpu) = cpu
                 && let Err(error) = sys::cpu::pin_current_thread(cpu)
             {
-                eprintln!("lakh: shard {id} is not pinned to CPU {cpu}: {error}");
+                warn(format_args!("lakh: shard {id} is not pinned to CPU {cpu}: {error}"));
             }
             let shard = match Shard::new(id, pool) {
                 Ok(shard) => shard,
@@ -281,7 +281,7 @@ impl Runtime {
 
     /// Does not wait for the threads that have not ended.
     fn leave_behind(&mut self) {
-        eprintln!("lakh: a shard does not stop, since a task blocks it, and is left behind");
+        warn(format_args!("lakh: a shard does not stop, since a task blocks it, and is left behind"));
         for (_, thread) in &mut self.shards {
             thread.take_if(|thread| !thread.is_finished());
         }
@@ -329,7 +329,7 @@ impl Drop for Runtime {
             let Some(thread) = thread.take() else { continue };
             // A shard that drops its own runtime cannot wait for itself.
             if thread.thread().id() != here && thread.join().is_err() {
-                eprintln!("lakh: a shard's thread panicked");
+                warn(format_args!("lakh: a shard's thread panicked"));
             }
         }
         self.pool.shutdown();
@@ -340,6 +340,11 @@ impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").field("shards", &self.shards.len()).finish()
     }
+}
+
+/// Tells whoever looks at stderr; that nobody can is no reason to fail.
+fn warn(message: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 /// How a drain ended.

@@ -6,7 +6,7 @@ use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
 use std::{
     fmt,
     future::poll_fn,
-    io,
+    io::{self, Write},
     net::SocketAddr,
     rc::Rc,
     sync::{Mutex, PoisonError},
@@ -182,7 +182,8 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
             match listener.poll_accept(cx) {
                 Poll::Ready(Ok((stream, _))) => service.serve(Connection::new(stream, Rc::clone(&service))),
                 Poll::Ready(Err(error)) => {
-                    eprintln!("lakh: a listener has failed and is closed: {error}");
+                    // That nobody reads stderr is no reason to fail.
+                    let _ = writeln!(io::stderr(), "lakh: a listener has failed and is closed: {error}");
                     return Poll::Ready(());
                 }
                 Poll::Pending => return Poll::Pending,

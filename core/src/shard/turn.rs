@@ -77,6 +77,8 @@ impl Shard {
             self.0.remote.doze().announce();
             if !self.0.remote.has_work() && !self.is_called() && !done() {
                 timeout = Some(self.0.timers.until_next(before));
+            } else {
+                self.0.remote.doze().awake();
             }
         }
         // Before the wait, which may be long: others read them meanwhile.

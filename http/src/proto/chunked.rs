@@ -240,10 +240,10 @@ impl ChunkedDecoder {
         }
         match (self.state, byte) {
             (State::TrailerStart, _) if TOKEN[usize::from(byte)] => {
-                self.trailers += 1;
-                if self.trailers > limits.trailers {
+                if self.trailers >= limits.trailers {
                     Err(Kind::TrailersTooLarge)
                 } else {
+                    self.trailers += 1;
                     Ok(State::TrailerName)
                 }
             }
