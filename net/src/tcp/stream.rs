@@ -89,23 +89,12 @@ impl TcpStream {
     /// `WouldBlock` if nothing is there; those of recv(2).
     #[inline]
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match sys::recv(&self.inner, buf) {
-                Ok(n) => {
-                    if n > 0 && n < buf.len() {
-                        self.registration.drained();
-                    }
-                    return Ok(n);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    if error.kind() == io::ErrorKind::WouldBlock {
-                        self.registration.would_block(Direction::Read);
-                    }
-                    return Err(error);
-                }
-            }
+        let room = buf.len();
+        let n = self.attempt(Direction::Read, || sys::recv(&self.inner, buf))?;
+        if n > 0 && n < room {
+            self.registration.drained();
         }
+        Ok(n)
     }
 
     /// Writes what the kernel takes, without waiting.
@@ -132,23 +121,30 @@ impl TcpStream {
     pub(crate) fn note_write(
         &self,
         len: usize,
-        mut write: impl FnMut() -> io::Result<usize>,
+        write: impl FnMut() -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let n = self.attempt(Direction::Write, write)?;
+        if n < len && !cfg!(any(windows, mio_unsupported_force_poll_poll)) {
+            self.registration.would_block(Direction::Write);
+        }
+        Ok(n)
+    }
+
+    /// Tries once, and again if a signal came between; notes what would block.
+    #[inline]
+    fn attempt(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut() -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
-            match write() {
-                Ok(n) => {
-                    if n < len && !cfg!(any(windows, mio_unsupported_force_poll_poll)) {
-                        self.registration.would_block(Direction::Write);
-                    }
-                    return Ok(n);
-                }
+            match operation() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    if error.kind() == io::ErrorKind::WouldBlock {
-                        self.registration.would_block(Direction::Write);
-                    }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.registration.would_block(direction);
                     return Err(error);
                 }
+                result => return result,
             }
         }
     }
