@@ -45,6 +45,10 @@ mod ready {
     pub(super) const WRITE_CLOSED: u8 = 8;
     /// Urgent data has come: a read stops short at its mark (tcp(7)), so a short read proves nothing.
     pub(super) const URGENT: u8 = 16;
+    /// Nothing will ever be sent or received: a reset, an error, or both directions are closed.
+    pub(super) const HANGUP: u8 = 32;
+    /// No readiness: who is in `write` waits for [`HANGUP`] alone.
+    pub(super) const AWAITS_HANGUP: u8 = 64;
 }
 
 /// Where the next shard begins to count generations: far away from the others, so that a
@@ -130,17 +134,18 @@ impl Reactor {
                 if event.is_write_closed() {
                     set |= ready::WRITE | ready::WRITE_CLOSED;
                 }
+                if event.is_error() || (event.is_read_closed() && event.is_write_closed()) {
+                    set |= ready::READ | ready::WRITE | ready::HANGUP;
+                }
                 if event.is_priority() {
                     set |= ready::READ | ready::URGENT;
-                }
-                if event.is_error() {
-                    set |= ready::READ | ready::WRITE;
                 }
                 entry.ready |= set;
                 if set & ready::READ != 0 && entry.read != Waiter::NONE {
                     woken.push(mem::take(&mut entry.read));
                 }
-                if set & ready::WRITE != 0 && entry.write != Waiter::NONE {
+                let awaited = if entry.ready & ready::AWAITS_HANGUP != 0 { ready::HANGUP } else { ready::WRITE };
+                if set & awaited != 0 && entry.write != Waiter::NONE {
                     woken.push(mem::take(&mut entry.write));
                 }
             }
@@ -237,12 +242,34 @@ impl Registration {
     /// Elsewhere than on the shard that registered the source.
     #[inline]
     pub fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_flag(direction, direction.flag(), cx)
+    }
+
+    /// Ready once nothing will ever be sent or received any more: the peer has reset the connection, it
+    /// has failed, or both directions are closed. A peer that has only finished sending does not count.
+    ///
+    /// It waits in the place of [`Direction::Write`], so a task waits for one of the two. For whoever
+    /// works on an answer and neither reads nor writes meanwhile. Where mio polls with poll(2) it may
+    /// stay pending.
+    ///
+    /// # Panics
+    /// Elsewhere than on the shard that registered the source.
+    pub fn poll_hangup(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_flag(Direction::Write, ready::HANGUP, cx)
+    }
+
+    #[inline]
+    fn poll_flag(&self, direction: Direction, flag: u8, cx: &mut Context<'_>) -> Poll<()> {
         shard::with(|shard| {
             let old = {
                 let mut entries = shard.reactor().entries.borrow_mut();
                 let entry = self.entry(&mut entries).expect("a source is used on its own shard only");
-                if entry.ready & direction.flag() != 0 {
+                if entry.ready & flag != 0 {
                     return Poll::Ready(());
+                }
+                if direction == Direction::Write {
+                    let awaits = if flag == ready::HANGUP { ready::AWAITS_HANGUP } else { 0 };
+                    entry.ready = entry.ready & !ready::AWAITS_HANGUP | awaits;
                 }
                 mem::take(entry.waiter(direction))
             };

@@ -8,14 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A request and its answer, once the answer is written.
+/// A request and its answer, once the answer is written or will never be.
 #[derive(Debug, Clone)]
 pub struct Note {
     method: Option<Method>,
     target: Vec<u8>,
     peer: Option<SocketAddr>,
-    status: StatusCode,
+    status: Option<StatusCode>,
     bytes: u64,
+    cut: bool,
     began: Instant,
     took: Duration,
 }
@@ -38,21 +39,26 @@ impl Note {
             method: None,
             target: Vec::new(),
             peer: stream.peer_addr().ok(),
-            status: StatusCode::OK,
+            status: None,
             bytes: 0,
+            cut: false,
             began: Instant::now(),
             took: Duration::ZERO,
         }
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode, bytes: u64) {
-        self.status = status;
+        self.status = Some(status);
         self.bytes = bytes;
     }
 
     pub(crate) fn finished(mut self) -> Self {
         self.took = self.began.elapsed();
         self
+    }
+
+    pub(crate) fn cut(self) -> Self {
+        Note { cut: true, ..self.finished() }
     }
 
     /// The method; `None` if no request could be made out.
@@ -70,9 +76,15 @@ impl Note {
         self.peer
     }
 
-    /// The answer's status.
-    pub fn status(&self) -> StatusCode {
+    /// The answer's status; `None` if the connection ended before there was an answer.
+    pub fn status(&self) -> Option<StatusCode> {
         self.status
+    }
+
+    /// Whether the connection ended before all of the answer was written: the client went away or was
+    /// too slow, the answer's own source failed, or a drain's time was over.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// The announced length of the answer's body in bytes; 0 for streams.
@@ -80,7 +92,7 @@ impl Note {
         self.bytes
     }
 
-    /// From the request's head to the last byte given to the kernel, or to its buffers.
+    /// From the request's head to the last byte given to the kernel, or to the connection's end.
     pub fn took(&self) -> Duration {
         self.took
     }

@@ -3,6 +3,7 @@
 //! The handler asks, the connection reads: no byte is taken from the socket before someone wants
 //! it, so a handler that pauses slows its client down and nothing piles up.
 
+use crate::proto::ChunkError;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use std::{
@@ -190,18 +191,29 @@ pub struct BodyError(pub(crate) BodyFault);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFault {
     Malformed,
+    TrailersTooLarge,
     TooLong,
     TooSlow,
     Lost,
 }
 
+impl From<ChunkError> for BodyFault {
+    fn from(error: ChunkError) -> Self {
+        match error.status() {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => BodyFault::TrailersTooLarge,
+            _ => BodyFault::Malformed,
+        }
+    }
+}
+
 impl BodyError {
-    /// The status that tells the client: 400, 408 or 413.
+    /// The status that tells the client: 400, 408, 413 or 431.
     pub fn status(&self) -> StatusCode {
         match self.0 {
             BodyFault::Malformed | BodyFault::Lost => StatusCode::BAD_REQUEST,
             BodyFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             BodyFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            BodyFault::TrailersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
@@ -225,6 +237,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
             BodyFault::Malformed => "the body's chunked coding is malformed",
+            BodyFault::TrailersTooLarge => "the body's trailer fields are more than the limit",
             BodyFault::TooLong => "the body is longer than the limit",
             BodyFault::TooSlow => "the body came too slowly",
             BodyFault::Lost => "the connection ended in the middle of the body",

@@ -25,7 +25,9 @@ pub(super) struct Line<'a> {
     pub(super) clock: &'a str,
     pub(super) method: &'a str,
     pub(super) target: &'a str,
-    pub(super) status: u16,
+    /// `None`: there was no answer.
+    pub(super) status: Option<u16>,
+    pub(super) cut: bool,
     pub(super) bytes: u64,
     pub(super) took: Duration,
 }
@@ -41,15 +43,18 @@ impl Line<'_> {
         let most = if style.for_people { REQUEST_AT_MOST } else { REQUEST_IN_FILES };
         write_request(out, self.method, self.target, most);
         let colour = match self.status {
-            ..300 => Colour::Green,
-            300..400 => Colour::Cyan,
-            400..500 => Colour::Yellow,
+            _ if self.cut => Colour::Red,
+            Some(..300) => Colour::Green,
+            Some(300..400) => Colour::Cyan,
+            Some(400..500) => Colour::Yellow,
             _ => Colour::Red,
         };
-        let (status, size, took) = (self.status, human::size(self.bytes), human::took(self.took));
+        let status = self.status.map_or_else(|| "---".to_owned(), |status| status.to_string());
+        let (size, took) = (human::size(self.bytes), human::took(self.took));
+        let cut = if self.cut { "  cut" } else { "" };
         let begin = paint.begin(colour);
         // Writing to memory does not fail.
-        let _ = writeln!(out, " {begin}{status}{end}  {size:<4}  {took:>9}");
+        let _ = writeln!(out, " {begin}{status}{end}  {size:<4}  {took:>9}{cut}");
     }
 }
 
@@ -81,7 +86,8 @@ mod tests {
     use super::*;
 
     fn line<'a>(method: &'a str, target: &'a str, status: u16, bytes: u64) -> Line<'a> {
-        Line { clock: "12:00:01", method, target, status, bytes, took: Duration::from_micros(123) }
+        let (status, took) = (Some(status), Duration::from_micros(123));
+        Line { clock: "12:00:01", method, target, status, cut: false, bytes, took }
     }
 
     fn text(line: &Line<'_>, style: Style) -> String {
@@ -104,6 +110,19 @@ mod tests {
         assert_eq!(
             plain(line("-", "", 400, 16)),
             "12:00:01 -                            400  16        0.1ms\n"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_is_marked() {
+        let cut = |line: Line<'_>| text(&Line { cut: true, ..line }, Style::default());
+        assert_eq!(
+            cut(line("GET", "/film.mp4", 200, 1 << 30)),
+            "12:00:01 GET /film.mp4                200  1.0G      0.1ms  cut\n"
+        );
+        assert_eq!(
+            cut(Line { status: None, ..line("GET", "/slow", 0, 0) }),
+            "12:00:01 GET /slow                    ---            0.1ms  cut\n"
         );
     }
 

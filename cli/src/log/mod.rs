@@ -126,7 +126,8 @@ impl Pen {
             clock: self.clock.at(unix),
             method: note.method().map_or("-", |method| method.as_str()),
             target: note.target(),
-            status: note.status().as_u16(),
+            status: note.status().map(|status| status.as_u16()),
+            cut: note.is_cut(),
             bytes: note.bytes(),
             took: note.took(),
         };

@@ -140,7 +140,7 @@ impl IncomingBody {
         let mut parts: Vec<Range<usize>> = Vec::new();
         let mut done = false;
         while at < input.len() && !done {
-            let chunk = decoder.decode(&input[at..], &limits.chunks).map_err(|_| BodyFault::Malformed)?;
+            let chunk = decoder.decode(&input[at..], &limits.chunks).map_err(BodyFault::from)?;
             self.taken += chunk.data.len() as u64;
             if self.taken > limits.body {
                 return Err(BodyFault::TooLong);

@@ -95,6 +95,10 @@ impl Exchange {
         Exchange { state: State::Handling(future), meta, body }
     }
 
+    pub(super) fn take_note(&mut self) -> Option<Box<Note>> {
+        self.meta.note.take()
+    }
+
     /// The request's body is not read for now: the time is not its sender's.
     pub(super) fn pause_body(&mut self) {
         if let Some(body) = &mut self.body {
@@ -128,12 +132,28 @@ impl Driver<'_, '_> {
                 self.finish(exchange.meta, exchange.body);
                 Step::Again
             }
-            Sent::Failed => Step::Close,
+            // The exchange is put back, so that what closes the connection closes it as a whole.
+            Sent::Failed => {
+                self.active().exchange = Some(exchange);
+                Step::Close
+            }
             Sent::Not(step) => {
                 self.active().exchange = Some(exchange);
-                // The exchange is back, so that the deadline of a slow peer closes it as a whole.
-                if step == Step::Wait && self.is_blocked_by_peer() { self.wait_for_peer() } else { step }
+                match step {
+                    Step::Wait if self.is_blocked_by_peer() => self.wait_for_peer(),
+                    Step::Wait => self.wait_for_answer(),
+                    step => step,
+                }
             }
+        }
+    }
+
+    /// Waits for the handler or its stream. Neither is any use once the peer is gone for good; one
+    /// that has only finished sending still gets its answer.
+    fn wait_for_answer(&mut self) -> Step {
+        match self.connection.stream.poll_hangup(self.cx) {
+            Poll::Ready(()) => Step::Close,
+            Poll::Pending => Step::Wait,
         }
     }
 
@@ -170,15 +190,14 @@ impl Driver<'_, '_> {
             Ok(Poll::Pending) => {
                 let step = match &mut exchange.body {
                     Some(body) if body.is_wanted() => self.step_body(body),
-                    _ => Step::Wait,
+                    _ => self.wait_for_answer(),
                 };
                 self.active().exchange = Some(exchange);
                 step
             }
             Err(_) => {
-                let Exchange { state, mut meta, body } = exchange;
+                let Exchange { state, meta, body } = exchange;
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
-                meta.keep_alive = false;
                 self.answer(&mut panicked(), meta, body);
                 Step::Again
             }

@@ -197,6 +197,13 @@ impl TcpStream {
         self.registration.poll_ready(Direction::Write, cx)
     }
 
+    /// Ready once the connection is dead in both directions: reset by the peer, failed, or closed on both
+    /// sides. A peer that has only finished sending does not count. The task is woken then, in the place
+    /// of one that waits for writing.
+    pub fn poll_hangup(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.registration.poll_hangup(cx)
+    }
+
     /// Reads once something is there; 0 bytes mean that the peer has finished sending.
     ///
     /// Cancel safe: a dropped future has read nothing.
