@@ -7,7 +7,9 @@
 //!
 //! `/echo` answers with the request's header lines, `/cookie` with its cookies, everything else
 //! with the request's body. A body that is not small is sent back while it comes in: how fast the
-//! client reads decides how fast it may send, and the memory stays the same.
+//! client reads decides how fast it may send, and the memory stays the same. (Behind nginx, let it
+//! buffer requests, as it does by default: with `proxy_request_buffering off` it sends no more of a
+//! long body once the answer has begun, and the exchange stands still until a deadline ends it.)
 
 use lakh::http::{App, Body, BodyError, Bytes, Head, Limits, Request, Response, Server, header};
 use std::{net::SocketAddr, process::exit, task::Poll};

@@ -144,7 +144,8 @@ impl Reactor {
                 if set & ready::READ != 0 && entry.read != Waiter::NONE {
                     woken.push(mem::take(&mut entry.read));
                 }
-                let awaited = if entry.ready & ready::AWAITS_HANGUP != 0 { ready::HANGUP } else { ready::WRITE };
+                let awaited =
+                    if entry.ready & ready::AWAITS_HANGUP != 0 { ready::HANGUP } else { ready::WRITE };
                 if set & awaited != 0 && entry.write != Waiter::NONE {
                     woken.push(mem::take(&mut entry.write));
                 }

@@ -5,6 +5,7 @@ use http::{Method, StatusCode};
 use lakh_net::TcpStream;
 use std::{
     net::SocketAddr,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -22,19 +23,15 @@ pub struct Note {
 }
 
 impl Note {
-    pub(crate) fn of(head: &ParsedHead, bytes: &[u8], stream: &TcpStream) -> Box<Self> {
-        Box::new(Note {
+    pub(crate) fn of(head: &ParsedHead, bytes: &[u8], stream: &TcpStream) -> Self {
+        Note {
             method: Some(head.method.clone()),
             target: head.target.of(bytes).to_vec(),
-            ..Self::blank(stream)
-        })
+            ..Self::of_refused(stream)
+        }
     }
 
-    pub(crate) fn of_refused(stream: &TcpStream) -> Box<Self> {
-        Box::new(Self::blank(stream))
-    }
-
-    fn blank(stream: &TcpStream) -> Self {
+    pub(crate) fn of_refused(stream: &TcpStream) -> Self {
         Note {
             method: None,
             target: Vec::new(),
@@ -45,20 +42,6 @@ impl Note {
             began: Instant::now(),
             took: Duration::ZERO,
         }
-    }
-
-    pub(crate) fn answered(&mut self, status: StatusCode, bytes: u64) {
-        self.status = Some(status);
-        self.bytes = bytes;
-    }
-
-    pub(crate) fn finished(mut self) -> Self {
-        self.took = self.began.elapsed();
-        self
-    }
-
-    pub(crate) fn cut(self) -> Self {
-        Note { cut: true, ..self.finished() }
     }
 
     /// The method; `None` if no request could be made out.
@@ -95,5 +78,43 @@ impl Note {
     /// From the request's head to the last byte given to the kernel, or to the connection's end.
     pub fn took(&self) -> Duration {
         self.took
+    }
+}
+
+/// A note of a request that is not finished yet. Dropped before that, by whatever ends the connection,
+/// it tells that the answer was cut.
+pub(crate) struct OpenNote {
+    /// Taken out when it is told.
+    note: Option<Note>,
+    to: Rc<dyn Fn(Note)>,
+}
+
+impl OpenNote {
+    pub(crate) fn new(note: Note, to: &Rc<dyn Fn(Note)>) -> Box<Self> {
+        // Cut until it is finished.
+        Box::new(OpenNote { note: Some(Note { cut: true, ..note }), to: Rc::clone(to) })
+    }
+
+    pub(crate) fn answered(&mut self, status: StatusCode, bytes: u64) {
+        if let Some(note) = &mut self.note {
+            note.status = Some(status);
+            note.bytes = bytes;
+        }
+    }
+
+    /// The answer is written to its end.
+    pub(crate) fn finish(mut self: Box<Self>) {
+        if let Some(note) = &mut self.note {
+            note.cut = false;
+        }
+    }
+}
+
+impl Drop for OpenNote {
+    fn drop(&mut self) {
+        if let Some(mut note) = self.note.take() {
+            note.took = note.began.elapsed();
+            (self.to)(note);
+        }
     }
 }

@@ -119,13 +119,8 @@ impl Service {
         self.head_start.borrow_mut().write(out, self.now(), response);
     }
 
-    pub(crate) fn wants_notes(&self) -> bool {
-        self.on_access.is_some()
-    }
-
-    pub(crate) fn note(&self, note: Note) {
-        if let Some(on_access) = &self.on_access {
-            on_access(note);
-        }
+    /// Who is told of each request.
+    pub(crate) fn on_access(&self) -> Option<&Rc<dyn Fn(Note)>> {
+        self.on_access.as_ref()
     }
 }

@@ -123,16 +123,6 @@ impl Connection {
     }
 }
 
-/// However it ends, by its peer, a deadline or a drain: an answer that is cut is noted.
-impl Drop for Connection {
-    fn drop(&mut self) {
-        let exchange = self.active.as_mut().and_then(|active| active.exchange.as_mut());
-        if let Some(note) = exchange.and_then(Exchange::take_note) {
-            self.service.note(note.cut());
-        }
-    }
-}
-
 impl Future for Connection {
     type Output = ();
 

@@ -2,7 +2,7 @@
 
 use super::{Driver, FLUSH_AT, Step, body::IncomingBody};
 use crate::{
-    access::Note,
+    access::{Note, OpenNote},
     files::FileSender,
     proto::{ParsedHead, encode},
     response::{Body, Response, StreamError},
@@ -46,7 +46,7 @@ pub(super) struct Meta {
     /// HTTP/1.0: no chunks, and keep-alive has to be said.
     old: bool,
     keep_alive: bool,
-    note: Option<Box<Note>>,
+    note: Option<Box<OpenNote>>,
 }
 
 impl Meta {
@@ -56,7 +56,7 @@ impl Meta {
             head_only: head.method == Method::HEAD,
             old: head.version == Version::HTTP_10,
             keep_alive: head.keep_alive,
-            note: service.wants_notes().then(|| Note::of(head, bytes, stream)),
+            note: service.on_access().map(|to| OpenNote::new(Note::of(head, bytes, stream), to)),
         }
     }
 
@@ -77,7 +77,7 @@ impl Meta {
             head_only: false,
             old: false,
             keep_alive: false,
-            note: service.wants_notes().then(|| Note::of_refused(stream)),
+            note: service.on_access().map(|to| OpenNote::new(Note::of_refused(stream), to)),
         }
     }
 
@@ -93,10 +93,6 @@ impl Exchange {
         body: Option<Box<IncomingBody>>,
     ) -> Self {
         Exchange { state: State::Handling(future), meta, body }
-    }
-
-    pub(super) fn take_note(&mut self) -> Option<Box<Note>> {
-        self.meta.note.take()
     }
 
     /// The request's body is not read for now: the time is not its sender's.
@@ -132,12 +128,9 @@ impl Driver<'_, '_> {
                 self.finish(exchange.meta, exchange.body);
                 Step::Again
             }
-            // The exchange is put back, so that what closes the connection closes it as a whole.
-            Sent::Failed => {
-                self.active().exchange = Some(exchange);
-                Step::Close
-            }
+            Sent::Failed => Step::Close,
             Sent::Not(step) => {
+                // Put back, so that the deadline of a slow peer closes it as a whole.
                 self.active().exchange = Some(exchange);
                 match step {
                     Step::Wait if self.is_blocked_by_peer() => self.wait_for_peer(),
@@ -296,7 +289,7 @@ impl Driver<'_, '_> {
     /// An answer is written to its end: on to the next request, or to the connection's end.
     fn finish(&mut self, meta: Meta, body: Option<Box<IncomingBody>>) {
         if let Some(note) = meta.note {
-            self.service.note(note.finished());
+            note.finish();
         }
         let unread = body.filter(|body| !body.is_complete());
         if !meta.keep_alive {
