@@ -1,57 +1,82 @@
-//! Routes: which handler answers which request.
+//! Building a service of routes, state and middleware.
 
 use crate::{
+    HandlerError,
     files::Files,
-    handler::{Endpoint, Erased, Handler, Incoming, Outcome},
-    proto::{ParsedHead, Span},
-    request::{Head, ParamNames, ParamSpans},
+    handler::{Endpoint, Erased, Handler},
+    into_response::IntoResponse,
+    limits::RouteLimits,
+    middleware::{Layered, Middleware},
     response::Response,
+    router::{HostPattern, OnError, Router, Table},
 };
-use http::{HeaderValue, Method, StatusCode, header};
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::{BuildHasherDefault, Hasher},
-    marker::PhantomData,
-};
+use http::Method;
+use std::{fmt, future::Future, pin::Pin, rc::Rc};
 
-/// A service: its routes and what answers when none fits. One exists on each shard.
+type Wrap = Box<dyn Fn(Rc<dyn Endpoint>) -> Rc<dyn Endpoint>>;
+pub(crate) type Hook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// A service: its routes, its state, and what answers when no route fits. One exists on each shard.
 ///
 /// Paths may have parameters, `/users/{id}`, and end with a catch-all, `/files/{*path}`; a fixed
 /// part goes before a parameter. A path that exists without the method is answered with 405 and
-/// `Allow`; `OPTIONS` is answered likewise with 204; HEAD goes to the GET handler.
+/// `Allow`; `OPTIONS` is answered likewise with 204; HEAD goes to the GET handler. Handlers are plain
+/// or async functions, see [`Handler`].
 ///
 /// ```
-/// use lakh_http::{App, Head, StatusCode};
+/// use lakh_http::{App, StatusCode, extract::{Json, Path, State}};
+/// use std::{cell::RefCell, rc::Rc};
 ///
-/// let app = App::new()
-///     .get("/", || "hello")
-///     .get("/users/{id}", |head: &Head<'_>| format!("user {}", head.param("id").unwrap()))
-///     .post("/users", async || StatusCode::CREATED);
+/// type Names = Rc<RefCell<Vec<String>>>;
+///
+/// async fn add(State(names): State<Names>, Json(name): Json<String>) -> StatusCode {
+///     names.borrow_mut().push(name);
+///     StatusCode::CREATED
+/// }
+///
+/// let users = App::with_state(Names::default())
+///     .post("/", add)
+///     .get("/{n}", |State(names): State<Names>, Path(n): Path<usize>| names.borrow().get(n).cloned());
+/// let app = App::new().get("/", || "hello").nest("/users", users);
 /// ```
-#[derive(Default)]
-pub struct App {
-    paths: matchit::Router<usize>,
-    /// The paths without parameters: most requests are for one of them, and a hash finds it faster
-    /// than the tree, which wants text and gives parameters.
-    fixed: HashMap<Box<[u8]>, usize, BuildHasherDefault<PathHasher>>,
-    routes: Vec<Route>,
-    fallback: Option<Box<dyn Endpoint>>,
-}
-
-struct Route {
-    path: String,
-    names: ParamNames,
-    methods: Vec<(Method, Box<dyn Endpoint>)>,
-    /// Answers the methods that have no handler of their own.
-    any: Option<Box<dyn Endpoint>>,
-    allow: HeaderValue,
+pub struct App<S = ()> {
+    state: Rc<S>,
+    table: Table,
+    /// Of the route that was added last.
+    last: Option<Box<str>>,
+    wraps: Vec<Wrap>,
+    default_limits: Option<RouteLimits>,
+    hosts: Vec<(HostPattern, Table)>,
+    on_error: Option<OnError>,
+    on_drain: Vec<Hook>,
 }
 
 impl App {
-    /// No routes yet: everything is 404.
+    /// No routes yet: everything is 404. No state either.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_state(())
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: 'static> App<S> {
+    /// An app whose handlers can have `state`, or parts of it, by [`State`](crate::extract::State).
+    pub fn with_state(state: S) -> Self {
+        App {
+            state: Rc::new(state),
+            table: Table::default(),
+            last: None,
+            wraps: Vec::new(),
+            default_limits: None,
+            hosts: Vec::new(),
+            on_error: None,
+            on_drain: Vec::new(),
+        }
     }
 
     /// Answers GET and HEAD requests for `path`.
@@ -59,7 +84,7 @@ impl App {
     /// # Panics
     /// If `path` is malformed, conflicts with another one, or has a GET handler already.
     #[track_caller]
-    pub fn get<Form: 'static>(self, path: &str, handler: impl Handler<Form>) -> Self {
+    pub fn get<Form: 'static>(self, path: &str, handler: impl Handler<Form, S>) -> Self {
         self.route(Method::GET, path, handler)
     }
 
@@ -68,7 +93,7 @@ impl App {
     /// # Panics
     /// As [`App::get`].
     #[track_caller]
-    pub fn post<Form: 'static>(self, path: &str, handler: impl Handler<Form>) -> Self {
+    pub fn post<Form: 'static>(self, path: &str, handler: impl Handler<Form, S>) -> Self {
         self.route(Method::POST, path, handler)
     }
 
@@ -77,7 +102,7 @@ impl App {
     /// # Panics
     /// As [`App::get`].
     #[track_caller]
-    pub fn put<Form: 'static>(self, path: &str, handler: impl Handler<Form>) -> Self {
+    pub fn put<Form: 'static>(self, path: &str, handler: impl Handler<Form, S>) -> Self {
         self.route(Method::PUT, path, handler)
     }
 
@@ -86,7 +111,7 @@ impl App {
     /// # Panics
     /// As [`App::get`].
     #[track_caller]
-    pub fn patch<Form: 'static>(self, path: &str, handler: impl Handler<Form>) -> Self {
+    pub fn patch<Form: 'static>(self, path: &str, handler: impl Handler<Form, S>) -> Self {
         self.route(Method::PATCH, path, handler)
     }
 
@@ -95,7 +120,7 @@ impl App {
     /// # Panics
     /// As [`App::get`].
     #[track_caller]
-    pub fn delete<Form: 'static>(self, path: &str, handler: impl Handler<Form>) -> Self {
+    pub fn delete<Form: 'static>(self, path: &str, handler: impl Handler<Form, S>) -> Self {
         self.route(Method::DELETE, path, handler)
     }
 
@@ -104,8 +129,9 @@ impl App {
     /// # Panics
     /// As [`App::get`].
     #[track_caller]
-    pub fn route<Form: 'static>(self, method: Method, path: &str, handler: impl Handler<Form>) -> Self {
-        self.add(Some(method), path, Box::new(Erased(handler, PhantomData)))
+    pub fn route<Form: 'static>(self, method: Method, path: &str, handler: impl Handler<Form, S>) -> Self {
+        let endpoint = Erased::new(handler, &self.state);
+        self.add(Some(method), path, endpoint)
     }
 
     /// Answers requests of every method that has no handler of its own for `path`.
@@ -113,13 +139,16 @@ impl App {
     /// # Panics
     /// As [`App::get`].
     #[track_caller]
-    pub fn any<Form: 'static>(self, path: &str, handler: impl Handler<Form>) -> Self {
-        self.add(None, path, Box::new(Erased(handler, PhantomData)))
+    pub fn any<Form: 'static>(self, path: &str, handler: impl Handler<Form, S>) -> Self {
+        let endpoint = Erased::new(handler, &self.state);
+        self.add(None, path, endpoint)
     }
 
-    /// Answers requests that no path fits; by default that is 404.
-    pub fn fallback<Form: 'static>(mut self, handler: impl Handler<Form>) -> Self {
-        self.fallback = Some(Box::new(Erased(handler, PhantomData)));
+    /// Answers requests that no path fits; by default that is 404. In a nested app: those below its
+    /// prefix.
+    pub fn fallback<Form: 'static>(mut self, handler: impl Handler<Form, S>) -> Self {
+        let endpoint = Erased::new(handler, &self.state);
+        self.table.set_fallback(endpoint);
         self
     }
 
@@ -130,221 +159,234 @@ impl App {
     #[track_caller]
     pub fn files(self, prefix: &str, files: Files) -> Self {
         let prefix = prefix.trim_end_matches('/');
-        let endpoint = files.into_endpoint(prefix.len());
+        let endpoint: Rc<dyn Endpoint> = Rc::new(files.into_endpoint());
         let catch_all = format!("{prefix}/{{*path}}");
-        let app = self.add(None, &format!("{prefix}/"), Box::new(endpoint.clone()));
-        let app = if prefix.is_empty() { app } else { app.add(None, prefix, Box::new(endpoint.clone())) };
-        app.add(None, &catch_all, Box::new(endpoint))
+        let app = self.add(None, &format!("{prefix}/"), Rc::clone(&endpoint));
+        let app = if prefix.is_empty() { app } else { app.add(None, prefix, Rc::clone(&endpoint)) };
+        app.add(None, &catch_all, endpoint)
     }
 
+    /// Limits of the route that was added last, for all its methods.
+    ///
+    /// ```
+    /// use lakh_http::{App, Bytes, RouteLimits};
+    ///
+    /// let app = App::new()
+    ///     .put("/films/{name}", async |film: Bytes| film.len().to_string())
+    ///     .limits(RouteLimits::body(8 << 30))
+    ///     .get("/", || "other routes have the server's limits");
+    /// ```
+    ///
+    /// # Panics
+    /// If there is no route yet.
     #[track_caller]
-    fn add(mut self, method: Option<Method>, path: &str, endpoint: Box<dyn Endpoint>) -> Self {
-        let at = match self.routes.iter().position(|route| route.path == path) {
-            Some(at) => at,
-            None => {
-                let at = self.routes.len();
-                if let Err(error) = self.paths.insert(path, at) {
-                    panic!("the route {path:?} cannot be added: {error}");
-                }
-                if !path.contains(['{', '}']) {
-                    self.fixed.insert(path.as_bytes().into(), at);
-                }
-                self.routes.push(Route::new(path));
-                at
-            }
-        };
-        self.routes[at].add(method, endpoint);
+    pub fn limits(mut self, limits: RouteLimits) -> Self {
+        self.last_route().limits = Some(limits);
         self
     }
 
-    /// Finds what answers a request; its parameters' places go to `params`. The same head gives the
-    /// same.
-    #[inline]
-    pub(crate) fn find(&self, head: &ParsedHead, bytes: &[u8], params: &mut ParamSpans) -> Found {
-        params.clear();
-        let path = head.path.of(bytes);
-        let route = match self.fixed.get(path) {
-            Some(&route) => route,
-            None => {
-                let text = std::str::from_utf8(path).unwrap_or_default();
-                let Ok(found) = self.paths.at(text) else { return Found::NOWHERE };
-                let base = bytes.as_ptr().addr();
-                params.extend(found.params.iter().map(|(_, value)| Span::locate(base, value.as_bytes())));
-                *found.value
+    /// Limits of all routes of this app, and of those nested in it, that have none of their own.
+    pub fn default_limits(mut self, limits: RouteLimits) -> Self {
+        self.default_limits = Some(limits);
+        self
+    }
+
+    /// Wraps middleware around every answer of this app, wherever in the row this is called: those of
+    /// its routes, 405 and `OPTIONS` of their paths, and, if it is not nested in another app, 404.
+    /// What is wrapped first is outermost.
+    pub fn wrap(mut self, middleware: impl Middleware) -> Self {
+        self.wraps.push(wrapper(middleware));
+        self
+    }
+
+    /// Wraps middleware around the route that was added last, as far as its methods have handlers by
+    /// now; inside of what [`App::wrap`] wraps. What is wrapped first is innermost.
+    ///
+    /// # Panics
+    /// If there is no route yet.
+    #[track_caller]
+    pub fn wrap_route(mut self, middleware: impl Middleware) -> Self {
+        let wrap = wrapper(middleware);
+        self.last_route().wrap(&wrap);
+        self
+    }
+
+    /// Takes in another app's routes below `prefix`, with their state, middleware, limits and, for
+    /// what is below the prefix, their fallback. Handlers see the whole path. Hosts and the error
+    /// renderer of the nested app are dropped.
+    ///
+    /// # Panics
+    /// If `prefix` does not begin with `/` or ends with one, or a path conflicts with another one.
+    #[track_caller]
+    pub fn nest<T: 'static>(mut self, prefix: &str, app: App<T>) -> Self {
+        let is_prefix = prefix.starts_with('/') && !prefix.ends_with('/');
+        assert!(
+            is_prefix,
+            "the prefix {prefix:?} of a nested app has to begin with / and not to end with one"
+        );
+        let (routes, fallback, hooks) = app.into_parts();
+        for route in routes {
+            // The nested app's own root goes without a slash.
+            let path =
+                if &*route.path == "/" { prefix.to_owned() } else { format!("{prefix}{}", route.path) };
+            self.take_in(&path, route);
+        }
+        if let Some(fallback) = fallback {
+            self = self.add(None, &format!("{prefix}/{{*rest}}"), fallback);
+        }
+        self.on_drain.extend(hooks);
+        self
+    }
+
+    /// Takes in another app's routes beside this one's, with their state, middleware and limits, and
+    /// its fallback if this app has none.
+    ///
+    /// # Panics
+    /// If a path conflicts with another one.
+    #[track_caller]
+    pub fn merge<T: 'static>(mut self, app: App<T>) -> Self {
+        let (routes, fallback, hooks) = app.into_parts();
+        for route in routes {
+            let path = Rc::clone(&route.path);
+            self.take_in(&path, route);
+        }
+        if let Some(fallback) = fallback {
+            self.table.offer_fallback(fallback);
+        }
+        self.on_drain.extend(hooks);
+        self
+    }
+
+    /// Answers requests for a host by an app of its own: `example.com`, or `*.example.com` for all
+    /// names below it. Names in full go before wildcards, ports do not count, and other hosts get this
+    /// app. Middleware of this app does not wrap the other.
+    pub fn host<T: 'static>(mut self, pattern: &str, mut app: App<T>) -> Self {
+        app.finish();
+        self.on_drain.append(&mut app.on_drain);
+        self.hosts.push((HostPattern::new(pattern), app.table));
+        self
+    }
+
+    /// Renders all errors of the service in one place: what handlers and extractors give as
+    /// [`HandlerError`], and the bare statuses of the server itself (404, 405, 413, 500 after a panic,
+    /// …). Status and fields are those of what `render` returns; fields that middleware has added
+    /// stay. By default the message is sent as plain text.
+    ///
+    /// ```
+    /// use lakh_http::{App, HandlerError, extract::Json};
+    /// use serde::Serialize;
+    ///
+    /// #[derive(Serialize)]
+    /// struct Problem {
+    ///     error: String,
+    /// }
+    ///
+    /// let app = App::new().on_error(|error: &HandlerError| {
+    ///     if let Some(cause) = error.cause() {
+    ///         eprintln!("{error}: {cause}");
+    ///     }
+    ///     (error.status(), Json(Problem { error: error.message().to_owned() }))
+    /// });
+    /// ```
+    pub fn on_error<R: IntoResponse>(mut self, render: impl Fn(&HandlerError) -> R + 'static) -> Self {
+        self.on_error = Some(Rc::new(move |error| -> Response { render(error).into_response() }));
+        self
+    }
+
+    /// Runs when a drain begins; the shard waits for it as for a request in flight, up to the server's
+    /// grace.
+    pub fn on_drain<F, Fut>(mut self, hook: F) -> Self
+    where
+        F: FnOnce() -> Fut + 'static,
+        Fut: Future<Output = ()> + 'static,
+    {
+        self.on_drain.push(Box::new(|| Box::pin(hook())));
+        self
+    }
+
+    /// The finished service.
+    pub(crate) fn into_router(mut self) -> (Router, Vec<Hook>) {
+        self.finish();
+        let mut router = Router::new(self.table);
+        for (pattern, table) in self.hosts {
+            router.add_host(pattern, table);
+        }
+        router.on_error = self.on_error;
+        (router, self.on_drain)
+    }
+
+    fn finish(&mut self) {
+        self.apply_limits();
+        let wraps = std::mem::take(&mut self.wraps);
+        self.table.finish(&|endpoint| wrap_all(&wraps, endpoint));
+    }
+
+    /// Routes and fallback for another app, wrapped.
+    fn into_parts(mut self) -> (Vec<crate::router::Route>, Option<Rc<dyn Endpoint>>, Vec<Hook>) {
+        self.apply_limits();
+        let (mut routes, fallback) = self.table.into_routes();
+        for route in &mut routes {
+            if !self.wraps.is_empty() {
+                route.complete();
             }
-        };
-        Found { route, method: self.routes[route].find(&head.method) }
-    }
-
-    /// Answers a request by what was found for it.
-    #[inline]
-    pub(crate) fn call(&self, found: Found, params: &[Span], incoming: Incoming<'_>) -> Outcome {
-        let Some(route) = self.routes.get(found.route) else { return self.call_fallback(incoming) };
-        let head = Head { names: Some(&route.names), params, ..incoming.head };
-        let incoming = Incoming { head, open_body: incoming.open_body };
-        match route.methods.get(found.method) {
-            Some((_, endpoint)) => endpoint.call(incoming),
-            None => route.call_any(incoming),
+            route.wrap(&|endpoint| wrap_all(&self.wraps, endpoint));
         }
+        let fallback = fallback.map(|endpoint| wrap_all(&self.wraps, endpoint));
+        (routes, fallback, self.on_drain)
     }
 
-    #[cold]
-    fn call_fallback(&self, incoming: Incoming<'_>) -> Outcome {
-        if incoming.head.path() == "*" {
-            // RFC 9110, 9.3.7: about the server as a whole.
-            let answer = Response::empty(StatusCode::NO_CONTENT);
-            return Outcome::Ready(answer.with_header(header::ALLOW, self.allowed()));
-        }
-        match &self.fallback {
-            Some(endpoint) => endpoint.call(incoming),
-            None => Outcome::Ready(Response::plain(StatusCode::NOT_FOUND)),
-        }
-    }
-}
-
-/// Which of an app's endpoints answers a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
-    route: usize,
-    /// Among the route's methods.
-    method: usize,
-}
-
-impl Found {
-    /// No route fits. Also what is found before anything was looked for.
-    pub(crate) const NOWHERE: Found = Found { route: usize::MAX, method: usize::MAX };
-}
-
-impl App {
-    /// 405 for a method that the server as a whole does not have.
-    #[cold]
-    pub(crate) fn refuse_method(&self) -> Response {
-        Response::plain(StatusCode::METHOD_NOT_ALLOWED).with_header(header::ALLOW, self.allowed())
-    }
-
-    /// The methods of all routes.
-    fn allowed(&self) -> HeaderValue {
-        let values = self.routes.iter().map(|route| route.allow.to_str().unwrap_or_default());
-        let mut names: Vec<&str> = values.flat_map(|value| value.split(", ")).collect();
-        if self.fallback.is_some() || self.routes.iter().any(|route| route.any.is_some()) {
-            // These decide by themselves; what nearly every one of them has:
-            names.extend(["GET", "HEAD"]);
-        }
-        names.push("OPTIONS");
-        names.sort_unstable();
-        names.dedup();
-        HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
-    }
-}
-
-impl fmt::Debug for App {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.routes.iter().map(|route| &route.path)).finish()
-    }
-}
-
-impl Route {
-    fn new(path: &str) -> Self {
-        Route {
-            path: path.to_owned(),
-            names: param_names(path),
-            methods: Vec::new(),
-            any: None,
-            allow: HeaderValue::from_static(""),
+    fn apply_limits(&mut self) {
+        if let Some(limits) = &self.default_limits {
+            for route in self.table.routes_mut() {
+                route.limits.get_or_insert_with(|| limits.clone());
+            }
         }
     }
 
     #[track_caller]
-    fn add(&mut self, method: Option<Method>, endpoint: Box<dyn Endpoint>) {
-        match method {
-            Some(method) => {
-                let taken = self.methods.iter().any(|(m, _)| *m == method);
-                assert!(!taken, "the route {:?} has a handler for {method} already", self.path);
-                self.methods.push((method, endpoint));
+    fn last_route(&mut self) -> &mut crate::router::Route {
+        let last = self.last.as_deref().expect("this is about the route added last, and there is none yet");
+        self.table.entry(last).expect("it is there")
+    }
+
+    #[track_caller]
+    fn add(mut self, method: Option<Method>, path: &str, endpoint: Rc<dyn Endpoint>) -> Self {
+        match self.table.entry(path) {
+            Ok(route) => {
+                if let Err(taken) = route.add(method, endpoint) {
+                    panic!("the route {path:?} has a handler for {taken} already");
+                }
             }
-            None => {
-                assert!(self.any.is_none(), "the route {:?} has a handler for any method", self.path);
-                self.any = Some(endpoint);
-            }
+            Err(error) => panic!("the route {path:?} cannot be added: {error}"),
         }
-        self.allow = self.allowed();
+        self.last = Some(path.into());
+        self
     }
 
-    /// The value of `Allow`: what has a handler, what HEAD and OPTIONS follow from.
-    fn allowed(&self) -> HeaderValue {
-        let mut names: Vec<&str> = self.methods.iter().map(|(method, _)| method.as_str()).collect();
-        if names.contains(&"GET") && !names.contains(&"HEAD") {
-            names.push("HEAD");
-        }
-        if !names.contains(&"OPTIONS") {
-            names.push("OPTIONS");
-        }
-        HeaderValue::try_from(names.join(", ")).expect("methods are tokens")
-    }
-
-    /// The place of the method's handler, or of GET's for HEAD; past the end if there is none.
-    fn find(&self, method: &Method) -> usize {
-        let own = |wanted: &Method| self.methods.iter().position(|(m, _)| m == wanted);
-        let get = || if method == Method::HEAD { own(&Method::GET) } else { None };
-        own(method).or_else(get).unwrap_or(usize::MAX)
-    }
-
-    fn call_any(&self, incoming: Incoming<'_>) -> Outcome {
-        match &self.any {
-            Some(endpoint) => endpoint.call(incoming),
-            None => Outcome::Ready(self.refuse(incoming.head.method())),
-        }
-    }
-
-    #[cold]
-    fn refuse(&self, method: &Method) -> Response {
-        let response = if method == Method::OPTIONS {
-            Response::empty(StatusCode::NO_CONTENT)
-        } else {
-            Response::plain(StatusCode::METHOD_NOT_ALLOWED)
+    #[track_caller]
+    fn take_in(&mut self, path: &str, other: crate::router::Route) {
+        let route = match self.table.entry(path) {
+            Ok(route) => route,
+            Err(error) => panic!("the route {path:?} cannot be added: {error}"),
         };
-        response.with_header(header::ALLOW, self.allow.clone())
+        if let Err(taken) = route.take_in(other) {
+            panic!("the route {path:?} has a handler for {taken} already");
+        }
     }
 }
 
-/// Multiplies eight bytes at a time, as rustc's own hasher does. Only the program's own routes are
-/// in the table, so nobody can fill a bucket from outside.
-#[derive(Default)]
-struct PathHasher(u64);
-
-impl Hasher for PathHasher {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.write_u64(u64::from_le_bytes(*word));
-        }
-        let mut last = 0;
-        for &byte in rest {
-            last = last << 8 | u64::from(byte);
-        }
-        self.write_u64(last);
-    }
-
-    #[inline]
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    }
-
-    #[inline]
-    fn write_usize(&mut self, length: usize) {
-        self.write_u64(length as u64);
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
+fn wrapper(middleware: impl Middleware) -> Wrap {
+    let middleware = Rc::new(middleware);
+    Box::new(move |inner| Rc::new(Layered::new(&middleware, inner)))
 }
 
-/// The names between the braces, in their order; `{{` is a brace.
-fn param_names(path: &str) -> ParamNames {
-    let unescaped = path.replace("{{", "").replace("}}", "");
-    let names = unescaped.split('{').skip(1).filter_map(|part| part.split_once('}'));
-    names.map(|(name, _)| name.trim_start_matches('*').into()).collect()
+/// The first is outermost.
+fn wrap_all(wraps: &[Wrap], endpoint: Rc<dyn Endpoint>) -> Rc<dyn Endpoint> {
+    wraps.iter().rev().fold(endpoint, |endpoint, wrap| wrap(endpoint))
+}
+
+impl<S> fmt::Debug for App<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.table.routes().iter().map(|route| &route.path)).finish()
+    }
 }

@@ -11,7 +11,7 @@ use std::{
     error, fmt,
     future::poll_fn,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// The body of a request.
@@ -22,9 +22,18 @@ use std::{
 /// the shard. It ends with the answer: who still reads then gets an error.
 #[derive(Default)]
 pub struct RequestBody {
-    /// `None` if there is no body.
-    cell: Option<Rc<BodyCell>>,
+    source: Source,
     length: Option<u64>,
+    /// How many bytes it may give; beyond them it is too long.
+    allowance: Option<u64>,
+}
+
+#[derive(Default)]
+enum Source {
+    #[default]
+    Nothing,
+    Connection(Rc<BodyCell>),
+    Bytes(Bytes),
 }
 
 /// What the connection and the handler share of a body.
@@ -129,15 +138,22 @@ impl BodyCell {
 
 impl RequestBody {
     pub(crate) fn new(cell: Rc<BodyCell>, length: Option<u64>) -> Self {
-        RequestBody { cell: Some(cell), length }
+        RequestBody { source: Source::Connection(cell), length, allowance: None }
+    }
+
+    /// Lets it give `bytes` bytes more at most; beyond them its reader gets an error with
+    /// [`is_too_long`](BodyError::is_too_long).
+    pub fn limit(&mut self, bytes: u64) {
+        self.allowance = Some(self.allowance.map_or(bytes, |allowance| allowance.min(bytes)));
     }
 
     /// The whole body's length in bytes, if the head says it: 0 without a body, `None` if it is
     /// chunked.
     pub fn length(&self) -> Option<u64> {
-        match self.cell {
-            None => Some(0),
-            Some(_) => self.length,
+        match &self.source {
+            Source::Nothing => Some(0),
+            Source::Bytes(bytes) => Some(bytes.len() as u64),
+            Source::Connection(_) => self.length,
         }
     }
 
@@ -154,10 +170,29 @@ impl RequestBody {
 
     /// Ready with what [`RequestBody::chunk`] gives.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
-        match &self.cell {
-            Some(cell) => cell.poll_chunk(cx),
-            None => Poll::Ready(None),
+        let next = match &mut self.source {
+            Source::Nothing => None,
+            Source::Bytes(bytes) if bytes.is_empty() => None,
+            Source::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
+            Source::Connection(cell) => ready!(cell.poll_chunk(cx)),
+        };
+        Poll::Ready(self.within_allowance(next))
+    }
+
+    fn within_allowance(
+        &mut self,
+        next: Option<Result<Bytes, BodyError>>,
+    ) -> Option<Result<Bytes, BodyError>> {
+        if let (Some(Ok(chunk)), Some(allowance)) = (&next, &mut self.allowance) {
+            match allowance.checked_sub(chunk.len() as u64) {
+                Some(left) => *allowance = left,
+                None => {
+                    *allowance = 0;
+                    return Some(Err(BodyError(BodyFault::TooLong)));
+                }
+            }
         }
+        next
     }
 
     /// All that is left of the body; the server's body limit bounds it.
@@ -175,6 +210,14 @@ impl RequestBody {
             all.extend_from_slice(&chunk?);
         }
         Ok(all.freeze())
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for RequestBody {
+    /// A body that is in memory: for tests, and for middleware that has read and replaced one.
+    fn from(bytes: B) -> Self {
+        let source = Source::Bytes(bytes.into());
+        RequestBody { source, length: None, allowance: None }
     }
 }
 

@@ -2,27 +2,69 @@
 
 use crate::{
     body::RequestBody,
-    request::{Head, Request},
-    response::{IntoResponse, Response},
+    extract::{FromHead, FromRequest},
+    into_response::IntoResponse,
+    request::{Head, ParamNames, Request},
+    response::Response,
 };
-use std::{future::Future, pin::Pin};
+use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc};
 
-/// A request on its way to its handler.
-pub struct Incoming<'a> {
-    pub(crate) head: Head<'a>,
-    /// Makes the body's two ends, once; not called by handlers that do not want it.
-    pub(crate) open_body: &'a mut dyn FnMut() -> RequestBody,
+/// A request on its way to its handler: still in the connection's buffer, or already copied.
+pub struct Incoming<'a>(Source<'a>);
+
+enum Source<'a> {
+    Buffered {
+        head: Head<'a>,
+        /// Makes the body's two ends, once; not called by handlers that do not want it.
+        open_body: &'a mut dyn FnMut() -> RequestBody,
+    },
+    Owned(Request),
 }
 
 impl<'a> Incoming<'a> {
-    /// The head.
-    pub fn head(&self) -> &Head<'a> {
-        &self.head
+    #[inline]
+    pub(crate) fn new(head: Head<'a>, open_body: &'a mut dyn FnMut() -> RequestBody) -> Self {
+        Incoming(Source::Buffered { head, open_body })
     }
 
-    /// Copies the head, so that the request outlives the read buffer.
+    /// The head.
+    #[inline]
+    pub fn head(&self) -> Head<'_> {
+        match &self.0 {
+            Source::Buffered { head, .. } => *head,
+            Source::Owned(request) => request.head(),
+        }
+    }
+
+    /// The request, to be kept. It is copied out of the connection's buffer if it is still there.
     pub fn into_request(self) -> Request {
-        Request::new(self.head, (self.open_body)())
+        match self.0 {
+            Source::Buffered { head, open_body } => Request::new(head, open_body()),
+            Source::Owned(request) => request,
+        }
+    }
+
+    /// Says what the parameters of the route are called.
+    #[inline]
+    pub(crate) fn with_names(self, names: &'a ParamNames) -> Self {
+        match self.0 {
+            Source::Buffered { head, open_body } => {
+                Incoming(Source::Buffered { head: Head { names: Some(names), ..head }, open_body })
+            }
+            owned => Incoming(owned),
+        }
+    }
+}
+
+impl From<Request> for Incoming<'_> {
+    fn from(request: Request) -> Self {
+        Incoming(Source::Owned(request))
+    }
+}
+
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Incoming({:?})", self.head())
     }
 }
 
@@ -35,84 +77,200 @@ pub enum Outcome {
     Later(Pin<Box<dyn Future<Output = Response>>>),
 }
 
-/// A function that answers requests. Implemented for
-///
-/// - `Fn() -> R` and `Fn(&Head<'_>) -> R`: run at once, on the shard; they must not block;
-/// - `Fn() -> F` and `Fn(Request) -> F` where `F` is a future of an `R`: `async fn`s, for instance;
-///
-/// where `R` is [`IntoResponse`]. `Form` only tells these apart and is always inferred.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handler",
-    note = "a handler is a function of nothing or of `&Head<'_>`, or an async one of nothing or of `Request`",
-    note = "what it returns, or what its future gives, must be `IntoResponse`"
-)]
-pub trait Handler<Form>: 'static {
-    /// Answers a request.
-    fn call(&self, incoming: Incoming<'_>) -> Outcome;
-}
+impl Outcome {
+    fn later<F>(future: F) -> Self
+    where
+        F: Future<Output: IntoResponse> + 'static,
+    {
+        Outcome::Later(Box::pin(async move { future.await.into_response() }))
+    }
 
-mod form {
-    #![allow(missing_debug_implementations)]
-    pub struct Plain;
-    pub struct WithHead;
-    pub struct Async;
-    pub struct AsyncWithRequest;
-}
-
-impl<F, R> Handler<form::Plain> for F
-where
-    F: Fn() -> R + 'static,
-    R: IntoResponse,
-{
-    #[inline]
-    fn call(&self, _: Incoming<'_>) -> Outcome {
-        Outcome::Ready(self().into_response())
+    /// Waits for the answer. Cancel safe only as far as the handler is.
+    pub async fn response(self) -> Response {
+        match self {
+            Outcome::Ready(response) => response,
+            Outcome::Later(future) => future.await,
+        }
     }
 }
 
-impl<F, R> Handler<form::WithHead> for F
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Ready(response) => f.debug_tuple("Ready").field(response).finish(),
+            Outcome::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+/// A function that answers requests. Implemented for functions and closures of up to eight parameters:
+///
+/// - **plain ones** run at once, on the shard, and must not block. Their parameters are made of the head
+///   alone ([`FromHead`]); or there is one parameter, the [`&Head`](Head) itself, and nothing is copied.
+/// - **async ones** may wait. The last parameter may take the body ([`FromRequest`]); the others are
+///   [`FromHead`].
+///
+/// What they return, or what their future gives, is [`IntoResponse`]. `Form` only tells these apart and is
+/// always inferred; `S` is the [`App`](crate::App)'s state.
+///
+/// ```
+/// use lakh_http::{App, Bytes, Head, StatusCode, extract::{Path, State}};
+///
+/// async fn store(State(name): State<String>, Path(id): Path<u64>, body: Bytes) -> (StatusCode, String) {
+///     (StatusCode::CREATED, format!("{name} has {} bytes for {id}", body.len()))
+/// }
+///
+/// let app = App::with_state("the store".to_owned())
+///     .get("/", || "plain")
+///     .get("/method", |head: &Head<'_>| head.method().to_string())
+///     .get("/twice/{n}", |Path(n): Path<u32>| (n * 2).to_string())
+///     .put("/things/{id}", store);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no handler for an app whose state is `{S}`",
+    label = "not a handler",
+    note = "a handler is a plain or an async function, and what it returns is `IntoResponse`",
+    note = "each parameter is `FromHead<{S}>`: Path, Query, State, HeaderMap, Method, ClientAddr, Cookies, …",
+    note = "of an async function the last parameter may be `FromRequest<{S}>` instead: Json, Form, Bytes, String, Multipart, Request, …",
+    note = "for `State<T>`, `T` is the app's state, or is `FromState<{S}>`"
+)]
+pub trait Handler<Form, S>: 'static {
+    /// Answers a request.
+    fn call(self: &Rc<Self>, incoming: Incoming<'_>, state: &Rc<S>) -> Outcome;
+}
+
+mod form {
+    #![allow(missing_debug_implementations, unreachable_pub)]
+    use std::marker::PhantomData;
+
+    pub struct WithHead;
+    pub struct Plain<P>(PhantomData<P>);
+    pub struct Async<P>(PhantomData<P>);
+    pub struct AsyncWithBody<P>(PhantomData<P>);
+}
+
+impl<F, R, S> Handler<form::WithHead, S> for F
 where
     F: Fn(&Head<'_>) -> R + 'static,
     R: IntoResponse,
 {
     #[inline]
-    fn call(&self, incoming: Incoming<'_>) -> Outcome {
-        Outcome::Ready(self(&incoming.head).into_response())
+    fn call(self: &Rc<Self>, incoming: Incoming<'_>, _: &Rc<S>) -> Outcome {
+        Outcome::Ready(self(&incoming.head()).into_response())
     }
 }
 
-impl<F, Fut> Handler<form::Async> for F
-where
-    F: Fn() -> Fut + 'static,
-    Fut: Future<Output: IntoResponse> + 'static,
-{
-    fn call(&self, _: Incoming<'_>) -> Outcome {
-        let future = self();
-        Outcome::Later(Box::pin(async move { future.await.into_response() }))
-    }
+/// Gives a parameter, or answers with its rejection.
+macro_rules! extract {
+    ($parameter:ty, $incoming:ident, $state:ident) => {
+        match <$parameter>::from_head(&$incoming.head(), $state) {
+            Ok(value) => value,
+            Err(rejection) => return Outcome::Ready(rejection.into_response()),
+        }
+    };
 }
 
-impl<F, Fut> Handler<form::AsyncWithRequest> for F
-where
-    F: Fn(Request) -> Fut + 'static,
-    Fut: Future<Output: IntoResponse> + 'static,
-{
-    fn call(&self, incoming: Incoming<'_>) -> Outcome {
-        let future = self(incoming.into_request());
-        Outcome::Later(Box::pin(async move { future.await.into_response() }))
-    }
+/// The forms whose parameters are made of the head.
+macro_rules! handlers {
+    ($($($parameter:ident)*;)*) => { $(
+        impl<F, R, S, $($parameter,)*> Handler<form::Plain<($($parameter,)*)>, S> for F
+        where
+            F: Fn($($parameter,)*) -> R + 'static,
+            R: IntoResponse,
+            $($parameter: FromHead<S>,)*
+        {
+            #[inline]
+            #[allow(unused_variables, non_snake_case)]
+            fn call(self: &Rc<Self>, incoming: Incoming<'_>, state: &Rc<S>) -> Outcome {
+                $(let $parameter = extract!($parameter, incoming, state);)*
+                Outcome::Ready(self($($parameter,)*).into_response())
+            }
+        }
+
+        impl<F, Fut, S, $($parameter,)*> Handler<form::Async<($($parameter,)*)>, S> for F
+        where
+            F: Fn($($parameter,)*) -> Fut + 'static,
+            Fut: Future<Output: IntoResponse> + 'static,
+            $($parameter: FromHead<S>,)*
+        {
+            #[allow(unused_variables, non_snake_case)]
+            fn call(self: &Rc<Self>, incoming: Incoming<'_>, state: &Rc<S>) -> Outcome {
+                $(let $parameter = extract!($parameter, incoming, state);)*
+                Outcome::later(self($($parameter,)*))
+            }
+        }
+    )* };
 }
 
-/// A handler whose form is forgotten: what the router keeps.
+/// The forms whose last parameter takes the body.
+macro_rules! handlers_with_body {
+    ($($($first:ident)*, $last:ident;)*) => { $(
+        impl<F, Fut, S, $($first,)* $last> Handler<form::AsyncWithBody<($($first,)* $last,)>, S> for F
+        where
+            F: Fn($($first,)* $last) -> Fut + 'static,
+            Fut: Future<Output: IntoResponse> + 'static,
+            $($first: FromHead<S> + 'static,)*
+            $last: FromRequest<S>,
+            S: 'static,
+        {
+            #[allow(non_snake_case)]
+            fn call(self: &Rc<Self>, incoming: Incoming<'_>, state: &Rc<S>) -> Outcome {
+                $(let $first = extract!($first, incoming, state);)*
+                let (handler, state, request) = (Rc::clone(self), Rc::clone(state), incoming.into_request());
+                Outcome::Later(Box::pin(async move {
+                    match $last::from_request(request, &state).await {
+                        Ok($last) => handler($($first,)* $last).await.into_response(),
+                        Err(rejection) => rejection.into_response(),
+                    }
+                }))
+            }
+        }
+    )* };
+}
+
+handlers! {
+    ;
+    A;
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E G;
+    A B C D E G H;
+    A B C D E G H I;
+}
+
+handlers_with_body! {
+    , A;
+    A, B;
+    A B, C;
+    A B C, D;
+    A B C D, E;
+    A B C D E, G;
+    A B C D E G, H;
+    A B C D E G H, I;
+}
+
+/// A handler whose form and state are forgotten: what the router keeps and what middleware wraps.
 pub(crate) trait Endpoint {
     fn call(&self, incoming: Incoming<'_>) -> Outcome;
 }
 
-pub(crate) struct Erased<H, Form>(pub(crate) H, pub(crate) std::marker::PhantomData<Form>);
+pub(crate) struct Erased<H, Form, S> {
+    handler: Rc<H>,
+    state: Rc<S>,
+    form: PhantomData<Form>,
+}
 
-impl<Form, H: Handler<Form>> Endpoint for Erased<H, Form> {
+impl<H, Form, S> Erased<H, Form, S> {
+    pub(crate) fn new(handler: H, state: &Rc<S>) -> Rc<Self> {
+        Rc::new(Erased { handler: Rc::new(handler), state: Rc::clone(state), form: PhantomData })
+    }
+}
+
+impl<Form, S, H: Handler<Form, S>> Endpoint for Erased<H, Form, S> {
     #[inline]
     fn call(&self, incoming: Incoming<'_>) -> Outcome {
-        self.0.call(incoming)
+        self.handler.call(incoming, &self.state)
     }
 }

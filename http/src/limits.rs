@@ -39,6 +39,47 @@ pub struct Limits {
     pub linger: (Duration, u64),
 }
 
+/// Limits of one route, in the place of the server's; what is not set stays as it is there.
+///
+/// ```
+/// use lakh_http::RouteLimits;
+/// use std::time::Duration;
+///
+/// let upload = RouteLimits::body(10 << 30).stall(Duration::from_secs(60));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct RouteLimits {
+    body: Option<u64>,
+    rate: Option<u32>,
+    stall: Option<Duration>,
+}
+
+impl RouteLimits {
+    /// Bytes of a request body; see [`Limits::body`].
+    pub fn body(bytes: u64) -> Self {
+        RouteLimits { body: Some(bytes), ..Self::default() }
+    }
+
+    /// The slowest sender of a body that is waited for, in bytes per second; see [`Limits::rate`].
+    pub fn rate(self, bytes_per_second: u32) -> Self {
+        RouteLimits { rate: Some(bytes_per_second), ..self }
+    }
+
+    /// How long the sender of a body may fall behind its rate; see [`Limits::stall`].
+    pub fn stall(self, time: Duration) -> Self {
+        RouteLimits { stall: Some(time), ..self }
+    }
+
+    pub(crate) fn within(&self, server: &Limits) -> Limits {
+        Limits {
+            body: self.body.unwrap_or(server.body),
+            rate: self.rate.unwrap_or(server.rate),
+            stall: self.stall.unwrap_or(server.stall),
+            ..server.clone()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {

@@ -2,6 +2,7 @@
 
 use crate::{
     body::RequestBody,
+    extensions::Extensions,
     proto::{ParsedHead, Span},
 };
 use bytes::Bytes;
@@ -37,16 +38,21 @@ pub struct Head<'a> {
     pub(crate) names: Option<&'a ParamNames>,
     pub(crate) params: &'a [Span],
     pub(crate) peer: Peer<'a>,
+    pub(crate) extensions: Option<&'a Extensions>,
 }
 
 /// Where the peer's address is found.
 #[derive(Clone, Copy)]
 pub(crate) enum Peer<'a> {
     Stream(&'a TcpStream),
-    Known(Option<SocketAddr>),
+    Known { peer: Option<SocketAddr>, client: Option<SocketAddr> },
 }
 
 impl<'a> Head<'a> {
+    pub(crate) fn new(bytes: &'a [u8], parsed: &'a ParsedHead, params: &'a [Span], peer: Peer<'a>) -> Self {
+        Head { bytes, parsed, names: None, params, peer, extensions: None }
+    }
+
     /// The method.
     pub fn method(&self) -> &'a Method {
         &self.parsed.method
@@ -115,6 +121,16 @@ impl<'a> Head<'a> {
         self.params.get(at).map(|span| text(span.of(self.bytes)))
     }
 
+    /// Names and values of the route's parameters, percent-decoded, in the order of its path.
+    pub fn params(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> + use<'a> {
+        let (bytes, values) = (self.bytes, self.params);
+        let names = self.names.map_or(&[][..], |names| names);
+        names
+            .iter()
+            .zip(values)
+            .map(move |(name, value)| (&**name, percent_decode(value.of(bytes)).decode_utf8_lossy()))
+    }
+
     /// The address at the other end of the connection: the client's, or the last proxy's.
     ///
     /// # Errors
@@ -122,8 +138,24 @@ impl<'a> Head<'a> {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self.peer {
             Peer::Stream(stream) => stream.peer_addr(),
-            Peer::Known(addr) => addr.ok_or_else(|| io::ErrorKind::NotConnected.into()),
+            Peer::Known { peer, .. } => peer.ok_or_else(|| io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Who has sent the request: what [`Request::set_client_addr`] says, or else the peer.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub fn client_addr(&self) -> io::Result<SocketAddr> {
+        match self.peer {
+            Peer::Known { client: Some(client), .. } => Ok(client),
+            _ => self.peer_addr(),
+        }
+    }
+
+    /// What middleware has left with the request, by its type.
+    pub fn extension<T: 'static>(&self) -> Option<&'a T> {
+        self.extensions?.get()
     }
 }
 
@@ -150,47 +182,72 @@ fn text(bytes: &[u8]) -> &str {
 ///
 /// let app = App::new().post("/shout", shout);
 /// ```
-pub struct Request {
+pub struct Request(Box<Parts>);
+
+/// In one allocation: requests are handed from one middleware to the next.
+struct Parts {
     bytes: Bytes,
     parsed: ParsedHead,
     names: Option<ParamNames>,
     params: ParamSpans,
     peer: Option<SocketAddr>,
+    client: Option<SocketAddr>,
     body: RequestBody,
+    extensions: Extensions,
 }
 
 impl Request {
     /// Copies a head, so that it outlives the read buffer.
     pub(crate) fn new(head: Head<'_>, body: RequestBody) -> Self {
-        Request {
+        Request(Box::new(Parts {
             bytes: Bytes::copy_from_slice(&head.bytes[..head.parsed.len]),
             parsed: head.parsed.clone(),
             names: head.names.cloned(),
             params: head.params.into(),
             peer: head.peer_addr().ok(),
+            client: None,
             body,
-        }
+            extensions: Extensions::default(),
+        }))
     }
 
     /// The head.
     pub fn head(&self) -> Head<'_> {
+        let Parts { bytes, parsed, names, params, peer, client, extensions, .. } = &*self.0;
         Head {
-            bytes: &self.bytes,
-            parsed: &self.parsed,
-            names: self.names.as_ref(),
-            params: &self.params,
-            peer: Peer::Known(self.peer),
+            bytes,
+            parsed,
+            names: names.as_ref(),
+            params,
+            peer: Peer::Known { peer: *peer, client: *client },
+            extensions: Some(extensions),
         }
     }
 
-    /// The body, to be read.
+    /// The body, to be read or replaced.
     pub fn body_mut(&mut self) -> &mut RequestBody {
-        &mut self.body
+        &mut self.0.body
     }
 
     /// The body alone.
     pub fn into_body(self) -> RequestBody {
-        self.body
+        self.0.body
+    }
+
+    /// Leaves a value with the request, in the place of another of its type, for the handler
+    /// ([`Extension`](crate::extract::Extension)) and for middleware further in.
+    pub fn insert_extension<T: 'static>(&mut self, value: T) {
+        self.0.extensions.insert(value);
+    }
+
+    /// Takes a value that was left with the request.
+    pub fn remove_extension<T: 'static>(&mut self) -> Option<T> {
+        self.0.extensions.remove()
+    }
+
+    /// Says who has sent the request, for middleware that knows better than the connection.
+    pub fn set_client_addr(&mut self, client: SocketAddr) {
+        self.0.client = Some(client);
     }
 }
 

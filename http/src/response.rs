@@ -1,10 +1,9 @@
 //! An answer, and what can be turned into one.
 
-use crate::{body::BodyError, files::FileBody, proto::encode};
+use crate::{HandlerError, error::Origin, files::FileBody, proto::encode};
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use lakh_core::pool::{JobError, PoolFull};
 use smallvec::SmallVec;
 use std::{
     error::Error,
@@ -47,23 +46,26 @@ pub struct Response {
     /// More of them, ready made.
     pub(crate) block: Option<Arc<FieldBlock>>,
     pub(crate) body: Body,
+    /// Whether it tells of an error.
+    pub(crate) origin: Origin,
 }
 
 impl Response {
     /// 200 with this body and no header fields.
     pub fn new(body: impl Into<Body>) -> Self {
-        Response { status: StatusCode::OK, fields: Fields::new(), block: None, body: body.into() }
+        Response { body: body.into(), ..Response::empty(StatusCode::OK) }
     }
 
     /// A status alone, without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Response { status, fields: Fields::new(), block: None, body: Body::Empty }
+        Response { status, fields: Fields::new(), block: None, body: Body::Empty, origin: Origin::Handler }
     }
 
     /// A status with its name as plain text, for people who look at it.
     pub(crate) fn plain(status: StatusCode) -> Self {
         let reason = status.canonical_reason().unwrap_or("Error");
-        Response::new(reason).with_status(status).with_content_type("text/plain; charset=utf-8")
+        let response = Response::new(reason).with_status(status);
+        Response { origin: Origin::Status, ..response }.with_content_type("text/plain; charset=utf-8")
     }
 
     pub(crate) fn with_content_type(self, value: &'static str) -> Self {
@@ -105,12 +107,43 @@ impl Response {
         self
     }
 
+    /// Sets a header field in the place of all others of its name.
+    pub fn set_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.remove_header(&name);
+        self.fields.push((name, value));
+    }
+
+    /// Adds a header field beside others of its name.
+    pub fn append_header(&mut self, name: HeaderName, value: HeaderValue) {
+        self.fields.push((name, value));
+    }
+
+    /// Takes all header fields of this name out.
+    pub fn remove_header(&mut self, name: &HeaderName) {
+        if let Some(block) = self.block.take_if(|block| block.fields().iter().any(|(n, _)| n == name)) {
+            self.fields.insert_many(0, block.fields().iter().cloned());
+        }
+        self.fields.retain(|(n, _)| n != name);
+    }
+
+    /// All header fields, in their order.
+    pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let ready_made = self.block.iter().flat_map(|block| &block.fields);
+        ready_made.chain(&self.fields).map(|(name, value)| (name, value))
+    }
+
+    /// The error that this answer tells of, if a handler or an extractor has given one.
+    pub fn error(&self) -> Option<&HandlerError> {
+        match &self.origin {
+            Origin::Error(error) => Some(error),
+            Origin::Handler | Origin::Status => None,
+        }
+    }
+
     /// The first header field of this name.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&HeaderValue> {
         let name = name.as_ref();
-        let ready_made = self.block.iter().flat_map(|block| &block.fields);
-        let mut all = self.fields.iter().chain(ready_made);
-        all.find(|(n, _)| n.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.headers().find(|(n, _)| n.as_str().eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The body.
@@ -271,111 +304,5 @@ impl From<Bytes> for Body {
 impl From<()> for Body {
     fn from((): ()) -> Self {
         Body::Empty
-    }
-}
-
-/// What a handler may return.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be returned from a handler",
-    note = "return a String, &'static str, Bytes, StatusCode, Response, (StatusCode, T) or a Result of them"
-)]
-pub trait IntoResponse {
-    /// Makes the answer.
-    fn into_response(self) -> Response;
-}
-
-impl IntoResponse for Response {
-    #[inline]
-    fn into_response(self) -> Response {
-        self
-    }
-}
-
-impl IntoResponse for () {
-    fn into_response(self) -> Response {
-        Response::empty(StatusCode::OK)
-    }
-}
-
-impl IntoResponse for &'static str {
-    #[inline]
-    fn into_response(self) -> Response {
-        Response::new(self).with_content_type("text/plain; charset=utf-8")
-    }
-}
-
-impl IntoResponse for String {
-    fn into_response(self) -> Response {
-        Response::new(self).with_content_type("text/plain; charset=utf-8")
-    }
-}
-
-impl IntoResponse for &'static [u8] {
-    fn into_response(self) -> Response {
-        Response::new(self).with_content_type("application/octet-stream")
-    }
-}
-
-impl IntoResponse for Vec<u8> {
-    fn into_response(self) -> Response {
-        Response::new(self).with_content_type("application/octet-stream")
-    }
-}
-
-impl IntoResponse for Bytes {
-    fn into_response(self) -> Response {
-        Response::new(self).with_content_type("application/octet-stream")
-    }
-}
-
-impl IntoResponse for StatusCode {
-    /// The status, with its name as the body for errors and redirects.
-    fn into_response(self) -> Response {
-        let bare = self.is_success() || self == StatusCode::NOT_MODIFIED;
-        if bare { Response::empty(self) } else { Response::plain(self) }
-    }
-}
-
-impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
-    fn into_response(self) -> Response {
-        self.1.into_response().with_status(self.0)
-    }
-}
-
-impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
-    fn into_response(self) -> Response {
-        match self {
-            Ok(value) => value.into_response(),
-            Err(error) => error.into_response(),
-        }
-    }
-}
-
-impl IntoResponse for BodyError {
-    fn into_response(self) -> Response {
-        Response::new(self.to_string())
-            .with_status(self.status())
-            .with_content_type("text/plain; charset=utf-8")
-    }
-}
-
-impl IntoResponse for PoolFull {
-    /// 503, and when to come back; 500 for a lane that the pool does not have.
-    fn into_response(self) -> Response {
-        if self.is_unknown_lane() {
-            return Response::plain(StatusCode::INTERNAL_SERVER_ERROR);
-        }
-        Response::plain(StatusCode::SERVICE_UNAVAILABLE)
-            .with_field(header::RETRY_AFTER, HeaderValue::from_static("1"))
-    }
-}
-
-impl IntoResponse for JobError {
-    /// 503 if the pool has shut down, 500 if the job has panicked; the client is told no more.
-    fn into_response(self) -> Response {
-        Response::plain(match self.is_shutdown() {
-            true => StatusCode::SERVICE_UNAVAILABLE,
-            false => StatusCode::INTERNAL_SERVER_ERROR,
-        })
     }
 }

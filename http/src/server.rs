@@ -1,6 +1,13 @@
 //! A server: shards, listeners, and a service on each.
 
-use crate::{access::Note, app::App, connection::Connection, limits::Limits, service::Service};
+use crate::{
+    access::Note,
+    app::{App, Hook},
+    connection::Connection,
+    limits::Limits,
+    router::Router,
+    service::Service,
+};
 use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig};
 use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
 use std::{
@@ -28,7 +35,7 @@ type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server {
-    factory: Box<dyn Fn(&Shard) -> App + Send + Sync>,
+    factory: Box<dyn Fn(&Shard) -> (Router, Vec<Hook>) + Send + Sync>,
     runtime: Builder,
     groups: Vec<ListenerGroup>,
     listen: ListenOptions,
@@ -41,9 +48,9 @@ pub struct Server {
 impl Server {
     /// A server whose service `factory` makes, once on each shard. The service and its handlers
     /// stay there: they need be neither `Send` nor `Sync`.
-    pub fn new(factory: impl Fn(&Shard) -> App + Send + Sync + 'static) -> Self {
+    pub fn new<S: 'static>(factory: impl Fn(&Shard) -> App<S> + Send + Sync + 'static) -> Self {
         Server {
-            factory: Box::new(factory),
+            factory: Box::new(move |shard| factory(shard).into_router()),
             runtime: Runtime::builder(),
             groups: Vec::new(),
             listen: ListenOptions::default(),
@@ -146,7 +153,9 @@ impl Server {
                 std::mem::take(&mut listeners[shard.id()])
             };
             let on_access = on_access.as_ref().map(|make| make(shard));
-            let service = Service::new(factory(shard), limits.clone(), name.clone(), on_access, shard);
+            let (router, on_drain) = factory(shard);
+            let service = Service::new(router, limits.clone(), name.clone(), on_access, shard);
+            on_drain.into_iter().for_each(|hook| shard.spawn_detached(run_at_drain(hook)));
             for listener in mine {
                 let listener = TcpListener::from_std(listener)?;
                 shard.spawn_detached(accept(listener, Rc::clone(&service)));
@@ -191,6 +200,13 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
         }
     })
     .await;
+}
+
+/// The shard waits for it as for a request in flight.
+async fn run_at_drain(hook: Hook) {
+    lakh_core::drain_requested().await;
+    let _guard = lakh_core::with(Shard::guard);
+    hook().await;
 }
 
 /// A started server. Dropping it stops it at once.

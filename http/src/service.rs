@@ -2,13 +2,13 @@
 
 use crate::{
     access::Note,
-    app::{App, Found},
     connection::Connection,
     head_start::HeadStart,
     limits::Limits,
     proto::HeadMemo,
     request::ParamSpans,
     response::Response,
+    router::{Found, Router},
 };
 use lakh_core::{Shard, WorkGuard};
 use std::{
@@ -43,8 +43,8 @@ impl Scratch {
 
 /// A shard's service: its routes, limits and shared buffers.
 pub(crate) struct Service {
-    app: App,
-    limits: Limits,
+    router: Router,
+    limits: Rc<Limits>,
     shard: Shard,
     on_access: Option<Rc<dyn Fn(Note)>>,
     scratch: Cell<Option<Box<Scratch>>>,
@@ -54,14 +54,16 @@ pub(crate) struct Service {
 
 impl Service {
     pub(crate) fn new(
-        app: App,
+        mut router: Router,
         limits: Limits,
         server: Option<String>,
         on_access: Option<Rc<dyn Fn(Note)>>,
         shard: &Shard,
     ) -> Rc<Self> {
+        let limits = Rc::new(limits);
+        router.set_limits(&limits);
         Rc::new(Service {
-            app,
+            router,
             limits,
             shard: shard.clone(),
             on_access,
@@ -72,13 +74,18 @@ impl Service {
     }
 
     #[inline]
-    pub(crate) fn app(&self) -> &App {
-        &self.app
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
     }
 
     #[inline]
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Rc<Limits> {
         &self.limits
+    }
+
+    /// The limits for a request's body.
+    pub(crate) fn limits_of(&self, found: Found) -> &Rc<Limits> {
+        self.router.limits_of(found).unwrap_or(&self.limits)
     }
 
     /// Seconds of the shard.

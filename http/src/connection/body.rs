@@ -16,6 +16,8 @@ pub(super) struct IncomingBody {
     rest: Rest,
     /// Bytes of the body so far.
     taken: u64,
+    /// Of its route.
+    limits: Rc<Limits>,
     cell: Option<Rc<BodyCell>>,
     /// How fast the peer sends when it is asked to.
     pub(super) pace: Pace,
@@ -33,7 +35,7 @@ enum Rest {
 
 impl IncomingBody {
     /// `None` if there is no body, or an empty one.
-    pub(super) fn of(head: &ParsedHead, limits: &Limits) -> Option<Self> {
+    pub(super) fn of(head: &ParsedHead, limits: &Rc<Limits>) -> Option<Self> {
         let rest = match head.body {
             BodyLength::None | BodyLength::Exactly(0) => return None,
             BodyLength::Exactly(length) => Rest::Bytes(length),
@@ -42,6 +44,7 @@ impl IncomingBody {
         Some(IncomingBody {
             rest,
             taken: 0,
+            limits: Rc::clone(limits),
             cell: None,
             pace: Pace::new(limits),
             expects_continue: head.expect_continue,
@@ -76,6 +79,16 @@ impl IncomingBody {
         matches!(self.rest, Rest::Nothing)
     }
 
+    /// It is longer than its limit, and says so.
+    pub(super) fn is_announced_too_long(&self) -> bool {
+        self.length().is_some_and(|length| length > self.limits.body)
+    }
+
+    /// The peer has sent `n` bytes.
+    pub(super) fn moved(&mut self, now: u32, n: usize) {
+        self.pace.moved(now, n, &self.limits);
+    }
+
     /// Whether someone holds the reading side of a body that may still come.
     pub(super) fn is_held(&self) -> bool {
         !self.has_ended() && self.cell.as_ref().is_some_and(BodyCell::is_held)
@@ -102,13 +115,13 @@ impl IncomingBody {
 
     /// Takes the body's bytes from the front of `input` and hands them to the reader, if there is
     /// one. Gives the number of bytes that are done with.
-    pub(super) fn feed(&mut self, input: &[u8], limits: &Limits) -> Result<usize, BodyFault> {
+    pub(super) fn feed(&mut self, input: &[u8]) -> Result<usize, BodyFault> {
         if !input.is_empty() {
             self.expects_continue = false; // it did not wait
         }
         let result = match self.rest {
             Rest::Bytes(_) => Ok(self.feed_bytes(input)),
-            Rest::Chunks(_) => self.feed_chunks(input, limits),
+            Rest::Chunks(_) => self.feed_chunks(input),
             Rest::Nothing => Ok(0),
             Rest::Failed(fault) => Err(fault),
         };
@@ -134,15 +147,15 @@ impl IncomingBody {
         n
     }
 
-    fn feed_chunks(&mut self, input: &[u8], limits: &Limits) -> Result<usize, BodyFault> {
+    fn feed_chunks(&mut self, input: &[u8]) -> Result<usize, BodyFault> {
         let Rest::Chunks(decoder) = &mut self.rest else { return Ok(0) };
         let mut at = 0;
         let mut parts: Vec<Range<usize>> = Vec::new();
         let mut done = false;
         while at < input.len() && !done {
-            let chunk = decoder.decode(&input[at..], &limits.chunks).map_err(BodyFault::from)?;
+            let chunk = decoder.decode(&input[at..], &self.limits.chunks).map_err(BodyFault::from)?;
             self.taken += chunk.data.len() as u64;
-            if self.taken > limits.body {
+            if self.taken > self.limits.body {
                 return Err(BodyFault::TooLong);
             }
             if !chunk.data.is_empty() {

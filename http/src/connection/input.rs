@@ -113,7 +113,11 @@ impl Driver<'_, '_> {
     /// Hands the request whose head is parsed to its handler. Gives the number of bytes that head
     /// and body have taken from `input`.
     fn take_request(&mut self, input: &[u8]) -> usize {
-        match IncomingBody::of(self.scratch.head.head(), self.service.limits()) {
+        let (router, scratch) = (self.service.router(), &mut *self.scratch);
+        if !scratch.head.is_repeated() {
+            scratch.found = router.find(scratch.head.head(), input, &mut scratch.params);
+        }
+        match IncomingBody::of(scratch.head.head(), self.service.limits_of(scratch.found)) {
             Some(body) => self.take_request_with_body(input, Box::new(body)),
             None => {
                 let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
@@ -130,9 +134,8 @@ impl Driver<'_, '_> {
     }
 
     fn take_request_with_body(&mut self, input: &[u8], mut body: Box<IncomingBody>) -> usize {
-        let limits = self.service.limits();
         let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
-        if body.length().is_some_and(|length| length > limits.body) {
+        if body.is_announced_too_long() {
             self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
             return input.len();
         }
@@ -144,7 +147,7 @@ impl Driver<'_, '_> {
         };
         self.call(input, &mut open_body, &mut outcome);
         let head_len = self.scratch.head.head().len;
-        let fed = body.feed(&input[head_len..], limits);
+        let fed = body.feed(&input[head_len..]);
         match (&mut outcome, &fed) {
             (Some(Outcome::Later(_)), _) => self.await_handler(outcome, meta, Some(body)),
             (_, Err(fault)) => {
@@ -171,17 +174,12 @@ impl Driver<'_, '_> {
         open_body: &mut dyn FnMut() -> RequestBody,
         outcome: &mut Option<Outcome>,
     ) {
-        let (app, scratch) = (self.service.app(), &mut *self.scratch);
-        let parsed = scratch.head.head();
-        if !scratch.head.is_repeated() {
-            scratch.found = app.find(parsed, input, &mut scratch.params);
-        }
+        let (router, scratch) = (self.service.router(), &*self.scratch);
         let peer = Peer::Stream(&self.connection.stream);
-        let head = Head { bytes: input, parsed, names: None, params: &[], peer };
-        let incoming = Incoming { head, open_body };
-        let (found, params) = (scratch.found, &scratch.params);
+        let head = Head::new(input, scratch.head.head(), &scratch.params, peer);
+        let incoming = Incoming::new(head, open_body);
         // A panic leaves `outcome` empty, and has been reported by the panic hook.
-        let _ = catch_unwind(AssertUnwindSafe(|| *outcome = Some(app.call(found, params, incoming))));
+        let _ = catch_unwind(AssertUnwindSafe(|| *outcome = Some(router.call(scratch.found, incoming))));
     }
 
     /// Answers with a status of our own and closes: the client has broken a rule, or a limit.
@@ -192,7 +190,7 @@ impl Driver<'_, '_> {
     /// As [`Driver::refuse`], for a request whose head is understood.
     fn refuse_request(&mut self, status: StatusCode, meta: Meta) -> Step {
         let response = match status {
-            StatusCode::METHOD_NOT_ALLOWED => self.service.app().refuse_method(),
+            StatusCode::METHOD_NOT_ALLOWED => self.service.router().refuse_method(),
             _ => Response::plain(status),
         };
         self.answer(&mut { response }, meta.closing(), None);
@@ -251,10 +249,9 @@ impl Driver<'_, '_> {
 
     /// Feeds a body from what is left of the input, or else from the socket.
     fn feed_more(&mut self, body: &mut IncomingBody) -> Fed {
-        let limits = self.service.limits();
         let kept = std::mem::take(&mut self.active().input);
         if !kept.is_empty() {
-            return match body.feed(&kept, limits) {
+            return match body.feed(&kept) {
                 Ok(used) => {
                     self.active().input = kept[used..].to_vec();
                     Fed::Some
@@ -266,8 +263,8 @@ impl Driver<'_, '_> {
             Poll::Pending => Fed::Wait,
             Poll::Ready(Ok(0) | Err(_)) => Fed::Fault(BodyFault::Lost),
             Poll::Ready(Ok(n)) => {
-                body.pace.moved(self.service.now(), n, limits);
-                match body.feed(&self.scratch.input[..n], limits) {
+                body.moved(self.service.now(), n);
+                match body.feed(&self.scratch.input[..n]) {
                     Ok(used) => {
                         let Some(active) = &mut self.connection.active else { return Fed::Some };
                         active.input.extend_from_slice(&self.scratch.input[used..n]);

@@ -219,6 +219,7 @@ impl Driver<'_, '_> {
             // The client would go on waiting for the answer.
             *response = panicked();
         }
+        self.service.router().render_error(response);
         let reply = std::mem::take(&mut response.body);
         let length = match response.status {
             StatusCode::RESET_CONTENT => Some(0),

@@ -68,7 +68,7 @@ fn not_modified(facts: &Facts, content: &Content) -> Response {
     };
     let body = body(content, Part { start: 0, len: facts.size });
     let fields = facts.fields.fields().iter().filter(is_needed).cloned().collect();
-    Response { status: StatusCode::NOT_MODIFIED, fields, block: None, body }
+    Response { fields, body, ..Response::empty(StatusCode::NOT_MODIFIED) }
 }
 
 fn partial(facts: &Facts, content: &Content, part: Part) -> Response {

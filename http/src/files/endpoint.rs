@@ -39,8 +39,6 @@ struct Tree {
     root: Arc<Root>,
     kind: Kind,
     options: Arc<Options>,
-    /// Bytes of a request's path that are not the file's.
-    prefix: usize,
     /// The key of the page that says that something is missing.
     page: Option<Box<[u8]>>,
     memory: Rc<Memory>,
@@ -55,11 +53,10 @@ struct Flight {
 }
 
 impl FilesEndpoint {
-    pub(super) fn new(root: Arc<Root>, kind: Kind, options: Options, prefix: usize) -> Self {
+    pub(super) fn new(root: Arc<Root>, kind: Kind, options: Options) -> Self {
         FilesEndpoint(Rc::new(Tree {
             root,
             kind,
-            prefix,
             page: options.not_found.as_deref().filter(|_| kind == Kind::Dir).map(key_of),
             memory: Memory::new(options.cache),
             flights: RefCell::default(),
@@ -74,13 +71,13 @@ impl Endpoint for FilesEndpoint {
         if !matches!(*head.method(), Method::GET | Method::HEAD) {
             return Outcome::Ready(refuse(head.method()));
         }
-        let key = match tree.key(head) {
+        let key = match tree.key(&head) {
             Target::Key(key) => Some(key),
             Target::Nothing => None,
             Target::Refused(status) => return Outcome::Ready(answer::of_status(status)),
-            Target::MountItself => return Outcome::Ready(answer::redirect(head)),
+            Target::MountItself => return Outcome::Ready(answer::redirect(&head)),
         };
-        if let Some(response) = tree.answer_now(head, key.as_deref()) {
+        if let Some(response) = tree.answer_now(&head, key.as_deref()) {
             return Outcome::Ready(response);
         }
         let key = key.map(|key| Key::from(&*key));
@@ -99,11 +96,22 @@ enum Target<'a> {
     MountItself,
 }
 
+/// What of the path is below the route's prefix: from the slash in front of the catch-all parameter on; a
+/// slash, or nothing, if it is the prefix itself.
+fn below_prefix<'a>(head: &Head<'a>) -> &'a [u8] {
+    let path = head.path().as_bytes();
+    let len = match head.raw_param("path") {
+        Some(rest) => rest.len() + 1,
+        None => usize::from(path.ends_with(b"/")),
+    };
+    &path[path.len().saturating_sub(len)..]
+}
+
 impl Tree {
     fn key<'a>(&self, head: &Head<'a>) -> Target<'a> {
-        let raw = head.path().as_bytes().get(self.prefix..).unwrap_or_default();
+        let raw = below_prefix(head);
         match self.kind {
-            Kind::File if raw.is_empty() || (raw == b"/" && self.prefix == 0) => {
+            Kind::File if raw.is_empty() || (raw == b"/" && head.path() == "/") => {
                 Target::Key(Cow::Borrowed(b""))
             }
             Kind::File => Target::Nothing,

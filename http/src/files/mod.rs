@@ -203,9 +203,9 @@ impl Files {
     /// # Panics
     /// If the folder cannot be opened.
     #[track_caller]
-    pub(crate) fn into_endpoint(self, prefix: usize) -> impl Endpoint + Clone + 'static {
+    pub(crate) fn into_endpoint(self) -> impl Endpoint + 'static {
         let root = self.root().unwrap_or_else(|error| panic!("{error}"));
-        endpoint::FilesEndpoint::new(root, self.kind, self.options, prefix)
+        endpoint::FilesEndpoint::new(root, self.kind, self.options)
     }
 }
 

@@ -1,0 +1,208 @@
+//! What handlers give instead of an answer, and how it becomes one.
+
+use crate::{
+    body::BodyError,
+    into_response::IntoResponse,
+    response::{Fields, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use lakh_core::pool::{JobError, PoolFull};
+use std::{any::Any, borrow::Cow, error::Error, fmt};
+
+/// What a handler returns that can fail; `?` works with every error.
+///
+/// ```
+/// use lakh_http::{HandlerError, HandlerResult, StatusCode};
+///
+/// fn page(number: &str) -> HandlerResult<String> {
+///     let number: u32 = number
+///         .parse()
+///         .map_err(|_| HandlerError::new(StatusCode::BAD_REQUEST, "a page is a number"))?;
+///     let text = std::fs::read_to_string("/no/such/file")?; // 500; the client is not told why
+///     Ok(format!("{number}: {text}"))
+/// }
+///
+/// assert_eq!(page("x").unwrap_err().status(), StatusCode::BAD_REQUEST);
+/// assert_eq!(page("1").unwrap_err().status(), StatusCode::INTERNAL_SERVER_ERROR);
+/// ```
+pub type HandlerResult<T = Response> = Result<T, HandlerError>;
+
+/// An error with the status and the words that the client is told, and the cause that it is not.
+///
+/// Every [`std::error::Error`] becomes one by `?`: what this crate's own extractors, bodies and the pool
+/// refuse keeps its status; anything else is 500, and its text stays here. All of them are turned into
+/// answers in one place, [`App::on_error`](crate::App::on_error).
+pub struct HandlerError(Box<Inner>);
+
+struct Inner {
+    status: StatusCode,
+    message: Cow<'static, str>,
+    fields: Fields,
+    cause: Option<Box<dyn Error>>,
+}
+
+impl HandlerError {
+    /// An error that the client is told in these words. A status that is none of an error counts as 500.
+    pub fn new(status: StatusCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let is_error = status.is_client_error() || status.is_server_error();
+        let status = if is_error { status } else { StatusCode::INTERNAL_SERVER_ERROR };
+        HandlerError(Box::new(Inner { status, message: message.into(), fields: Fields::new(), cause: None }))
+    }
+
+    /// An error of which the client is told the status alone.
+    pub fn status_only(status: StatusCode) -> Self {
+        Self::new(status, status.canonical_reason().unwrap_or("Error"))
+    }
+
+    /// 400 in these words.
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 404 in these words.
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 500; the client is not told why.
+    pub fn internal(cause: impl Into<Box<dyn Error>>) -> Self {
+        Self::status_only(StatusCode::INTERNAL_SERVER_ERROR).with_cause(cause)
+    }
+
+    /// Keeps what it was caused by, for the log.
+    pub fn with_cause(mut self, cause: impl Into<Box<dyn Error>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds a header field to the answer.
+    pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.fields.push((name, value));
+        self
+    }
+
+    /// The status of the answer: of a client's or a server's error.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What the client is told.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What it was caused by. It may tell secrets: it is for the log.
+    pub fn cause(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.cause.as_deref()
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { status, message, cause, .. } = &*self.0;
+        f.debug_struct("HandlerError")
+            .field("status", status)
+            .field("message", message)
+            .field("cause", cause)
+            .finish()
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.status.as_u16(), self.0.message)?;
+        match &self.0.cause {
+            Some(cause) => write!(f, " ({cause})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<E: Error + 'static> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        let any: &dyn Any = &error;
+        if let Some(error) = any.downcast_ref::<BodyError>() {
+            HandlerError::new(error.status(), error.to_string())
+        } else if let Some(error) = any.downcast_ref::<PoolFull>() {
+            of_full_pool(error)
+        } else if let Some(error) = any.downcast_ref::<JobError>() {
+            of_lost_job(error)
+        } else {
+            HandlerError::internal(error)
+        }
+    }
+}
+
+/// 503, and when to come back; 500 for a lane that the pool does not have.
+fn of_full_pool(error: &PoolFull) -> HandlerError {
+    if error.is_unknown_lane() {
+        return HandlerError::internal(error.clone());
+    }
+    HandlerError::status_only(StatusCode::SERVICE_UNAVAILABLE)
+        .with_field(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        .with_cause(error.clone())
+}
+
+/// 503 if the pool has shut down, 500 if the job has panicked.
+fn of_lost_job(error: &JobError) -> HandlerError {
+    let status = match error.is_shutdown() {
+        true => StatusCode::SERVICE_UNAVAILABLE,
+        false => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    HandlerError::status_only(status).with_cause(error.clone())
+}
+
+impl IntoResponse for HandlerError {
+    /// The status, and the message as plain text.
+    fn into_response(mut self) -> Response {
+        let mut response = Response::new(self.0.message.clone().into_owned())
+            .with_status(self.0.status)
+            .with_content_type("text/plain; charset=utf-8");
+        response.fields.append(&mut self.0.fields);
+        response.origin = Origin::Error(self);
+        response
+    }
+}
+
+/// Whether an answer tells of an error.
+#[derive(Debug, Default)]
+pub(crate) enum Origin {
+    /// A handler has made it.
+    #[default]
+    Handler,
+    /// A status with its name: of the server itself, or a handler's bare [`StatusCode`].
+    Status,
+    Error(HandlerError),
+}
+
+impl IntoResponse for BodyError {
+    fn into_response(self) -> Response {
+        HandlerError::from(self).into_response()
+    }
+}
+
+impl IntoResponse for PoolFull {
+    fn into_response(self) -> Response {
+        HandlerError::from(self).into_response()
+    }
+}
+
+impl IntoResponse for JobError {
+    fn into_response(self) -> Response {
+        HandlerError::from(self).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_stay_here_and_statuses_are_those_of_errors() {
+        let error = HandlerError::from(std::io::Error::other("the password is 1234"));
+        assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(error.message(), "Internal Server Error");
+        assert!(error.cause().unwrap().to_string().contains("1234"));
+        assert_eq!(HandlerError::new(StatusCode::OK, "x").status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

@@ -1,0 +1,176 @@
+//! Parameters of handlers, made of the request.
+//!
+//! | of the head: [`FromHead`], in any place | |
+//! |---|---|
+//! | [`Path`] | parameters of the route's path |
+//! | [`Query`] | the query string |
+//! | [`State`] | the app's state, or a part of it |
+//! | [`Method`], [`Version`], [`HeaderMap`] | what they say |
+//! | [`ClientAddr`] | who has sent the request |
+//! | [`Extension`] | what middleware has left |
+//! | `Option<T>`, `Result<T, T::Rejection>`, tuples | made of others |
+//!
+//! | of the body, too: [`FromRequest`], last in an async handler | |
+//! |---|---|
+//! | [`Json`], [`Form`] | the body, by serde |
+//! | [`Bytes`], [`String`], `Vec<u8>` | the body as it is |
+//! | [`RequestBody`] | the body as a stream |
+//! | [`Request`] | everything |
+//!
+//! What is refused is a [`HandlerError`] with a status of 4xx and words that say what was wrong.
+
+mod body;
+mod client;
+mod form;
+mod head;
+mod json;
+mod path;
+mod query;
+mod state;
+
+pub use body::into_bytes;
+pub use client::ClientAddr;
+pub use form::Form;
+pub use head::Extension;
+pub use json::Json;
+pub use path::Path;
+pub use query::Query;
+pub use state::{FromState, State};
+
+#[cfg(doc)]
+use crate::{Bytes, HandlerError, HeaderMap, Method, RequestBody, Version};
+use crate::{
+    into_response::IntoResponse,
+    request::{Head, Request},
+    response::Response,
+};
+use std::future::Future;
+
+/// A handler's parameter that is made of the request's head alone, at once.
+///
+/// ```
+/// use lakh_http::{App, HandlerError, Head, StatusCode, extract::FromHead};
+///
+/// /// The version of the API that the client asks for.
+/// struct ApiVersion(u32);
+///
+/// impl<S> FromHead<S> for ApiVersion {
+///     type Rejection = HandlerError;
+///
+///     fn from_head(head: &Head<'_>, _: &S) -> Result<Self, HandlerError> {
+///         let version = head.header("x-api-version").and_then(|value| std::str::from_utf8(value).ok());
+///         let number = version.and_then(|version| version.parse().ok());
+///         number.map(ApiVersion).ok_or_else(|| HandlerError::bad_request("which x-api-version?"))
+///     }
+/// }
+///
+/// let app = App::new().get("/", |version: ApiVersion| format!("version {}", version.0));
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no parameter that a handler can have for an app whose state is `{S}`",
+    note = "implement `FromHead<S>` for it, or, if it needs the body or has to wait, `FromRequest<S>`"
+)]
+pub trait FromHead<S = ()>: Sized {
+    /// What the client gets instead of the handler's answer.
+    type Rejection: IntoResponse;
+
+    /// Makes the parameter.
+    ///
+    /// # Errors
+    /// What the client is told if it cannot be made.
+    fn from_head(head: &Head<'_>, state: &S) -> Result<Self, Self::Rejection>;
+}
+
+/// A handler's last parameter, which may take the body and may wait.
+///
+/// A type implements this or [`FromHead`], not both. To have it beside another one that takes the body,
+/// make it hold that one:
+///
+/// ```
+/// use lakh_http::{HandlerError, Request, StatusCode, extract::FromRequest};
+///
+/// /// What a user sends who has logged in; asking the sessions takes a while.
+/// struct ByUser<T> {
+///     user: String,
+///     sent: T,
+/// }
+///
+/// impl<S, T: FromRequest<S, Rejection = HandlerError>> FromRequest<S> for ByUser<T> {
+///     type Rejection = HandlerError;
+///
+///     async fn from_request(request: Request, state: &S) -> Result<Self, HandlerError> {
+///         let Some(key) = request.head().header("x-session").map(<[u8]>::to_vec) else {
+///             return Err(HandlerError::new(StatusCode::UNAUTHORIZED, "log in first"));
+///         };
+///         let user = user_of_session(&key).await?;
+///         Ok(ByUser { user, sent: T::from_request(request, state).await? })
+///     }
+/// }
+/// # async fn user_of_session(_: &[u8]) -> Result<String, HandlerError> { Ok(String::new()) }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no last parameter that a handler can have for an app whose state is `{S}`",
+    note = "implement `FromRequest<S>` for it, or, if the head is enough, `FromHead<S>`"
+)]
+pub trait FromRequest<S = ()>: Sized {
+    /// What the client gets instead of the handler's answer.
+    type Rejection: IntoResponse;
+
+    /// Makes the parameter. Not cancel safe: a dropped future has lost what it has read of the body.
+    ///
+    /// # Errors
+    /// What the client is told if it cannot be made.
+    fn from_request(request: Request, state: &S) -> impl Future<Output = Result<Self, Self::Rejection>>;
+}
+
+impl<S, T: FromHead<S>> FromHead<S> for Option<T> {
+    type Rejection = std::convert::Infallible;
+
+    /// `None` for whatever would have been refused.
+    fn from_head(head: &Head<'_>, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(T::from_head(head, state).ok())
+    }
+}
+
+impl<S, T: FromHead<S>> FromHead<S> for Result<T, T::Rejection> {
+    type Rejection = std::convert::Infallible;
+
+    fn from_head(head: &Head<'_>, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(T::from_head(head, state))
+    }
+}
+
+impl<S, T: FromRequest<S>> FromRequest<S> for Option<T> {
+    type Rejection = std::convert::Infallible;
+
+    /// `None` for whatever would have been refused.
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(T::from_request(request, state).await.ok())
+    }
+}
+
+impl<S, T: FromRequest<S>> FromRequest<S> for Result<T, T::Rejection> {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(T::from_request(request, state).await)
+    }
+}
+
+macro_rules! tuples {
+    ($($($part:ident)*;)*) => { $(
+        impl<S, $($part: FromHead<S>,)*> FromHead<S> for ($($part,)*) {
+            type Rejection = Response;
+
+            fn from_head(head: &Head<'_>, state: &S) -> Result<Self, Response> {
+                Ok(($($part::from_head(head, state).map_err(IntoResponse::into_response)?,)*))
+            }
+        }
+    )* };
+}
+
+tuples! {
+    A B;
+    A B C;
+    A B C D;
+}
