@@ -100,7 +100,7 @@ impl Pool {
     ///
     /// let pool = Pool::new(PoolConfig::new(4))?;
     /// assert_eq!(pool.metrics().workers[0].size, 16);
-    /// assert!(Pool::new(PoolConfig::new(4).workers(Kind::Io, 0)).unwrap_err().is_config());
+    /// assert!(Pool::new(PoolConfig::new(4).workers(Kind::Io, 5000)).unwrap_err().is_config());
     /// # Ok::<(), lakh_core::pool::PoolError>(())
     /// ```
     pub fn new(config: PoolConfig) -> Result<Pool, PoolError> {
@@ -210,12 +210,13 @@ impl Pool {
     ///
     /// More start when there is work for them. Fewer: idle ones end at once, busy ones when their
     /// job is done; until then other lanes keep the shares reserved for them, even if that means
-    /// more threads than asked for.
+    /// more threads than asked for. Too few count as many as the lanes reserve, as they do in
+    /// [`PoolConfig`].
     ///
     /// # Errors
     ///
-    /// [`is_config`](PoolError::is_config), and nothing changes, if the lanes reserve more than
-    /// that, or both kinds together exceed [`MAX_WORKERS`].
+    /// [`is_config`](PoolError::is_config), and nothing changes, if both kinds together exceed
+    /// [`MAX_WORKERS`].
     ///
     /// ```
     /// use lakh_core::pool::{Kind, Pool, PoolConfig};
@@ -224,6 +225,8 @@ impl Pool {
     /// pool.resize(Kind::Io, 64)?;
     /// assert!(pool.resize(Kind::Io, 5000).unwrap_err().is_config());
     /// assert_eq!(pool.metrics().workers[0].size, 64);
+    /// pool.resize(Kind::Io, 1)?;
+    /// assert_eq!(pool.metrics().workers[0].size, 2, "one each for the lanes `file` and `user`");
     /// # Ok::<(), lakh_core::pool::PoolError>(())
     /// ```
     pub fn resize(&self, kind: Kind, workers: usize) -> Result<(), PoolError> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::config::{PoolConfig, check_sizes};
+use super::config::{PoolConfig, fit_sizes};
 use super::error::{PoolError, PoolFull, Refusal};
 use super::job::{Ran, Work};
 use super::lane::{Kind, Lane};
@@ -207,10 +207,10 @@ impl State {
 
     /// Changes how many workers there may be.
     pub(super) fn resize(&mut self, kind: Kind, size: usize) -> Result<(), PoolError> {
-        let mut sizes = [self.kinds[0].size, self.kinds[1].size];
-        sizes[kind.index()] = size;
-        check_sizes(sizes, Kind::ALL.map(|kind| self.sum(kind, |lane| lane.reserved)))?;
-        self.kinds[kind.index()].size = size;
+        let mut asked = [self.kinds[0].size, self.kinds[1].size];
+        asked[kind.index()] = size;
+        let sizes = fit_sizes(asked, Kind::ALL.map(|kind| self.sum(kind, |lane| lane.reserved)))?;
+        self.kinds[kind.index()].size = sizes[kind.index()];
         self.set_group_caps();
         Ok(())
     }
