@@ -10,6 +10,8 @@
 //! - Within a grouped lane each group (for files: each mount) has a cap and a limit of its own, so
 //!   that one hung mount waits only for itself.
 //! - Dropping the [`Job`] takes queued work back.
+//! - A job that waits for longer than [`SATURATED_AFTER`] is said on standard error, once in five
+//!   minutes, and counted ([`LaneMetrics::saturated`]).
 //!
 //! A job that panics becomes a [`JobError`]; its worker lives on. Results come back by a plain
 //! [`Waker`](std::task::Waker), so any executor can wait for them.
@@ -53,6 +55,7 @@ mod shared;
 mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,9 +66,11 @@ pub use error::{JobError, PoolError, PoolFull};
 pub use job::{Job, Step};
 pub use lane::{Kind, Lane};
 pub use metrics::{LaneMetrics, PoolMetrics, Saturation, WorkerMetrics};
+pub use watch::SATURATED_AFTER;
 
 use crate::sync::thread;
 use shared::{Shared, start_worker};
+use watch::{Watch, warnings};
 
 /// A handle to the pool; clones are handles to the same one, for any thread.
 ///
@@ -107,7 +112,8 @@ impl Pool {
         let shared = Arc::new(Shared::new(&config)?);
         let starter = Arc::clone(&shared);
         let thread = thread::Builder::new().name("lakh-pool".to_owned());
-        let body = move || starter.start_workers(|kind, number| start_worker(&starter, kind, number));
+        let watch = Watch::new(SATURATED_AFTER, warnings());
+        let body = move || starter.start_workers(|kind, number| start_worker(&starter, kind, number), watch);
         thread.spawn(body).map_err(PoolError::thread)?;
         Ok(Pool { owner: Arc::new(Owner { shared }) })
     }
