@@ -2,6 +2,9 @@
 #![allow(dead_code)] // each test binary uses a part
 #![allow(unreachable_pub)]
 
+#[cfg(unix)]
+pub mod files;
+
 use lakh_core::{Shard, ShardMetrics};
 use lakh_http::{App, Limits, Running, Server};
 use std::{
