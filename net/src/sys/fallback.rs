@@ -33,3 +33,8 @@ pub(crate) fn recv(mut socket: &mio::net::TcpStream, buf: &mut [u8]) -> io::Resu
 pub(crate) fn send(mut socket: &mio::net::TcpStream, buf: &[u8]) -> io::Result<usize> {
     socket.write(buf)
 }
+
+/// What listen(2) does with a backlog of 0 differs: the backlog stays as it is.
+pub(crate) fn shrink_backlog(_: &mio::net::TcpListener) -> io::Result<()> {
+    Ok(())
+}
