@@ -1,7 +1,8 @@
 //! A server: shards, listeners, and a service on each.
 
 use crate::{
-    access::Note, app::App, connection::Connection, limits::Limits, metrics::ServiceMetrics, service::Service,
+    access::Note, addr::IntoAddr, app::App, connection::Connection, limits::Limits, metrics::ServiceMetrics,
+    service::Service,
 };
 use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig, yield_now};
 use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
@@ -25,7 +26,7 @@ type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
 /// use lakh_http::{App, Server};
 ///
 /// Server::new(|_shard| App::new().get("/", || "Hello, World!"))
-///     .bind("127.0.0.1:8080".parse().unwrap())?
+///     .bind("127.0.0.1:8080")?
 ///     .run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -113,10 +114,14 @@ impl Server {
 
     /// Takes an address; may be called several times. Port 0 takes a free one.
     ///
+    /// An address is a `SocketAddr`, an IP address with a port, or text: `"0.0.0.0:8080"`, `"[::1]:8080"`,
+    /// `"localhost:8080"` ([`IntoAddr`]). Names are not resolved.
+    ///
     /// # Errors
-    /// `AddrInUse` if the port is taken, and the others of bind(2).
-    pub fn bind(mut self, addr: SocketAddr) -> io::Result<Self> {
-        self.groups.push(ListenerGroup::bind(addr, &self.listen)?);
+    /// `InvalidInput` if the text is no address, `AddrInUse` if the port is taken, and the others of
+    /// bind(2).
+    pub fn bind(mut self, addr: impl IntoAddr) -> io::Result<Self> {
+        self.groups.push(ListenerGroup::bind(addr.into_addr()?, &self.listen)?);
         Ok(self)
     }
 
@@ -229,7 +234,7 @@ impl Running {
     ///
     /// ```
     /// # use lakh_http::{App, Server};
-    /// # let running = Server::new(|_| App::new()).bind("127.0.0.1:0".parse().unwrap())?.start()?;
+    /// # let running = Server::new(|_| App::new()).bind("127.0.0.1:0")?.start()?;
     /// let accepted: u64 = running.metrics().map(|shard| shard.accept().accepted()).sum();
     /// # assert_eq!(accepted, 0);
     /// # Ok::<(), std::io::Error>(())

@@ -46,7 +46,7 @@ impl Site {
     }
 
     fn serving(server: Server) -> Self {
-        let server = server.shards(1).bind("127.0.0.1:0".parse().unwrap()).unwrap().start().unwrap();
+        let server = server.shards(1).bind("127.0.0.1:0").unwrap().start().unwrap();
         let addr = server.addrs()[0];
         Site { temp: tempfile::tempdir().unwrap(), server, addr }
     }

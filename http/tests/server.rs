@@ -4,7 +4,12 @@ mod common;
 
 use common::{Client, TestServer, get};
 use lakh_http::{App, Server};
-use std::{sync::mpsc, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::mpsc,
+    time::Duration,
+};
 
 const HANG: Duration = Duration::from_secs(20);
 
@@ -68,8 +73,7 @@ fn a_request_that_had_begun_in_the_backlog_is_finished_in_a_drain() {
 fn any_thread_can_read_what_each_shard_has_accepted() {
     let server = Server::new(|_| App::new().get("/", || "hello")).shards(2);
     // Two addresses, so two listeners on each shard.
-    let addr = "127.0.0.1:0".parse().unwrap();
-    let running = server.bind(addr).unwrap().bind(addr).unwrap().start().unwrap();
+    let running = server.bind("127.0.0.1:0").unwrap().bind("localhost:0").unwrap().start().unwrap();
     let metrics: Vec<_> = running.metrics().cloned().collect();
     assert_eq!(metrics.len(), 2);
     for i in 0..10 {
@@ -82,4 +86,18 @@ fn any_thread_can_read_what_each_shard_has_accepted() {
     assert!(running.join(HANG));
     let left: u64 = running.metrics().map(|shard| shard.accept().accepted() + shard.accept().shed()).sum();
     assert_eq!(left, 10, "they outlive the shards");
+}
+
+#[test]
+fn an_address_may_be_text_and_what_is_none_is_refused() {
+    let server = || Server::new(|_| App::new()).shards(1);
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr: SocketAddr = taken.local_addr().unwrap();
+    assert_eq!(server().bind(addr).unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(server().bind(addr.to_string()).unwrap_err().kind(), ErrorKind::AddrInUse);
+    let bound = server().bind("localhost:0").unwrap().bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    assert!(bound.addrs().iter().all(|addr| addr.ip() == Ipv4Addr::LOCALHOST));
+    let error = server().bind("example.org:80").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("\"example.org:80\": names are not resolved"), "{error}");
 }
