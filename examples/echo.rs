@@ -10,7 +10,7 @@ mod flags;
 
 use flags::{Flags, fail};
 use lakh_core::{Runtime, Shard, current};
-use lakh_net::{ListenOptions, ListenerGroup, TcpListener, TcpStream, UdpSocket, bind_udp_group};
+use lakh_net::{ListenOptions, ListenerGroup, TcpListener, TcpStream, UdpOptions, UdpSocket, bind_udp_group};
 use std::{
     future::poll_fn,
     io,
@@ -66,7 +66,7 @@ struct Sockets {
 fn bind(addr: SocketAddr, shards: usize) -> io::Result<Sockets> {
     let tcp = ListenerGroup::bind(addr, &ListenOptions::default())?.into_listeners(shards)?;
     let addr = tcp[0].local_addr()?;
-    let udp = bind_udp_group(addr, shards)?;
+    let udp = bind_udp_group(addr, shards, &UdpOptions::default())?;
     Ok(Sockets { addr, tcp: Mutex::new(tcp), udp: Mutex::new(udp) })
 }
 

@@ -34,4 +34,4 @@ mod udp;
 pub use tcp::{
     AcceptMetrics, Accepted, Backlog, Keepalive, ListenOptions, ListenerGroup, TcpListener, TcpStream,
 };
-pub use udp::{UdpSocket, bind_udp_group};
+pub use udp::{UdpOptions, UdpSocket, bind_udp_group};

@@ -12,6 +12,10 @@ mod send_queue;
 #[cfg(target_os = "linux")]
 pub(crate) use send_queue::send_queue;
 #[cfg(target_os = "linux")]
+mod multicast;
+#[cfg(target_os = "linux")]
+pub(crate) use multicast::set_source_membership_v6;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{PORT_SHARING, send_file, send_with_more_to_come};
@@ -23,4 +27,4 @@ mod fallback;
 #[cfg(not(target_os = "linux"))]
 pub use fallback::{PORT_SHARING, send_file, send_with_more_to_come};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use fallback::{recv, send, shrink_backlog};
+pub(crate) use fallback::{recv, send, set_source_membership_v6, shrink_backlog};
