@@ -196,7 +196,7 @@ impl TcpListener {
             // A log that nobody reads any more must not end the listener.
             let _ = writeln!(
                 io::stderr(),
-                "lakh: cannot accept: {cause}; {} connections closed unanswered by this listener so far \
+                "lakh: cannot accept: {cause}; {} connections closed unanswered on this shard so far \
                  (if files have run out, raise the limit with ulimit -n)",
                 self.metrics.shed()
             );
