@@ -9,7 +9,7 @@
 //!         .get("/hello/{name}", |head: &Head<'_>| format!("Hello, {}!", head.param("name").unwrap()))
 //!         .post("/echo", async |mut request: Request| request.body_mut().bytes().await)
 //! })
-//! .bind("127.0.0.1:8080".parse().unwrap())?
+//! .bind("127.0.0.1:8080")?
 //! .run()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod addr;
 mod app;
 #[doc(hidden)]
 pub mod bench;
@@ -29,6 +30,7 @@ pub mod files;
 mod handler;
 mod head_start;
 mod limits;
+mod metrics;
 pub mod proto;
 mod request;
 mod response;
@@ -36,6 +38,7 @@ mod server;
 mod service;
 
 pub use access::Note;
+pub use addr::IntoAddr;
 pub use app::App;
 pub use body::{BodyError, RequestBody};
 pub use bytes::Bytes;
@@ -43,6 +46,7 @@ pub use files::Files;
 pub use handler::{Handler, Incoming, Outcome};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 pub use limits::Limits;
+pub use metrics::ServiceMetrics;
 pub use request::{Head, Request};
 pub use response::{Body, IntoResponse, Response, StreamError};
 pub use server::{Running, Server};

@@ -6,6 +6,7 @@ use crate::{
     connection::Connection,
     head_start::HeadStart,
     limits::Limits,
+    metrics::ServiceMetrics,
     proto::HeadMemo,
     request::ParamSpans,
     response::Response,
@@ -14,6 +15,7 @@ use lakh_core::{Shard, WorkGuard};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
 };
 
 /// Bytes read at once.
@@ -49,7 +51,7 @@ pub(crate) struct Service {
     on_access: Option<Rc<dyn Fn(Note)>>,
     scratch: Cell<Option<Box<Scratch>>>,
     head_start: RefCell<HeadStart>,
-    slow_readers: Cell<u64>,
+    metrics: Arc<ServiceMetrics>,
 }
 
 impl Service {
@@ -58,6 +60,7 @@ impl Service {
         limits: Limits,
         server: Option<String>,
         on_access: Option<Rc<dyn Fn(Note)>>,
+        metrics: Arc<ServiceMetrics>,
         shard: &Shard,
     ) -> Rc<Self> {
         Rc::new(Service {
@@ -67,7 +70,7 @@ impl Service {
             on_access,
             scratch: Cell::new(None),
             head_start: RefCell::new(HeadStart::new(server)),
-            slow_readers: Cell::new(0),
+            metrics,
         })
     }
 
@@ -79,6 +82,10 @@ impl Service {
     #[inline]
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(crate) fn metrics(&self) -> &ServiceMetrics {
+        &self.metrics
     }
 
     /// Seconds of the shard.
@@ -110,7 +117,7 @@ impl Service {
     }
 
     pub(crate) fn count_slow_reader(&self) {
-        self.slow_readers.set(self.slow_readers.get() + 1);
+        self.metrics.count_slow_reader();
     }
 
     /// Begins an answer's head: the status line, `Server`, `Date` and the handler's fields.

@@ -41,7 +41,7 @@ impl Site {
     }
 
     pub fn serving(server: Server) -> Self {
-        let server = server.shards(1).bind("127.0.0.1:0".parse().unwrap()).unwrap().start().unwrap();
+        let server = server.shards(1).bind("127.0.0.1:0").unwrap().start().unwrap();
         let addr = server.addrs()[0];
         Site { temp: tempfile::tempdir().unwrap(), server, addr }
     }
