@@ -5,75 +5,41 @@
 //! A connection that waits holds no buffer: bytes pass through one on the stack, and only what the
 //! peer does not take at once is kept, while nothing more is read from it.
 
+#[path = "common/flags.rs"]
+mod flags;
+
+use flags::{Flags, fail};
 use lakh_core::{Runtime, Shard, current};
-use lakh_net::{ListenOptions, ListenerGroup, TcpListener, TcpStream, UdpSocket, bind_udp_group};
+use lakh_net::{ListenOptions, ListenerGroup, TcpListener, TcpStream, UdpOptions, UdpSocket, bind_udp_group};
 use std::{
-    env,
     future::poll_fn,
     io,
     net::{Shutdown, SocketAddr},
-    process::ExitCode,
     sync::Mutex,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
-const USAGE: &str = "usage: echo [--listen ADDR] [--shards N]";
 /// How long connections may take to get the rest of their bytes after SIGTERM or Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
 const TCP_BUFFER: usize = 16 * 1024;
 /// Holds any datagram.
 const UDP_BUFFER: usize = 64 * 1024;
 
-fn main() -> ExitCode {
-    match Options::parse(env::args().skip(1)).and_then(|options| options.map_or(Ok(()), run)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("echo: {message}");
-            ExitCode::from(2)
-        }
+fn main() {
+    let flags = Flags::from_args(7777);
+    if let Err(message) = run(&flags) {
+        fail(&message);
     }
 }
 
-struct Options {
-    listen: SocketAddr,
-    shards: Option<usize>,
-}
-
-impl Options {
-    /// `None` if all that was asked for is help.
-    fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut options = Options { listen: SocketAddr::from(([127, 0, 0, 1], 7777)), shards: None };
-        while let Some(flag) = args.next() {
-            let mut value = || args.next().ok_or(format!("{flag} needs a value; {USAGE}"));
-            match flag.as_str() {
-                "--listen" => options.listen = parse(&flag, &value()?, "ADDRESS:PORT")?,
-                "--shards" => options.shards = Some(parse(&flag, &value()?, "a number")?),
-                "--help" | "-h" => {
-                    println!("{USAGE}");
-                    return Ok(None);
-                }
-                _ => return Err(format!("unknown argument {flag}; {USAGE}")),
-            }
-        }
-        if options.shards == Some(0) {
-            return Err("--shards: at least one is needed".into());
-        }
-        Ok(Some(options))
-    }
-}
-
-fn parse<T: std::str::FromStr>(flag: &str, value: &str, expected: &str) -> Result<T, String> {
-    value.parse().map_err(|_| format!("{flag} {value}: not {expected}"))
-}
-
-fn run(options: Options) -> Result<(), String> {
+fn run(flags: &Flags) -> Result<(), String> {
     let mut builder = Runtime::builder();
-    if let Some(shards) = options.shards {
+    if let Some(shards) = flags.shards {
         builder = builder.shards(shards);
     }
-    let sockets = bind(options.listen, builder.shard_count())
-        .map_err(|error| format!("cannot listen on {}: {error}", options.listen))?;
+    let sockets = bind(flags.listen, builder.shard_count())
+        .map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?;
     let addr = sockets.addr;
     let runtime =
         builder.start(move |shard| sockets.serve(shard)).map_err(|error| format!("cannot start: {error}"))?;
@@ -100,7 +66,7 @@ struct Sockets {
 fn bind(addr: SocketAddr, shards: usize) -> io::Result<Sockets> {
     let tcp = ListenerGroup::bind(addr, &ListenOptions::default())?.into_listeners(shards)?;
     let addr = tcp[0].local_addr()?;
-    let udp = bind_udp_group(addr, shards)?;
+    let udp = bind_udp_group(addr, shards, &UdpOptions::default())?;
     Ok(Sockets { addr, tcp: Mutex::new(tcp), udp: Mutex::new(udp) })
 }
 

@@ -11,8 +11,12 @@
 //! buffer requests, as it does by default: with `proxy_request_buffering off` it sends no more of a
 //! long body once the answer has begun, and the exchange stands still until a deadline ends it.)
 
+#[path = "common/flags.rs"]
+mod flags;
+
+use flags::{Flags, fail};
 use lakh::http::{App, Body, BodyError, Bytes, Head, Limits, Request, Response, Server, header};
-use std::{net::SocketAddr, process::exit, task::Poll};
+use std::task::Poll;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,20 +28,20 @@ const LARGEST_BODY: u64 = 1 << 30;
 const TEXT: header::HeaderValue = header::HeaderValue::from_static("text/plain");
 
 fn main() {
-    let options = Options::from_args();
-    if let Err(error) = run(&options) {
-        fail(&format!("cannot serve on {}: {error}", options.listen));
+    let flags = Flags::from_args(8080);
+    if let Err(error) = run(&flags) {
+        fail(&format!("cannot serve on {}: {error}", flags.listen));
     }
 }
 
-fn run(options: &Options) -> std::io::Result<()> {
+fn run(flags: &Flags) -> std::io::Result<()> {
     let mut server =
         Server::new(|_shard| App::new().any("/echo", echo).any("/cookie", cookies).fallback(mirror))
             .limits(Limits { body: LARGEST_BODY, ..Limits::default() });
-    if let Some(shards) = options.shards {
+    if let Some(shards) = flags.shards {
         server = server.shards(shards);
     }
-    let running = server.bind(options.listen)?.start()?;
+    let running = server.bind(flags.listen)?.start()?;
     let addr = running.addrs()[0];
     let report = running.run_until_signal(move || println!("listening on http://{addr}"), |_| {})?;
     if report.cut > 0 {
@@ -84,37 +88,4 @@ fn cookies(head: &Head<'_>) -> Response {
         lines.push(b'\n');
     }
     Response::new(lines).with_header(header::CONTENT_TYPE, TEXT)
-}
-
-struct Options {
-    listen: SocketAddr,
-    shards: Option<usize>,
-}
-
-impl Options {
-    fn from_args() -> Self {
-        let mut options = Options { listen: ([127, 0, 0, 1], 8080).into(), shards: None };
-        let mut args = std::env::args().skip(1);
-        while let Some(flag) = args.next() {
-            if flag != "--listen" && flag != "--shards" {
-                fail(&format!("unknown flag {flag}; there are --listen ADDR and --shards N"));
-            }
-            let value = args.next().unwrap_or_else(|| fail(&format!("{flag} needs a value")));
-            if flag == "--listen" {
-                options.listen = parse(&flag, &value);
-            } else {
-                options.shards = Some(parse(&flag, &value));
-            }
-        }
-        options
-    }
-}
-
-fn parse<T: std::str::FromStr>(flag: &str, value: &str) -> T {
-    value.parse().unwrap_or_else(|_| fail(&format!("{flag} cannot be {value:?}")))
-}
-
-fn fail(message: &str) -> ! {
-    eprintln!("mirror: {message}");
-    exit(2);
 }

@@ -13,7 +13,7 @@
 //!             .get("/", || "Hello, World!")
 //!             .get("/hello/{name}", |head: &Head<'_>| format!("Hello, {}!", head.param("name").unwrap()))
 //!     })
-//!     .bind("127.0.0.1:8080".parse().unwrap())?
+//!     .bind("127.0.0.1:8080")?
 //!     .run()?;
 //!     Ok(())
 //! }

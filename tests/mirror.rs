@@ -162,24 +162,3 @@ fn sigterm_finishes_the_request_in_flight_and_exits_with_0() {
     assert_eq!(body, b"helloworld");
     assert_eq!(mirror.child.wait().unwrap().code(), Some(0));
 }
-
-#[test]
-fn mistakes_are_one_line_and_exit_code_2() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = listener.local_addr().unwrap().to_string();
-    let mistakes: [&[&str]; 5] = [
-        &["--port", "1"],
-        &["--listen"],
-        &["--listen", "nowhere"],
-        &["--shards", "-1"],
-        &["--listen", &taken],
-    ];
-    for args in mistakes {
-        let output = Command::new(binary()).args(args).output().unwrap();
-        let message = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert_eq!(message.lines().count(), 1, "{message}");
-        assert!(message.starts_with("mirror: "), "{message}");
-        assert!(output.stdout.is_empty());
-    }
-}

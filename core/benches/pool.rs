@@ -1,70 +1,45 @@
 //! What it costs to hand work to the pool and to get the answer back.
 
-use std::future::Future;
 use std::hint::black_box;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lakh_core::block_on;
 use lakh_core::histogram::Histogram;
 use lakh_core::pool::{Job, Lane, Pool, PoolConfig};
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
+/// A job of the pool of the shard that calls this.
+fn submit() -> Job<i32> {
+    lakh_core::with(|shard| shard.pool().run(Lane::USER, || black_box(1))).expect("room")
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
+/// Submits so many jobs at once, then awaits them, on a shard that has nothing else to do. The first duration
+/// is what the submits alone took, the second is all.
+fn time_jobs<const JOBS: usize>(rounds: u64) -> (Duration, Duration) {
+    let rounds = async move {
+        let (mut submits, begun) = (Duration::ZERO, Instant::now());
+        for _ in 0..rounds {
+            let submitting = Instant::now();
+            let jobs: [Job<i32>; JOBS] = std::array::from_fn(|_| submit());
+            submits += submitting.elapsed();
+            for job in jobs {
+                job.await.expect("a result");
+            }
         }
-    }
+        (submits, begun.elapsed())
+    };
+    block_on(rounds).expect("a shard")
 }
 
 fn pool(c: &mut Criterion) {
-    let pool = Pool::new(PoolConfig::new(1)).expect("a pool");
-    let submit = || pool.run(Lane::USER, || black_box(1)).expect("room");
-
-    c.bench_function("pool/round trip of one job", |b| b.iter(|| block_on(submit()).expect("a result")));
-
     let mut group = c.benchmark_group("pool");
-    group.throughput(Throughput::Elements(64));
-    group.bench_function("round trip of 64 queued jobs", |b| {
-        b.iter(|| {
-            let jobs: [Job<i32>; 64] = std::array::from_fn(|_| submit());
-            for job in jobs {
-                block_on(job).expect("a result");
-            }
-        });
-    });
-    group.bench_function("submit 64 jobs", |b| b.iter_custom(|rounds| time_submits::<64>(&pool, rounds)));
     group.throughput(Throughput::Elements(1));
-    group.bench_function("submit 1 job", |b| b.iter_custom(|rounds| time_submits::<1>(&pool, rounds)));
+    group.bench_function("round trip of one job", |b| b.iter_custom(|rounds| time_jobs::<1>(rounds).1));
+    group.bench_function("submit 1 job", |b| b.iter_custom(|rounds| time_jobs::<1>(rounds).0));
+    group.throughput(Throughput::Elements(64));
+    group.bench_function("round trip of 64 jobs", |b| b.iter_custom(|rounds| time_jobs::<64>(rounds).1));
+    group.bench_function("submit 64 jobs", |b| b.iter_custom(|rounds| time_jobs::<64>(rounds).0));
     group.finish();
-}
-
-/// What the shard itself pays: the submits alone; the answers are awaited outside the clock.
-fn time_submits<const JOBS: usize>(pool: &Pool, rounds: u64) -> Duration {
-    let mut spent = Duration::ZERO;
-    for _ in 0..rounds {
-        let begun = Instant::now();
-        let jobs: [Job<i32>; JOBS] = std::array::from_fn(|_| pool.run(Lane::USER, || 1).expect("room"));
-        spent += begun.elapsed();
-        for job in jobs {
-            block_on(job).expect("a result");
-        }
-    }
-    spent
 }
 
 fn cancel(c: &mut Criterion) {

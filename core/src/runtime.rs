@@ -1,5 +1,7 @@
 //! Starting shards, and ending them in order.
 
+mod countdown;
+
 use crate::{
     pool::{Pool, PoolConfig, PoolError},
     shard::{Shard, ShardHandle},
@@ -8,12 +10,13 @@ use crate::{
     time::sleep,
     unwind,
 };
+use countdown::{CountDownOnDrop, Countdown};
 use std::{
     fmt,
     future::{Future, poll_fn},
     io::{self, Write},
     pin::{Pin, pin},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     task::{Context, Poll, Waker},
     thread,
     time::Duration,
@@ -352,61 +355,4 @@ fn warn(message: fmt::Arguments<'_>) {
 pub struct DrainReport {
     /// Pieces of work ([guards](crate::WorkGuard)) that were still in flight at the deadline, and were cut.
     pub cut: usize,
-}
-
-/// Counts threads down to zero; waited for by a thread or by a task.
-struct Countdown {
-    state: Mutex<(usize, Option<Waker>)>,
-    zero: Condvar,
-}
-
-impl Countdown {
-    fn new(count: usize) -> Self {
-        Countdown { state: Mutex::new((count, None)), zero: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (usize, Option<Waker>)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self) {
-        self.lock().0 += 1;
-    }
-
-    fn done(&self) {
-        let waker = {
-            let mut state = self.lock();
-            state.0 -= 1;
-            if state.0 > 0 {
-                return;
-            }
-            state.1.take()
-        };
-        self.zero.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn wait(&self, limit: Duration) -> bool {
-        let wait = self.zero.wait_timeout_while(self.lock(), limit, |state| state.0 > 0);
-        wait.unwrap_or_else(PoisonError::into_inner).0.0 == 0
-    }
-
-    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if state.0 == 0 {
-            return Poll::Ready(());
-        }
-        state.1 = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-struct CountDownOnDrop(Arc<Countdown>);
-
-impl Drop for CountDownOnDrop {
-    fn drop(&mut self) {
-        self.0.done();
-    }
 }

@@ -9,7 +9,7 @@
 //!         .get("/hello/{name}", |head: &Head<'_>| format!("Hello, {}!", head.param("name").unwrap()))
 //!         .post("/echo", async |mut request: Request| request.body_mut().bytes().await)
 //! })
-//! .bind("127.0.0.1:8080".parse().unwrap())?
+//! .bind("127.0.0.1:8080")?
 //! .run()?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod addr;
 mod app;
 #[doc(hidden)]
 pub mod bench;
@@ -33,6 +34,7 @@ mod handler;
 mod head_start;
 mod into_response;
 mod limits;
+mod metrics;
 pub mod middleware;
 pub mod proto;
 mod request;
@@ -42,6 +44,7 @@ mod server;
 mod service;
 
 pub use access::Note;
+pub use addr::IntoAddr;
 pub use app::App;
 pub use body::{BodyError, RequestBody};
 pub use bytes::Bytes;
@@ -51,6 +54,7 @@ pub use handler::{Handler, Incoming, Outcome};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 pub use into_response::{HeaderFields, Html, IntoResponse, Redirect};
 pub use limits::{Limits, RouteLimits};
+pub use metrics::ServiceMetrics;
 pub use request::{Head, Request};
 pub use response::{Body, Response, StreamError};
 pub use server::{Running, Server};

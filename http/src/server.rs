@@ -2,13 +2,15 @@
 
 use crate::{
     access::Note,
+    addr::IntoAddr,
     app::{App, Hook},
     connection::Connection,
     limits::Limits,
+    metrics::ServiceMetrics,
     router::Router,
     service::Service,
 };
-use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig};
+use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig, yield_now};
 use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
 use std::{
     fmt,
@@ -16,8 +18,8 @@ use std::{
     io::{self, Write},
     net::SocketAddr,
     rc::Rc,
-    sync::{Mutex, PoisonError},
-    task::Poll,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -30,7 +32,7 @@ type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
 /// use lakh_http::{App, Server};
 ///
 /// Server::new(|_shard| App::new().get("/", || "Hello, World!"))
-///     .bind("127.0.0.1:8080".parse().unwrap())?
+///     .bind("127.0.0.1:8080")?
 ///     .run()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -118,10 +120,14 @@ impl Server {
 
     /// Takes an address; may be called several times. Port 0 takes a free one.
     ///
+    /// An address is a `SocketAddr`, an IP address with a port, or text: `"0.0.0.0:8080"`, `"[::1]:8080"`,
+    /// `"localhost:8080"` ([`IntoAddr`]). Names are not resolved.
+    ///
     /// # Errors
-    /// `AddrInUse` if the port is taken, and the others of bind(2).
-    pub fn bind(mut self, addr: SocketAddr) -> io::Result<Self> {
-        self.groups.push(ListenerGroup::bind(addr, &self.listen)?);
+    /// `InvalidInput` if the text is no address, `AddrInUse` if the port is taken, and the others of
+    /// bind(2).
+    pub fn bind(mut self, addr: impl IntoAddr) -> io::Result<Self> {
+        self.groups.push(ListenerGroup::bind(addr.into_addr()?, &self.listen)?);
         Ok(self)
     }
 
@@ -145,6 +151,8 @@ impl Server {
             }
         }
         let listeners = Mutex::new(per_shard);
+        let metrics: Arc<[Arc<ServiceMetrics>]> = (0..shards).map(|_| Arc::default()).collect();
+        let counters = Arc::clone(&metrics);
         let Server { factory, limits, name, on_access, grace, .. } = self;
         // The number that the listeners were made for: asked again, the CPU quota may have changed.
         let runtime = self.runtime.shards(shards).start(move |shard| {
@@ -154,15 +162,17 @@ impl Server {
             };
             let on_access = on_access.as_ref().map(|make| make(shard));
             let (router, on_drain) = factory(shard);
-            let service = Service::new(router, limits.clone(), name.clone(), on_access, shard);
+            let metrics = Arc::clone(&counters[shard.id()]);
+            let service = Service::new(router, limits.clone(), name.clone(), on_access, metrics, shard);
             on_drain.into_iter().for_each(|hook| shard.spawn_detached(run_at_drain(hook)));
             for listener in mine {
-                let listener = TcpListener::from_std(listener)?;
+                let accept_metrics = Arc::clone(service.metrics().accept());
+                let listener = TcpListener::from_std(listener)?.count_in(accept_metrics);
                 shard.spawn_detached(accept(listener, Rc::clone(&service)));
             }
             Ok(())
         })?;
-        Ok(Running { runtime, addrs, grace })
+        Ok(Running { runtime, addrs, grace, metrics })
     }
 
     /// Starts the shards and runs until SIGINT, SIGTERM or SIGQUIT, then drains; see
@@ -181,25 +191,30 @@ impl fmt::Debug for Server {
     }
 }
 
-/// Takes connections until the shard drains; then the listener is closed.
+/// Takes connections until the shard drains; then those that already wait, and the listener is closed.
 async fn accept(listener: TcpListener, service: Rc<Service>) {
-    poll_fn(|cx| {
-        loop {
-            if service.is_draining() {
-                return Poll::Ready(());
-            }
-            match listener.poll_accept(cx) {
-                Poll::Ready(Ok((stream, _))) => service.serve(Connection::new(stream, Rc::clone(&service))),
-                Poll::Ready(Err(error)) => {
-                    // That nobody reads stderr is no reason to fail.
-                    let _ = writeln!(io::stderr(), "lakh: a listener has failed and is closed: {error}");
-                    return Poll::Ready(());
-                }
-                Poll::Pending => return Poll::Pending,
+    let next = |cx: &mut Context<'_>| match service.is_draining() {
+        true => Poll::Ready(None),
+        false => listener.poll_accept(cx).map(Some),
+    };
+    while let Some(accepted) = poll_fn(next).await {
+        match accepted {
+            Ok((stream, _)) => service.serve(Connection::new(stream, Rc::clone(&service))),
+            Err(error) => {
+                // That nobody reads stderr is no reason to fail.
+                let _ = writeln!(io::stderr(), "lakh: a listener has failed and is closed: {error}");
+                return;
             }
         }
-    })
-    .await;
+    }
+    // The shard must not end before they have looked for their requests.
+    let _guard = service.guard();
+    let mut backlog = listener.close();
+    while let Some((stream, _)) = backlog.next().await {
+        service.serve(Connection::new(stream, Rc::clone(&service)));
+    }
+    drop(backlog);
+    yield_now().await;
 }
 
 /// The shard waits for it as for a request in flight.
@@ -215,6 +230,7 @@ pub struct Running {
     runtime: Runtime,
     addrs: Vec<SocketAddr>,
     grace: Duration,
+    metrics: Arc<[Arc<ServiceMetrics>]>,
 }
 
 impl Running {
@@ -226,6 +242,19 @@ impl Running {
     /// Handles of the shards.
     pub fn shards(&self) -> impl ExactSizeIterator<Item = &ShardHandle> {
         self.runtime.shards()
+    }
+
+    /// What each shard's service counts, in the order of the shards; still there when they have ended.
+    ///
+    /// ```
+    /// # use lakh_http::{App, Server};
+    /// # let running = Server::new(|_| App::new()).bind("127.0.0.1:0")?.start()?;
+    /// let accepted: u64 = running.metrics().map(|shard| shard.accept().accepted()).sum();
+    /// # assert_eq!(accepted, 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn metrics(&self) -> impl ExactSizeIterator<Item = &Arc<ServiceMetrics>> {
+        self.metrics.iter()
     }
 
     /// The runtime under the server.

@@ -5,6 +5,7 @@ use crate::{
     connection::Connection,
     head_start::HeadStart,
     limits::Limits,
+    metrics::ServiceMetrics,
     proto::HeadMemo,
     request::ParamSpans,
     response::Response,
@@ -14,6 +15,7 @@ use lakh_core::{Shard, WorkGuard};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    sync::Arc,
 };
 
 /// Bytes read at once.
@@ -49,7 +51,7 @@ pub(crate) struct Service {
     on_access: Option<Rc<dyn Fn(Note)>>,
     scratch: Cell<Option<Box<Scratch>>>,
     head_start: RefCell<HeadStart>,
-    slow_readers: Cell<u64>,
+    metrics: Arc<ServiceMetrics>,
 }
 
 impl Service {
@@ -58,6 +60,7 @@ impl Service {
         limits: Limits,
         server: Option<String>,
         on_access: Option<Rc<dyn Fn(Note)>>,
+        metrics: Arc<ServiceMetrics>,
         shard: &Shard,
     ) -> Rc<Self> {
         let limits = Rc::new(limits);
@@ -69,7 +72,7 @@ impl Service {
             on_access,
             scratch: Cell::new(None),
             head_start: RefCell::new(HeadStart::new(server)),
-            slow_readers: Cell::new(0),
+            metrics,
         })
     }
 
@@ -86,6 +89,10 @@ impl Service {
     /// The limits for a request's body.
     pub(crate) fn limits_of(&self, found: Found) -> &Rc<Limits> {
         self.router.limits_of(found).unwrap_or(&self.limits)
+    }
+
+    pub(crate) fn metrics(&self) -> &ServiceMetrics {
+        &self.metrics
     }
 
     /// Seconds of the shard.
@@ -117,7 +124,7 @@ impl Service {
     }
 
     pub(crate) fn count_slow_reader(&self) {
-        self.slow_readers.set(self.slow_readers.get() + 1);
+        self.metrics.count_slow_reader();
     }
 
     /// Begins an answer's head: the status line, `Server`, `Date` and the handler's fields.

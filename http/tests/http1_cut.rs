@@ -12,7 +12,7 @@ fn what_is_not_finished_after_the_grace_is_cut_and_counted() {
     let app =
         |_: &lakh_core::Shard| App::new().get("/", || "hello").get("/never", async || pending::<()>().await);
     let server = Server::new(app).shards(2).grace(Duration::from_millis(300));
-    let running = server.bind(([127, 0, 0, 1], 0).into()).unwrap().start().unwrap();
+    let running = server.bind("127.0.0.1:0").unwrap().start().unwrap();
     let addr = running.addrs()[0];
     let shards: Vec<_> = running.shards().cloned().collect();
     let (ready, is_ready) = mpsc::channel();

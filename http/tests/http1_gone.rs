@@ -154,7 +154,7 @@ fn server_that_tells(alive: &Alive) -> (TestServer, Told) {
             notes.lock().unwrap().push((note.target().to_owned(), status, note.is_cut()));
         })
     });
-    let running = server.bind(([127, 0, 0, 1], 0).into()).unwrap().start().unwrap();
+    let running = server.bind("127.0.0.1:0").unwrap().start().unwrap();
     let addr = running.addrs()[0];
     (TestServer { running, addr }, told)
 }

@@ -153,7 +153,7 @@ fn a_full_pool_is_503_with_retry_after_and_a_job_that_panics_500() {
     let mut config = PoolConfig::new(1);
     config.set_lane(Lane::USER, LaneConfig::new(Kind::Io).cap(1).queue_limit(1));
     let server = Server::new(move |_| App::new().get("/full", full).get("/panics", panics));
-    let running = server.shards(1).pool(config).bind(([127, 0, 0, 1], 0).into()).unwrap().start().unwrap();
+    let running = server.shards(1).pool(config).bind("127.0.0.1:0").unwrap().start().unwrap();
     let mut client = common::Client::connect(running.addrs()[0]);
     let answer = client.exchange(get("/full"));
     assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));

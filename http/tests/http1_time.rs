@@ -195,6 +195,8 @@ fn a_client_that_stops_reading_is_cut() {
         eventually("the answer is given up", || dropped.load(Ordering::Relaxed));
         assert!(start.elapsed() >= SECOND);
         assert!(client.rest().len() < 32 << 20, "what the kernels held can still be read");
+        let cut: u64 = server.running.metrics().map(|shard| shard.slow_readers()).sum();
+        assert_eq!(cut, 1, "it is counted");
     }
 }
 

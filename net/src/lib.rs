@@ -31,5 +31,7 @@ pub mod sys;
 mod tcp;
 mod udp;
 
-pub use tcp::{AcceptMetrics, Accepted, ListenOptions, ListenerGroup, TcpListener, TcpStream};
-pub use udp::{UdpSocket, bind_udp_group};
+pub use tcp::{
+    AcceptMetrics, Accepted, Backlog, Keepalive, ListenOptions, ListenerGroup, TcpListener, TcpStream,
+};
+pub use udp::{UdpOptions, UdpSocket, bind_udp_group};

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use lakh_core::{Direction, timeout};
-use lakh_net::{ListenOptions, ListenerGroup, TcpListener, TcpStream};
+use lakh_net::{Keepalive, ListenOptions, ListenerGroup, TcpListener, TcpStream};
 use socket2::{Domain, SockRef, Socket, Type};
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -127,7 +127,11 @@ fn accepted_connections_inherit_the_listeners_options() {
 
         let options = ListenOptions {
             nodelay: false,
-            keepalive: Some(Duration::from_secs(77)),
+            keepalive: Some(Keepalive {
+                idle: Duration::from_secs(77),
+                interval: Duration::from_secs(7),
+                retries: 3,
+            }),
             user_timeout: Some(Duration::from_millis(8123)),
             ..ListenOptions::default()
         };
@@ -137,10 +141,16 @@ fn accepted_connections_inherit_the_listeners_options() {
         assert!(socket.keepalive().unwrap());
         #[cfg(target_os = "linux")]
         {
-            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+            assert_eq!(probes(&socket), (Duration::from_secs(77), Duration::from_secs(7), 3));
             assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(8123)));
         }
     });
+}
+
+#[cfg(unix)]
+fn probes(socket: &SockRef<'_>) -> (Duration, Duration, u32) {
+    let (idle, interval) = (socket.tcp_keepalive_time(), socket.tcp_keepalive_interval());
+    (idle.unwrap(), interval.unwrap(), socket.tcp_keepalive_retries().unwrap())
 }
 
 #[test]
@@ -152,11 +162,21 @@ fn options_of_a_connection_reach_the_kernel() {
             stream.set_nodelay(on).unwrap();
             assert_eq!(socket.tcp_nodelay().unwrap(), on);
         }
-        stream.set_keepalive(Some(Duration::from_secs(33))).unwrap();
+        let keepalive = Keepalive { idle: Duration::from_secs(33), ..Keepalive::default() };
+        stream.set_keepalive(Some(keepalive)).unwrap();
         assert!(socket.keepalive().unwrap());
         #[cfg(unix)]
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(33));
-        stream.set_keepalive(Some(Duration::from_millis(1))).expect("rounded up to a second");
+        assert_eq!(probes(&socket), (keepalive.idle, keepalive.interval, keepalive.retries));
+        let least = Keepalive { idle: Duration::ZERO, interval: Duration::from_millis(1), retries: 0 };
+        stream.set_keepalive(Some(least)).expect("rounded up");
+        #[cfg(unix)]
+        assert_eq!(probes(&socket), (Duration::from_secs(1), Duration::from_secs(1), 1));
+        #[cfg(target_os = "linux")]
+        {
+            let too_many = Keepalive { retries: 128, ..keepalive };
+            let error = stream.set_keepalive(Some(too_many)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        }
         stream.set_keepalive(None).unwrap();
         assert!(!socket.keepalive().unwrap());
         stream.set_linger(Some(Duration::ZERO)).unwrap();

@@ -5,55 +5,86 @@
 mod common;
 
 use common::*;
-use lakh_core::{current, spawn_detached};
-use lakh_net::{TcpListener, TcpStream};
+use lakh_core::{Runtime, Shard, current};
+use lakh_net::{AcceptMetrics, ListenOptions, ListenerGroup, TcpListener};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     env,
+    fs::File,
     io::{self, Read, Write},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
-    rc::Rc,
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
-/// Where the server reports to: set in the server's process only.
+/// Where the server reports to, and how many shards it has: set in the server's process only.
 const CONTROL: &str = "LAKH_TEST_CONTROL";
-/// Descriptors of the server: its own are about fifteen.
+const SHARDS: &str = "LAKH_TEST_SHARDS";
+/// Descriptors of the server: its own are about twenty.
 const LIMIT: u64 = 40;
 
 /// Asks for the counters.
 const METRICS: u8 = b'm';
+/// Asks the server to open files until the descriptor that is kept in reserve is among them.
+const STEAL: u8 = b's';
+/// Asks the server to close them.
+const GIVE_BACK: u8 = b'g';
 
-/// The server's part. Greets each connection, and holds it until its peer leaves.
+/// The server's part. Greets each connection, echoes, and holds it until its peer leaves.
 #[test]
-#[ignore = "started by the other test"]
+#[ignore = "started by the other tests"]
 fn server() {
     let Ok(control) = env::var(CONTROL) else { return };
-    on_shard(async move {
-        let control = TcpStream::connect(control.parse().unwrap()).await.unwrap();
-        let listener = Rc::new(TcpListener::bind(loopback()).unwrap());
-        let maximum = getrlimit(Resource::Nofile).maximum;
-        setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), maximum }).unwrap();
-        control.write_all(format!("{}\n", listener.local_addr().unwrap()).as_bytes()).await.unwrap();
-        spawn_detached(accept_all(listener));
-        // The other side closes this connection when it has seen enough.
-        assert_eq!(control.read(&mut [0]).await.unwrap(), 0);
-    });
+    let shards = env::var(SHARDS).unwrap().parse().unwrap();
+    let mut control = TcpStream::connect(control).unwrap();
+    let metrics = Arc::new(AcceptMetrics::default());
+    let group = ListenerGroup::bind(loopback(), &ListenOptions::default()).unwrap();
+    let addr = group.local_addr();
+    let listeners = Mutex::new(group.into_listeners(shards).unwrap());
+    let counted = Arc::clone(&metrics);
+    let start = move |shard: &Shard| {
+        if let Some(listener) = listeners.lock().unwrap().pop() {
+            let listener = TcpListener::from_std(listener)?.count_in(Arc::clone(&counted));
+            shard.spawn_detached(accept_all(listener));
+        }
+        Ok(())
+    };
+    let _runtime = Runtime::builder().shards(shards).start(start).unwrap();
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), maximum }).unwrap();
+    control.write_all(format!("{addr}\n").as_bytes()).unwrap();
+
+    let mut stolen = Vec::new();
+    let mut request = [0];
+    // The other side closes this connection when it has seen enough.
+    while control.read(&mut request).unwrap() == 1 {
+        match request[0] {
+            METRICS => {
+                let m = [metrics.accepted(), metrics.shed(), metrics.starved(), metrics.errors()];
+                control.write_all(&m.map(u64::to_le_bytes).concat()).unwrap();
+            }
+            STEAL => {
+                while metrics.starved() == 0 {
+                    stolen.extend(File::open("/dev/null"));
+                }
+                control.write_all(&request).unwrap();
+            }
+            GIVE_BACK => stolen.clear(),
+            other => panic!("an unknown request: {other}"),
+        }
+    }
 }
 
-async fn accept_all(listener: Rc<TcpListener>) {
+async fn accept_all(listener: TcpListener) {
     loop {
         let (stream, _) = listener.accept().await.expect("accepting goes on");
-        let listener = listener.clone();
         current().spawn_detached(async move {
-            stream.write_all(b"k").await.unwrap();
+            // It may have left already.
+            let _ = stream.write_all(b"k").await;
             let mut request = [0];
             while let Ok(1) = stream.read(&mut request).await {
-                assert_eq!(request[0], METRICS);
-                let m = listener.metrics();
-                let answer = [m.accepted, m.shed, m.errors].map(u64::to_le_bytes).concat();
-                stream.write_all(&answer).await.unwrap();
+                stream.write_all(&request).await.unwrap();
             }
         });
     }
@@ -61,16 +92,17 @@ async fn accept_all(listener: Rc<TcpListener>) {
 
 struct Server {
     process: Child,
-    control: std::net::TcpStream,
+    control: TcpStream,
     addr: SocketAddr,
 }
 
 impl Server {
-    fn start() -> Self {
+    fn start(shards: usize) -> Self {
         let listener = std::net::TcpListener::bind(loopback()).unwrap();
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "server", "--ignored", "--nocapture"])
             .env(CONTROL, listener.local_addr().unwrap().to_string())
+            .env(SHARDS, shards.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -86,17 +118,52 @@ impl Server {
         Server { process, control, addr: line.trim_end().parse().unwrap() }
     }
 
-    /// A connection if the server has greeted it; `None` if it was shed.
-    fn connect(&self) -> Option<std::net::TcpStream> {
-        let mut stream = std::net::TcpStream::connect(self.addr).unwrap();
+    fn open(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr).unwrap();
         stream.set_read_timeout(Some(HANG)).unwrap();
-        let mut greeting = [0];
-        match stream.read(&mut greeting) {
-            Ok(1) => Some(stream),
-            Ok(_) => None,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
-            Err(error) => panic!("neither greeted nor closed: {error}"),
+        stream
+    }
+
+    /// A connection if the server has greeted it; `None` if it was shed.
+    fn connect(&self) -> Option<TcpStream> {
+        greeted(self.open())
+    }
+
+    fn ask(&mut self, request: u8) {
+        self.control.write_all(&[request]).unwrap();
+    }
+
+    /// Accepted, shed, starved, errors.
+    fn metrics(&mut self) -> [u64; 4] {
+        self.ask(METRICS);
+        let mut answer = [0; 32];
+        self.control.read_exact(&mut answer).unwrap();
+        [0, 1, 2, 3].map(|i| u64::from_le_bytes(answer[8 * i..][..8].try_into().unwrap()))
+    }
+
+    /// The counters once `n` connections were shed: they are counted after they were closed.
+    fn metrics_with_shed(&mut self, n: u64) -> [u64; 4] {
+        let begin = Instant::now();
+        loop {
+            let metrics = self.metrics();
+            if metrics[1] >= n || begin.elapsed() > HANG {
+                return metrics;
+            }
         }
+    }
+
+    /// Fills the server until it has shed `n` connections; those that were served.
+    fn fill(&self, n: usize) -> Vec<TcpStream> {
+        let mut served = Vec::new();
+        let mut shed = 0;
+        while shed < n {
+            match self.connect() {
+                Some(stream) => served.push(stream),
+                None => shed += 1,
+            }
+            assert!(served.len() < LIMIT as usize, "the limit does not hold");
+        }
+        served
     }
 
     /// Ends the server; what it has said on stderr.
@@ -109,8 +176,18 @@ impl Server {
     }
 }
 
+/// Waits until the server greets the connection, or closes it.
+fn greeted(mut stream: TcpStream) -> Option<TcpStream> {
+    match stream.read(&mut [0]) {
+        Ok(1) => Some(stream),
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+        Err(error) => panic!("neither greeted nor closed: {error}"),
+    }
+}
+
 /// Fails if the process ends instead of connecting.
-fn accept_from(listener: &std::net::TcpListener, process: &mut Child) -> std::net::TcpStream {
+fn accept_from(listener: &std::net::TcpListener, process: &mut Child) -> TcpStream {
     listener.set_nonblocking(true).unwrap();
     loop {
         match listener.accept() {
@@ -128,29 +205,21 @@ fn accept_from(listener: &std::net::TcpListener, process: &mut Child) -> std::ne
     }
 }
 
-fn metrics(stream: &mut std::net::TcpStream) -> [u64; 3] {
-    stream.write_all(&[METRICS]).unwrap();
-    let mut answer = [0; 24];
+fn is_served(mut stream: &TcpStream) {
+    let mut answer = [0];
+    stream.write_all(b"x").unwrap();
     stream.read_exact(&mut answer).unwrap();
-    [0, 1, 2].map(|i| u64::from_le_bytes(answer[8 * i..][..8].try_into().unwrap()))
+    assert_eq!(&answer, b"x");
 }
 
 #[test]
 fn without_descriptors_connections_are_closed_and_counted_until_there_are_some_again() {
     let begin = Instant::now();
-    let server = Server::start();
-    let mut served = Vec::new();
-    let mut shed = 0;
-    while shed < 20 {
-        match server.connect() {
-            Some(stream) => served.push(stream),
-            None => shed += 1,
-        }
-        assert!(served.len() < LIMIT as usize, "the limit does not hold");
-    }
-    assert!(!served.is_empty());
+    let mut server = Server::start(1);
+    let mut served = server.fill(20);
     let count = served.len() as u64;
-    assert_eq!(metrics(&mut served[0]), [count, shed, 0]);
+    assert!(count > 0);
+    assert_eq!(server.metrics_with_shed(20), [count, 20, 0, 0]);
 
     // The connections that were served are still served, and those that leave make room.
     let keep = served.pop().unwrap();
@@ -163,12 +232,69 @@ fn without_descriptors_connections_are_closed_and_counted_until_there_are_some_a
         }
     }
     assert_eq!(again.len() as u64, count - 1, "accepting has not recovered");
-    let [accepted, shed_in_all, errors] = metrics(&mut { keep });
-    assert_eq!((accepted, errors), (2 * count - 1, 0));
-    assert!(shed_in_all >= shed);
+    is_served(&keep);
+    let [accepted, shed_in_all, starved, errors] = server.metrics();
+    assert_eq!((accepted, starved, errors), (2 * count - 1, 0, 0));
+    assert!(shed_in_all >= 20);
 
     let said = server.end();
     let most = 1 + begin.elapsed().as_secs() / 10;
     let lines = said.matches("cannot accept").count() as u64;
     assert!((1..=most).contains(&lines), "one line in ten seconds: {said}");
+}
+
+#[test]
+fn with_two_shards_whoever_comes_without_descriptors_is_greeted_or_closed() {
+    const CLIENTS: usize = 4;
+    const EACH: usize = 60;
+    let mut server = Server::start(2);
+    let served: Vec<TcpStream> = std::thread::scope(|scope| {
+        let client = || (0..EACH).filter_map(|_| server.connect()).collect::<Vec<_>>();
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    });
+    served.iter().for_each(is_served);
+    let count = served.len() as u64;
+    let closed = (CLIENTS * EACH) as u64 - count;
+    let [accepted, shed, _, errors] = server.metrics_with_shed(closed);
+    assert_eq!((accepted, shed, errors), (count, closed, 0));
+    server.end();
+}
+
+#[test]
+fn a_reserve_that_others_took_is_regained_when_a_descriptor_is_free() {
+    for shards in [1, 2] {
+        let mut server = Server::start(shards);
+        let served = server.fill(1);
+        server.ask(STEAL);
+        server.control.set_nonblocking(true).unwrap();
+        let mut waiting: Vec<TcpStream> = Vec::new();
+        let stolen = |server: &mut Server| server.control.read(&mut [0]).is_ok_and(|n| n == 1);
+        // There is always something to be shed, until nothing can be.
+        while !stolen(&mut server) {
+            waiting.retain(|stream| !is_closed(stream));
+            while waiting.len() < 32 {
+                waiting.push(server.open());
+            }
+        }
+        server.control.set_nonblocking(false).unwrap();
+        server.ask(GIVE_BACK);
+        waiting.extend((0..10).map(|_| server.open()));
+        let answered: Vec<_> = waiting.into_iter().filter_map(greeted).collect();
+        drop(server.fill(20));
+        served.iter().for_each(is_served);
+        drop(answered);
+        server.end();
+    }
+}
+
+/// Whether the server has closed it, without waiting.
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let result = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).unwrap();
+    match result {
+        Ok(n) => n == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
 }

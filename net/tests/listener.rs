@@ -28,7 +28,7 @@ fn a_dropped_accept_has_taken_no_connection() {
         drop(accept);
         let (_, peer) = listener.accept().await.unwrap();
         assert_eq!(peer, stream.local_addr().unwrap());
-        assert_eq!((listener.metrics().accepted, listener.metrics().errors), (1, 0));
+        assert_eq!((listener.metrics().accepted(), listener.metrics().errors()), (1, 0));
     });
 }
 
@@ -43,7 +43,7 @@ fn connections_that_came_together_are_all_accepted() {
                 assert_eq!(listener.accept().await.unwrap().1, client.local_addr().unwrap());
             }
         }
-        assert_eq!(listener.metrics().accepted, 600);
+        assert_eq!(listener.metrics().accepted(), 600);
     });
 }
 
@@ -58,6 +58,41 @@ fn connections_that_were_reset_before_they_were_accepted_stop_nobody() {
         }
         let last = TcpStream::connect(addr).await.unwrap();
         while listener.accept().await.unwrap().1 != last.local_addr().unwrap() {}
+    });
+}
+
+#[test]
+fn a_closed_listener_gives_what_waits_and_refuses_the_rest() {
+    on_shard(async {
+        let listener = TcpListener::bind(loopback()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let clients: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(addr).unwrap()).collect();
+        let metrics = Arc::clone(listener.metrics());
+        let mut backlog = listener.close();
+        for client in &clients {
+            let (_, peer) = backlog.next().await.expect("it is still there");
+            assert_eq!(peer, client.local_addr().unwrap());
+        }
+        assert!(backlog.next().await.is_none());
+        drop(backlog);
+        let error = TcpStream::connect(addr).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!((metrics.accepted(), metrics.errors()), (300, 0));
+    });
+}
+
+/// Who does not get in sends its SYN again, and finds the port closed then.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_listener_lets_in_no_more_while_some_wait() {
+    on_shard(async {
+        let listener = TcpListener::bind(loopback()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let _first = std::net::TcpStream::connect(addr).unwrap();
+        let backlog = listener.close();
+        let late = TcpStream::connect(addr);
+        assert!(timeout(Duration::from_millis(50), late).await.is_err(), "it has got in");
+        drop(backlog);
     });
 }
 

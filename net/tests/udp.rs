@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use lakh_core::{Runtime, Shard, current, spawn, timeout, yield_now};
-use lakh_net::{UdpSocket, bind_udp_group, sys::PORT_SHARING};
+use lakh_net::{UdpOptions, UdpSocket, sys::PORT_SHARING};
 use socket2::SockRef;
 use std::{
     collections::HashSet,
@@ -20,6 +20,14 @@ fn bound() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind(loopback()).unwrap();
     let addr = socket.local_addr().unwrap();
     (socket, addr)
+}
+
+const LOOPBACK_INTERFACE: u32 = 1;
+
+/// `None`, and a line that says so, where there is no IPv6.
+fn bound_v6() -> Option<UdpSocket> {
+    let socket = UdpSocket::bind("[::]:0".parse().unwrap());
+    socket.inspect_err(|error| println!("skipped: no IPv6 here: {error}")).ok()
 }
 
 #[test]
@@ -163,19 +171,145 @@ fn a_multicast_datagram_reaches_those_who_joined() {
     });
 }
 
+/// Datagrams are not sent: no loopback interface of Linux has a route for IPv6 multicast.
 #[test]
-fn an_ipv6_multicast_group_can_be_joined_and_left() {
+fn ipv6_groups_are_joined_and_left_once() {
     on_shard(async {
-        let Ok(socket) = UdpSocket::bind("[::]:0".parse().unwrap()) else {
-            return println!("skipped: no IPv6 here");
-        };
+        let Some(socket) = bound_v6() else { return };
         assert!(SockRef::from(&socket).only_v6().unwrap());
         let group: Ipv6Addr = "ff01::4c41:4b48".parse().unwrap();
-        const LOOPBACK_INTERFACE: u32 = 1;
-        match socket.join_multicast_v6(&group, LOOPBACK_INTERFACE) {
-            Ok(()) => socket.leave_multicast_v6(&group, LOOPBACK_INTERFACE).unwrap(),
-            Err(error) => println!("skipped: the kernel joins no group: {error}"),
+        if let Err(error) = socket.join_multicast_v6(&group, LOOPBACK_INTERFACE) {
+            return println!("skipped: the kernel joins no group: {error}");
         }
+        socket.leave_multicast_v6(&group, LOOPBACK_INTERFACE).unwrap();
+        socket.leave_multicast_v6(&group, LOOPBACK_INTERFACE).expect_err("it has left already");
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn source_specific_ipv6_groups_are_joined_and_left_for_each_source() {
+    on_shard(async {
+        let Some(socket) = bound_v6() else { return };
+        let group: Ipv6Addr = "ff31::4c41:4b48".parse().unwrap();
+        let [one, two] = ["2001:db8::1", "2001:db8::2"].map(|ip| ip.parse().unwrap());
+        socket.join_source_specific_v6(&group, &one, LOOPBACK_INTERFACE).unwrap();
+        socket.leave_source_specific_v6(&group, &two, LOOPBACK_INTERFACE).expect_err("it never joined");
+        socket.leave_source_specific_v6(&group, &one, LOOPBACK_INTERFACE).unwrap();
+        socket.leave_source_specific_v6(&group, &one, LOOPBACK_INTERFACE).expect_err("it has left already");
+    });
+}
+
+#[test]
+fn a_source_specific_group_gives_datagrams_of_its_source_only() {
+    on_shard(async {
+        let group = Ipv4Addr::new(232, 255, 77, 2);
+        let [wanted, other] = [Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 0, 0, 2)];
+        let receiver = UdpSocket::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+        if let Err(error) = receiver.join_source_specific_v4(&group, &wanted, &Ipv4Addr::LOCALHOST) {
+            return println!("skipped: the kernel joins no group on the loopback interface: {error}");
+        }
+        let to = SocketAddr::new(group.into(), receiver.local_addr().unwrap().port());
+        let mut buf = [0; 8];
+        for _ in 0..2 {
+            for (source, datagram) in [(other, b"other"), (wanted, b"hello")] {
+                let sender = UdpSocket::bind(SocketAddr::new(source.into(), 0)).unwrap();
+                sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+                sender.send_to(datagram, to).await.unwrap();
+            }
+            let (n, from) = receiver.recv_from(&mut buf).await.unwrap();
+            assert_eq!((&buf[..n], from.ip()), (&b"hello"[..], wanted.into()));
+        }
+        receiver.leave_source_specific_v4(&group, &wanted, &Ipv4Addr::LOCALHOST).unwrap();
+        receiver.leave_source_specific_v4(&group, &wanted, &Ipv4Addr::LOCALHOST).expect_err("it has left");
+    });
+}
+
+#[test]
+fn sockets_that_reuse_an_address_all_get_the_groups_datagrams() {
+    on_shard(async {
+        let group = Ipv4Addr::new(239, 255, 77, 3);
+        let options = UdpOptions { reuse_address: true, ..UdpOptions::default() };
+        let first = UdpSocket::bind_with("0.0.0.0:0".parse().unwrap(), &options).unwrap();
+        let addr = first.local_addr().unwrap();
+        assert!(in_use(UdpSocket::bind(addr)), "both have to ask for it");
+        let second = UdpSocket::bind_with(addr, &options).unwrap();
+        for socket in [&first, &second] {
+            if let Err(error) = socket.join_multicast_v4(&group, &Ipv4Addr::LOCALHOST) {
+                return println!("skipped: the kernel joins no group on the loopback interface: {error}");
+            }
+        }
+        let (sender, from) = bound();
+        sender.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        sender.send_to(b"all", SocketAddr::new(group.into(), addr.port())).await.unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(first.recv_from(&mut buf).await.unwrap(), (3, from));
+        assert_eq!(second.recv_from(&mut buf).await.unwrap(), (3, from));
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_port_is_shared_with_those_who_ask_for_it_too() {
+    on_shard(async {
+        let options = UdpOptions { reuse_port: true, ..UdpOptions::default() };
+        let first = UdpSocket::bind_with(loopback(), &options).unwrap();
+        let addr = first.local_addr().unwrap();
+        assert!(in_use(UdpSocket::bind(addr)));
+        UdpSocket::bind_with(addr, &options).unwrap();
+    });
+}
+
+#[test]
+fn a_socket_takes_ipv4_as_well_if_it_is_told_to() {
+    on_shard(async {
+        if bound_v6().is_none() {
+            return;
+        }
+        let options = UdpOptions { only_v6: false, ..UdpOptions::default() };
+        let both = UdpSocket::bind_with("[::]:0".parse().unwrap(), &options).unwrap();
+        let to = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), both.local_addr().unwrap().port());
+        let (sender, from) = bound();
+        sender.send_to(b"v4", to).await.unwrap();
+        let (n, peer) = both.recv_from(&mut [0; 8]).await.unwrap();
+        assert_eq!((n, peer.ip().to_canonical(), peer.port()), (2, from.ip(), from.port()));
+    });
+}
+
+#[test]
+fn options_of_a_socket_can_be_read_back() {
+    on_shard(async {
+        let (socket, _) = bound();
+        for on in [false, true] {
+            socket.set_multicast_loop_v4(on).unwrap();
+            socket.set_broadcast(on).unwrap();
+            assert_eq!((socket.multicast_loop_v4().unwrap(), socket.broadcast().unwrap()), (on, on));
+        }
+        socket.set_multicast_ttl_v4(3).unwrap();
+        socket.set_ttl_v4(44).unwrap();
+        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        assert_eq!((socket.multicast_ttl_v4().unwrap(), socket.ttl_v4().unwrap()), (3, 44));
+        assert_eq!(socket.multicast_if_v4().unwrap(), Ipv4Addr::LOCALHOST);
+        socket.set_multicast_ttl_v4(256).unwrap_err();
+        #[cfg(target_os = "linux")]
+        socket.set_ttl_v4(0).unwrap_err();
+    });
+}
+
+#[test]
+fn options_of_an_ipv6_socket_can_be_read_back() {
+    on_shard(async {
+        let Some(socket) = bound_v6() else { return };
+        for on in [false, true] {
+            socket.set_multicast_loop_v6(on).unwrap();
+            assert_eq!(socket.multicast_loop_v6().unwrap(), on);
+        }
+        socket.set_multicast_hops_v6(3).unwrap();
+        socket.set_unicast_hops_v6(44).unwrap();
+        socket.set_multicast_if_v6(LOOPBACK_INTERFACE).unwrap();
+        assert_eq!((socket.multicast_hops_v6().unwrap(), socket.unicast_hops_v6().unwrap()), (3, 44));
+        assert_eq!(socket.multicast_if_v6().unwrap(), LOOPBACK_INTERFACE);
+        socket.set_multicast_hops_v6(256).unwrap_err();
     });
 }
 
@@ -194,11 +328,21 @@ fn sending_to_everyone_has_to_be_allowed() {
 }
 
 #[test]
-fn the_receive_buffer_can_be_set() {
+fn the_kernels_buffers_can_be_set() {
+    const SIZE: usize = 32 * 1024;
     on_shard(async {
-        let (socket, _) = bound();
-        socket.set_recv_buffer_size(32 * 1024).unwrap();
-        assert!(SockRef::from(&socket).recv_buffer_size().unwrap() >= 32 * 1024);
+        let options = UdpOptions {
+            recv_buffer_size: Some(2 * SIZE),
+            send_buffer_size: Some(2 * SIZE),
+            ..UdpOptions::default()
+        };
+        let socket = UdpSocket::bind_with(loopback(), &options).unwrap();
+        let (recv, send) = (socket.recv_buffer_size().unwrap(), socket.send_buffer_size().unwrap());
+        assert!(recv >= 2 * SIZE && send >= 2 * SIZE);
+        socket.set_recv_buffer_size(SIZE).unwrap();
+        socket.set_send_buffer_size(SIZE).unwrap();
+        assert!((SIZE..recv).contains(&socket.recv_buffer_size().unwrap()));
+        assert!((SIZE..send).contains(&socket.send_buffer_size().unwrap()));
     });
 }
 
@@ -225,6 +369,10 @@ fn a_flood_of_datagrams_lets_other_tasks_run() {
     });
 }
 
+fn group(addr: SocketAddr, shards: usize) -> io::Result<Vec<std::net::UdpSocket>> {
+    lakh_net::bind_udp_group(addr, shards, &UdpOptions::default())
+}
+
 fn in_use<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
@@ -232,14 +380,14 @@ fn in_use<T: std::fmt::Debug>(result: io::Result<T>) -> bool {
 #[test]
 fn a_port_belongs_to_one_group() {
     for shards in [1, 3] {
-        let sockets = bind_udp_group(loopback(), shards).unwrap();
+        let sockets = group(loopback(), shards).unwrap();
         let addr = sockets[0].local_addr().unwrap();
         assert!(sockets.iter().all(|socket| socket.local_addr().unwrap() == addr));
-        assert!(in_use(bind_udp_group(addr, 1)));
-        assert!(in_use(bind_udp_group(addr, 2)));
+        assert!(in_use(group(addr, 1)));
+        assert!(in_use(group(addr, 2)));
         assert!(in_use(std::net::UdpSocket::bind(addr)));
         drop(sockets);
-        bind_udp_group(addr, shards).expect("nobody has the port any more");
+        group(addr, shards).expect("nobody has the port any more");
     }
 }
 
@@ -256,7 +404,7 @@ fn each_peer_of_a_group_stays_with_one_shard_and_every_shard_has_some() {
         return println!("skipped: here a group is one socket");
     }
     const SHARDS: usize = 2;
-    let sockets = bind_udp_group(loopback(), SHARDS).unwrap();
+    let sockets = group(loopback(), SHARDS).unwrap();
     let addr = sockets[0].local_addr().unwrap();
     let sockets = Mutex::new(sockets);
     let start = move |shard: &Shard| {
@@ -285,7 +433,7 @@ fn each_peer_of_a_group_stays_with_one_shard_and_every_shard_has_some() {
     assert_eq!(seen.len(), SHARDS);
     runtime.stop();
     assert!(runtime.join(HANG));
-    bind_udp_group(addr, SHARDS).expect("the shards have closed their sockets");
+    group(addr, SHARDS).expect("the shards have closed their sockets");
 }
 
 #[test]

@@ -14,6 +14,10 @@ pub const THREADS_VARIABLE: &str = "LAKH_POOL_THREADS";
 
 /// What a [`Pool`](super::Pool) is made from: sizes and lanes.
 ///
+/// A pool has at least as many workers of each kind as the kind's lanes reserve together, and at least
+/// one. A number that is smaller, wherever it comes from, stands for that many: with the built-in lanes
+/// `LAKH_POOL_THREADS=1` makes two io workers, one for files and one for the application.
+///
 /// ```
 /// use lakh_core::pool::{Kind, Lane, LaneConfig, Pool, PoolConfig};
 ///
@@ -27,15 +31,8 @@ pub const THREADS_VARIABLE: &str = "LAKH_POOL_THREADS";
 /// ```
 #[derive(Clone, Debug)]
 pub struct PoolConfig {
-    sizes: [Size; 2],
+    sizes: [usize; 2],
     pub(super) lanes: Vec<(Arc<str>, LaneConfig)>,
-}
-
-/// A default gives way to what the lanes reserve; a number that was asked for does not.
-#[derive(Clone, Copy, Debug)]
-enum Size {
-    Default(usize),
-    Asked(usize),
 }
 
 impl PoolConfig {
@@ -48,7 +45,7 @@ impl PoolConfig {
         let io = cpus.saturating_mul(4).clamp(4, MAX_WORKERS - cpu);
         let file = LaneConfig::new(Kind::Io).queue_limit(4096).grouped();
         PoolConfig {
-            sizes: [Size::Default(io), Size::Default(cpu)],
+            sizes: [io, cpu],
             lanes: vec![
                 (Arc::from("file"), file),
                 (Arc::from("user"), LaneConfig::new(Kind::Io)),
@@ -57,14 +54,15 @@ impl PoolConfig {
         }
     }
 
-    /// Sets the number of workers of one kind: at least what its lanes reserve together, and
-    /// [`MAX_WORKERS`] for both kinds together. Checked when the pool is made.
+    /// Sets the number of workers of one kind; too few count as many as its lanes reserve together. More
+    /// than [`MAX_WORKERS`] for both kinds together are refused when the pool is made.
     pub fn workers(mut self, kind: Kind, workers: usize) -> PoolConfig {
-        self.sizes[kind.index()] = Size::Asked(workers);
+        self.sizes[kind.index()] = workers;
         self
     }
 
-    /// Lets [`LAKH_POOL_THREADS`](THREADS_VARIABLE) override the number of io workers.
+    /// Lets [`LAKH_POOL_THREADS`](THREADS_VARIABLE) override the number of io workers, as
+    /// [`workers`](Self::workers) does.
     ///
     /// # Errors
     ///
@@ -110,12 +108,7 @@ impl PoolConfig {
                 return Err(PoolError::config(format!("there are two lanes named `{name}`")));
             }
         }
-        let sizes = Kind::ALL.map(|kind| match self.sizes[kind.index()] {
-            Size::Default(workers) => workers.max(self.reserved(kind)),
-            Size::Asked(workers) => workers,
-        });
-        check_sizes(sizes, Kind::ALL.map(|kind| self.reserved(kind)))?;
-        Ok(sizes)
+        fit_sizes(self.sizes, Kind::ALL.map(|kind| self.reserved(kind)))
     }
 
     fn reserved(&self, kind: Kind) -> usize {
@@ -124,19 +117,12 @@ impl PoolConfig {
     }
 }
 
-/// Every lane keeps its reserved share, so a kind needs at least the sum of them.
-pub(super) fn check_sizes(sizes: [usize; 2], reserved: [usize; 2]) -> Result<(), PoolError> {
-    for kind in Kind::ALL {
-        let (size, reserved) = (sizes[kind.index()], reserved[kind.index()]);
-        if size < reserved.max(1) {
-            let kind = kind.name();
-            return Err(PoolError::config(format!(
-                "{size} {kind} workers are too few: the lanes reserve {reserved}"
-            )));
-        }
-    }
+/// The sizes that a pool has when these are asked for. Every lane keeps its reserved share, so a kind
+/// needs at least the sum of them.
+pub(super) fn fit_sizes(asked: [usize; 2], reserved: [usize; 2]) -> Result<[usize; 2], PoolError> {
+    let sizes = Kind::ALL.map(|kind| asked[kind.index()].max(reserved[kind.index()]).max(1));
     match sizes[0].checked_add(sizes[1]) {
-        Some(0..=MAX_WORKERS) => Ok(()),
+        Some(0..=MAX_WORKERS) => Ok(sizes),
         _ => Err(PoolError::config(format!(
             "{} io and {} cpu workers exceed the ceiling of {MAX_WORKERS}",
             sizes[0], sizes[1]
@@ -241,16 +227,26 @@ mod tests {
             assert!(error.is_environment(), "{wrong}");
             assert!(error.to_string().contains("LAKH_POOL_THREADS"), "{error}");
         }
-        assert!(with("1").unwrap().check().unwrap_err().is_config());
     }
 
     #[test]
-    fn a_default_size_grows_with_the_reserved_shares_and_an_explicit_one_is_checked() {
+    fn a_pool_has_at_least_the_workers_that_its_lanes_reserve() {
         let mut config = PoolConfig::new(1);
         config.add_lane("argon2", LaneConfig::new(Kind::Cpu));
         assert_eq!(config.check().unwrap(), [4, 2]);
-        let config = config.workers(Kind::Cpu, 1);
-        assert_eq!(refused(&config), "1 cpu workers are too few: the lanes reserve 2");
+        for too_few in [0, 1] {
+            let config = config.clone().workers(Kind::Cpu, too_few).workers(Kind::Io, too_few);
+            assert_eq!(config.check().unwrap(), [2, 2]);
+        }
+        let from_environment = PoolConfig::new(1).with_threads(OsStr::new("1")).unwrap();
+        assert_eq!(from_environment.check().unwrap(), [2, 1], "one each for the file and the user lane");
+    }
+
+    #[test]
+    fn a_kind_without_a_lane_has_a_worker_still() {
+        let mut config = PoolConfig::new(1).workers(Kind::Cpu, 0);
+        config.set_lane(Lane::CPU, LaneConfig::new(Kind::Io));
+        assert_eq!(config.check().unwrap(), [4, 1]);
     }
 
     #[test]

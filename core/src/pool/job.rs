@@ -34,27 +34,15 @@ pub enum Step<T> {
 /// after the current step. [`detach`](Job::detach) lets go without taking back.
 ///
 /// ```
-/// # use std::{future::Future, pin::pin, sync::Arc, task::{Context, Poll, Wake, Waker}};
-/// # struct Unpark(std::thread::Thread);
-/// # impl Wake for Unpark { fn wake(self: Arc<Self>) { self.0.unpark() } }
-/// # fn block_on<F: Future>(future: F) -> F::Output {
-/// #     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-/// #     let mut future = pin!(future);
-/// #     loop {
-/// #         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-/// #             Poll::Ready(value) => return value,
-/// #             Poll::Pending => std::thread::park(),
-/// #         }
-/// #     }
-/// # }
 /// use lakh_core::pool::{Lane, Pool, PoolConfig};
 ///
-/// # block_on(async {
+/// # lakh_core::block_on(async {
 /// let pool = Pool::new(PoolConfig::new(1))?;
 /// let sum: u64 = pool.run(Lane::CPU, || (1..=100).sum())?.await?;
 /// assert_eq!(sum, 5050);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// # })?.unwrap();
+/// # Ok::<(), std::io::Error>(())
 /// ```
 #[must_use = "dropping a job takes it back; `detach` lets it run unattended"]
 pub struct Job<T> {

@@ -65,6 +65,10 @@ pub struct LaneMetrics {
     pub panicked: u64,
     /// Jobs dropped by a shutdown.
     pub dropped: u64,
+    /// How often this lane was found with a job that had waited for longer than
+    /// [`SATURATED_AFTER`](super::SATURATED_AFTER), and longer than those of the other lanes. Looked for
+    /// about once a second while anything waits.
+    pub saturated: u64,
     /// How long the job that has waited longest has waited.
     pub oldest: Option<Duration>,
     /// Time in the queue in nanoseconds, one record for each step of a job.
@@ -83,6 +87,10 @@ pub struct Saturation {
     pub oldest: Duration,
     /// How many jobs wait in it.
     pub queued: usize,
+    /// The kind of its workers.
+    pub kind: Kind,
+    /// How many workers of that kind there may be.
+    pub workers: usize,
 }
 
 /// The histograms of a lane, written by workers without the pool's lock.

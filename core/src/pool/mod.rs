@@ -10,6 +10,8 @@
 //! - Within a grouped lane each group (for files: each mount) has a cap and a limit of its own, so
 //!   that one hung mount waits only for itself.
 //! - Dropping the [`Job`] takes queued work back.
+//! - A job that waits for longer than [`SATURATED_AFTER`] is said on standard error, once in five
+//!   minutes, and counted ([`LaneMetrics::saturated`]).
 //!
 //! A job that panics becomes a [`JobError`]; its worker lives on. Results come back by a plain
 //! [`Waker`](std::task::Waker), so any executor can wait for them.
@@ -53,6 +55,7 @@ mod shared;
 mod state;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,9 +66,11 @@ pub use error::{JobError, PoolError, PoolFull};
 pub use job::{Job, Step};
 pub use lane::{Kind, Lane};
 pub use metrics::{LaneMetrics, PoolMetrics, Saturation, WorkerMetrics};
+pub use watch::SATURATED_AFTER;
 
 use crate::sync::thread;
 use shared::{Shared, start_worker};
+use watch::{Watch, warnings};
 
 /// A handle to the pool; clones are handles to the same one, for any thread.
 ///
@@ -100,14 +105,15 @@ impl Pool {
     ///
     /// let pool = Pool::new(PoolConfig::new(4))?;
     /// assert_eq!(pool.metrics().workers[0].size, 16);
-    /// assert!(Pool::new(PoolConfig::new(4).workers(Kind::Io, 0)).unwrap_err().is_config());
+    /// assert!(Pool::new(PoolConfig::new(4).workers(Kind::Io, 5000)).unwrap_err().is_config());
     /// # Ok::<(), lakh_core::pool::PoolError>(())
     /// ```
     pub fn new(config: PoolConfig) -> Result<Pool, PoolError> {
         let shared = Arc::new(Shared::new(&config)?);
         let starter = Arc::clone(&shared);
         let thread = thread::Builder::new().name("lakh-pool".to_owned());
-        let body = move || starter.start_workers(|kind, number| start_worker(&starter, kind, number));
+        let watch = Watch::new(SATURATED_AFTER, warnings());
+        let body = move || starter.start_workers(|kind, number| start_worker(&starter, kind, number), watch);
         thread.spawn(body).map_err(PoolError::thread)?;
         Ok(Pool { owner: Arc::new(Owner { shared }) })
     }
@@ -210,12 +216,13 @@ impl Pool {
     ///
     /// More start when there is work for them. Fewer: idle ones end at once, busy ones when their
     /// job is done; until then other lanes keep the shares reserved for them, even if that means
-    /// more threads than asked for.
+    /// more threads than asked for. Too few count as many as the lanes reserve, as they do in
+    /// [`PoolConfig`].
     ///
     /// # Errors
     ///
-    /// [`is_config`](PoolError::is_config), and nothing changes, if the lanes reserve more than
-    /// that, or both kinds together exceed [`MAX_WORKERS`].
+    /// [`is_config`](PoolError::is_config), and nothing changes, if both kinds together exceed
+    /// [`MAX_WORKERS`].
     ///
     /// ```
     /// use lakh_core::pool::{Kind, Pool, PoolConfig};
@@ -224,6 +231,8 @@ impl Pool {
     /// pool.resize(Kind::Io, 64)?;
     /// assert!(pool.resize(Kind::Io, 5000).unwrap_err().is_config());
     /// assert_eq!(pool.metrics().workers[0].size, 64);
+    /// pool.resize(Kind::Io, 1)?;
+    /// assert_eq!(pool.metrics().workers[0].size, 2, "one each for the lanes `file` and `user`");
     /// # Ok::<(), lakh_core::pool::PoolError>(())
     /// ```
     pub fn resize(&self, kind: Kind, workers: usize) -> Result<(), PoolError> {

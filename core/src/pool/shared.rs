@@ -14,6 +14,7 @@ use super::job::{Ticket, quietly};
 use super::lane::Kind;
 use super::metrics::{Meters, PoolMetrics, Saturation, nanoseconds};
 use super::state::{After, Call, State, Taken};
+use super::watch::Watch;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 
 pub(super) struct Shared {
@@ -165,13 +166,22 @@ impl Shared {
         }
     }
 
-    /// The body of the thread that starts the workers; `start` gets each one's kind and number.
-    pub(super) fn start_workers(&self, mut start: impl FnMut(Kind, usize) -> io::Result<()>) {
+    /// The body of the thread that starts the workers and watches the queues; `start` gets each worker's
+    /// kind and number.
+    pub(super) fn start_workers(
+        &self,
+        mut start: impl FnMut(Kind, usize) -> io::Result<()>,
+        mut watch: Watch<impl FnMut(&Saturation)>,
+    ) {
         let mut numbers = [0; 2];
         let mut state = self.lock();
-        while !state.is_closed() {
+        loop {
+            state = self.look(state, &mut watch);
+            if state.is_closed() {
+                return;
+            }
             let Some(kind) = state.asked() else {
-                state = self.starter.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.until_called(state, &watch);
                 continue;
             };
             drop(state);
@@ -181,6 +191,37 @@ impl Shared {
                 Ok(()) => numbers[kind.index()] += 1,
                 Err(_) => state = self.retry_later(state, kind),
             }
+        }
+    }
+
+    /// Looks at the queues if it is time to.
+    fn look<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        watch: &mut Watch<impl FnMut(&Saturation)>,
+    ) -> MutexGuard<'a, State> {
+        let now = Instant::now();
+        if !state.is_watched() || watch.left(now).is_some() {
+            return state;
+        }
+        let found = state.look(watch.limit, now);
+        drop(state);
+        watch.looked(found.as_ref(), now);
+        self.lock()
+    }
+
+    /// Sleeps until the starter is called, or has to look at the queues.
+    fn until_called<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        watch: &Watch<impl FnMut(&Saturation)>,
+    ) -> MutexGuard<'a, State> {
+        if !state.is_watched() {
+            return self.starter.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match watch.left(Instant::now()) {
+            Some(left) => self.starter.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
+            None => state,
         }
     }
 

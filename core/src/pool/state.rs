@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::config::{PoolConfig, check_sizes};
+use super::config::{PoolConfig, fit_sizes};
 use super::error::{PoolError, PoolFull, Refusal};
 use super::job::{Ran, Work};
 use super::lane::{Kind, Lane};
@@ -18,6 +18,9 @@ pub(super) struct State {
     lanes: Vec<LaneState>,
     kinds: [Workers; 2],
     closed: bool,
+    /// The starter looks at the queues from time to time: from when a job is queued that no worker is called
+    /// for at once, until it finds them empty.
+    watched: bool,
     next_sequence: u64,
     spawn_failures: u64,
 }
@@ -51,6 +54,7 @@ struct Counts {
     cancelled: u64,
     panicked: u64,
     dropped: u64,
+    saturated: u64,
 }
 
 /// The threads of one kind. `idle`, `waking` and `starting` are disjoint parts of `threads`.
@@ -114,7 +118,8 @@ impl State {
         });
         let kinds = sizes.map(|size| Workers { size, ..Workers::default() });
         let lanes = lanes.collect();
-        let mut state = State { lanes, kinds, closed: false, next_sequence: 0, spawn_failures: 0 };
+        let mut state =
+            State { lanes, kinds, closed: false, watched: false, next_sequence: 0, spawn_failures: 0 };
         state.set_group_caps();
         Ok(state)
     }
@@ -134,7 +139,14 @@ impl State {
         lane.counts.accepted += 1;
         let kind = lane.kind;
         self.push(group, Entry { work, queued_at });
-        Ok(self.call(kind))
+        Ok(match self.call(kind) {
+            // It waits for a thread, or for another job, which may take too long.
+            Call::Nobody | Call::Starter if !self.watched => {
+                self.watched = true;
+                Call::Starter
+            }
+            call => call,
+        })
     }
 
     /// Takes a queued job back; `None` if it is not queued any more.
@@ -207,10 +219,10 @@ impl State {
 
     /// Changes how many workers there may be.
     pub(super) fn resize(&mut self, kind: Kind, size: usize) -> Result<(), PoolError> {
-        let mut sizes = [self.kinds[0].size, self.kinds[1].size];
-        sizes[kind.index()] = size;
-        check_sizes(sizes, Kind::ALL.map(|kind| self.sum(kind, |lane| lane.reserved)))?;
-        self.kinds[kind.index()].size = size;
+        let mut asked = [self.kinds[0].size, self.kinds[1].size];
+        asked[kind.index()] = size;
+        let sizes = fit_sizes(asked, Kind::ALL.map(|kind| self.sum(kind, |lane| lane.reserved)))?;
+        self.kinds[kind.index()].size = sizes[kind.index()];
         self.set_group_caps();
         Ok(())
     }
@@ -319,8 +331,27 @@ impl State {
     pub(super) fn saturated(&self, threshold: Duration, now: Instant) -> Option<Saturation> {
         let waits = self.lanes.iter().filter_map(|lane| Some((lane.oldest(now)?, lane)));
         let (oldest, lane) = waits.max_by_key(|&(oldest, _)| oldest)?;
-        let saturation = Saturation { lane: Arc::clone(&lane.name), oldest, queued: lane.queue.len() };
-        (oldest > threshold).then_some(saturation)
+        (oldest > threshold).then(|| Saturation {
+            lane: Arc::clone(&lane.name),
+            oldest,
+            queued: lane.queue.len(),
+            kind: lane.kind,
+            workers: self.kinds[lane.kind.index()].size,
+        })
+    }
+
+    /// The same, counted; for the starter, which watches on if this leaves [`is_watched`](Self::is_watched).
+    pub(super) fn look(&mut self, threshold: Duration, now: Instant) -> Option<Saturation> {
+        self.watched = self.lanes.iter().any(|lane| lane.queue.len() > 0);
+        let found = self.saturated(threshold, now)?;
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.name == found.lane) {
+            lane.counts.saturated += 1;
+        }
+        Some(found)
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched
     }
 
     fn push(&mut self, group: Key, entry: Entry) {
@@ -407,6 +438,7 @@ impl LaneState {
             cancelled: self.counts.cancelled,
             panicked: self.counts.panicked,
             dropped: self.counts.dropped,
+            saturated: self.counts.saturated,
             oldest: self.oldest(now),
             wait,
             run,

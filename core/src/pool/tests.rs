@@ -124,13 +124,14 @@ fn a_thread_that_the_system_refuses_is_tried_again() {
     let pool = Pool { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
     let mut refusals = 1;
     let starter = thread::spawn(move || {
-        shared.start_workers(|kind, number| {
+        let start = |kind, number| {
             if refusals > 0 {
                 refusals -= 1;
                 return Err(std::io::ErrorKind::WouldBlock.into());
             }
             start_worker(&shared, kind, number)
-        });
+        };
+        shared.start_workers(start, Watch::new(SATURATED_AFTER, |_| ()));
     });
     assert_eq!(block_on(pool.run(Lane::USER, || 7).unwrap()).unwrap(), 7);
     assert_eq!(pool.metrics().spawn_failures, 1);
@@ -389,9 +390,10 @@ fn the_pool_grows_and_shrinks_while_it_runs() {
     pool.resize(Kind::Io, 2).unwrap();
     until(|| pool.metrics().workers[0].threads <= 2);
     block_on(pool.run(Lane::USER, || ()).unwrap()).unwrap();
-    assert!(pool.resize(Kind::Io, 1).unwrap_err().is_config(), "two lanes reserve one each");
     assert!(pool.resize(Kind::Cpu, MAX_WORKERS).unwrap_err().is_config());
-    assert_eq!(pool.metrics().workers[0].size, 2);
+    pool.resize(Kind::Io, 1).unwrap();
+    assert_eq!(pool.metrics().workers.map(|kind| kind.size), [2, 1], "two lanes reserve one each");
+    block_on(pool.run(Lane::USER, || ()).unwrap()).unwrap();
     end(&pool);
 }
 
@@ -545,6 +547,56 @@ fn a_lane_that_waits_too_long_is_named() {
     }
     assert!(pool.saturated(Duration::ZERO).is_none());
     end(&pool);
+}
+
+/// A pool that tells of a job that has waited for a millisecond.
+fn impatient_pool() -> (Pool, Receiver<Saturation>) {
+    let shared = Arc::new(Shared::new(&PoolConfig::new(1)).unwrap());
+    let pool = Pool { owner: Arc::new(Owner { shared: Arc::clone(&shared) }) };
+    let (warn, warnings) = channel();
+    thread::spawn(move || {
+        let watch =
+            Watch::new(Duration::from_millis(1), |found: &Saturation| warn.send(found.clone()).unwrap());
+        shared.start_workers(|kind, number| start_worker(&shared, kind, number), watch);
+    });
+    (pool, warnings)
+}
+
+#[test]
+fn a_saturated_lane_is_warned_of_and_counted() {
+    let (pool, warnings) = impatient_pool();
+    let (gate, arrived) = Gate::new();
+    let running = pool.run(Lane::CPU, gate.job()).unwrap();
+    arrived.recv().unwrap();
+    let waiting = pool.run(Lane::CPU, || ()).unwrap();
+    let found = warnings.recv().unwrap();
+    assert_eq!((&*found.lane, found.queued, found.kind, found.workers), ("cpu", 1, Kind::Cpu, 1));
+    // It goes on counting, silently.
+    until(|| lane(&pool, Lane::CPU).saturated >= 3);
+    assert!(warnings.try_recv().is_err());
+    gate.open();
+    block_on(running).unwrap();
+    block_on(waiting).unwrap();
+    assert_eq!(lane(&pool, Lane::USER).saturated, 0);
+    end(&pool);
+    assert!(warnings.recv().is_err(), "the watch ends with the pool");
+}
+
+#[test]
+fn nobody_watches_an_idle_pool() {
+    let mut state = state::State::new(&PoolConfig::new(1)).unwrap();
+    assert!(!state.is_watched());
+    assert!(state.look(Duration::ZERO, std::time::Instant::now()).is_none());
+    assert!(!state.is_watched());
+    let shared = Arc::new(Shared::new(&PoolConfig::new(1)).unwrap());
+    let (work, job) = job::new_job(&shared, Lane::CPU, None, || Step::Done(()));
+    assert_eq!(state.submit(work, std::time::Instant::now()).unwrap(), state::Call::Starter);
+    assert!(state.look(Duration::from_secs(1), std::time::Instant::now()).is_none());
+    assert!(state.is_watched(), "it waits for a thread");
+    drop(state.close());
+    state.look(Duration::ZERO, std::time::Instant::now());
+    assert!(!state.is_watched(), "nothing waits any more");
+    job.detach();
 }
 
 #[test]

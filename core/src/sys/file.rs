@@ -96,21 +96,6 @@ impl Directory {
     pub fn open_on_mount(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
         self.0.open_on_mount(path, symlinks)
     }
-
-    /// As [`open_beneath`](Directory::open_beneath), but only if the path can be walked in the kernel's
-    /// cache and does not leave this directory's mount, so that it does not wait for the disk.
-    ///
-    /// Opening itself is up to the filesystem: ask this only of [local](super::mounts::is_local) ones.
-    ///
-    /// # Errors
-    ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if `open_beneath` must be asked instead, where it may
-    /// block: the path is not cached, crosses a mount, or leads out.
-    /// [`Unsupported`](io::ErrorKind::Unsupported) if that is always so, as it is before Linux 5.12.
-    /// Otherwise what `openat2(2)` says, for good.
-    pub fn open_beneath_cached(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
-        self.0.open_beneath_cached(path, symlinks)
-    }
 }
 
 #[cfg(unix)]

@@ -13,7 +13,6 @@
 //! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
 //! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |
 //! | [`file::Directory::open_on_mount`] | `RESOLVE_NO_XDEV` | `Unsupported` | `Unsupported` |
-//! | [`file::Directory::open_beneath_cached`] | `RESOLVE_CACHED` | `Unsupported` | `Unsupported` |
 //! | [`file::read_at`] | `pread` | `pread` | `ReadFile` with an offset |
 //! | [`file::read_at_nowait`] | `preadv2(RWF_NOWAIT)` | `Unsupported` | `Unsupported` |
 //! | [`file::cached_bytes`] | `cachestat` | `Unsupported` | `Unsupported` |

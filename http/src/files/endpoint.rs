@@ -2,6 +2,7 @@
 
 use super::{
     Options, answer,
+    flight::Flight,
     known::{Entry, Key, Known, Memory},
     lookup::{Checked, Found, Query},
     path,
@@ -18,11 +19,9 @@ use std::{
     borrow::Cow,
     cell::RefCell,
     collections::HashMap,
-    future::poll_fn,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
@@ -31,6 +30,7 @@ use std::{
 const FRESH: Duration = Duration::from_millis(850);
 /// What is asked for when it is older than this is looked up again meanwhile.
 const AGEING: Duration = Duration::from_millis(500);
+
 /// A tree of files, on one shard.
 #[derive(Clone)]
 pub(super) struct FilesEndpoint(Rc<Tree>);
@@ -43,13 +43,6 @@ struct Tree {
     page: Option<Box<[u8]>>,
     memory: Rc<Memory>,
     flights: RefCell<HashMap<Key, Rc<Flight>>>,
-}
-
-/// A question to the filesystem, on its way. All who want the answer wait for one.
-struct Flight {
-    began: Instant,
-    answer: RefCell<Option<Rc<Known>>>,
-    waiting: RefCell<Vec<Waker>>,
 }
 
 impl FilesEndpoint {
@@ -202,7 +195,7 @@ impl Tree {
             at_home: whereabouts.at_home,
             known: old.as_deref().and_then(Known::identity),
         })?;
-        let flight = Rc::new(Flight { began: now, answer: RefCell::default(), waiting: RefCell::default() });
+        let flight = Rc::new(Flight::new(now));
         let key = Key::from(key);
         self.flights.borrow_mut().insert(Rc::clone(&key), Rc::clone(&flight));
         lakh_core::spawn_detached(fly(Rc::clone(self), key, Rc::clone(&flight), old, job));
@@ -270,28 +263,6 @@ fn refuse(method: &Method) -> Response {
         Response::plain(StatusCode::METHOD_NOT_ALLOWED)
     };
     response.with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"))
-}
-
-impl Flight {
-    async fn landed(&self) -> Rc<Known> {
-        poll_fn(|cx| self.poll_landed(cx)).await
-    }
-
-    fn poll_landed(&self, cx: &mut Context<'_>) -> Poll<Rc<Known>> {
-        if let Some(known) = &*self.answer.borrow() {
-            return Poll::Ready(Rc::clone(known));
-        }
-        let mut waiting = self.waiting.borrow_mut();
-        if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    fn land(&self, known: Rc<Known>) {
-        self.answer.replace(Some(known));
-        self.waiting.take().into_iter().for_each(Waker::wake);
-    }
 }
 
 /// The key of a path in the tree.

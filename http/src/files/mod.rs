@@ -16,6 +16,7 @@ mod cache;
 mod conditional;
 mod endpoint;
 mod etag;
+mod flight;
 mod known;
 mod lookup;
 mod mime;

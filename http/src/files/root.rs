@@ -37,7 +37,6 @@ pub(super) struct Root {
     path: PathBuf,
     kind: Kind,
     view: Mutex<View>,
-    reopens: Arc<AtomicBool>,
     reads_mounts: Arc<AtomicBool>,
 }
 
@@ -75,7 +74,7 @@ impl Root {
         let place = Some(Arc::new(Place::open(&path, kind)?));
         let mounts = Arc::new(MountTable::read().unwrap_or_default());
         let view = Mutex::new(View { place, opened, mounts, mounts_read: opened });
-        Ok(Root { path, kind, view, reopens: Arc::default(), reads_mounts: Arc::default() })
+        Ok(Root { path, kind, view, reads_mounts: Arc::default() })
     }
 
     /// The folder as it is now. Blocks: for workers.
@@ -84,9 +83,8 @@ impl Root {
     /// If it is gone.
     pub(super) fn place(&self) -> io::Result<Arc<Place>> {
         let view = self.view().clone();
-        if view.opened.elapsed() >= REOPEN_AFTER
-            && let Some(_only) = Only::one(Arc::clone(&self.reopens))
-        {
+        // All who find it too old open it again: what they have may be as old as the last request.
+        if view.opened.elapsed() >= REOPEN_AFTER {
             return self.reopen(view);
         }
         view.place.ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -102,8 +100,10 @@ impl Root {
             (Err(error), None) => Err(error),
         };
         let mut view = self.view();
-        view.place = place.as_ref().ok().cloned();
-        view.opened = opened;
+        if opened >= view.opened {
+            view.place = place.as_ref().ok().cloned();
+            view.opened = opened;
+        }
         place
     }
 
@@ -183,5 +183,57 @@ impl Only {
 impl Drop for Only {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::{
+        fs,
+        os::unix::fs::symlink,
+        sync::{Barrier, atomic::AtomicUsize},
+        thread,
+    };
+
+    /// A folder that is set anew long after it was last looked at.
+    fn replaced(folder: &Path, root: &Root, release: usize) {
+        let next = folder.join("next");
+        symlink(release.to_string(), &next).unwrap();
+        fs::rename(next, folder.join("current")).unwrap();
+        let mut view = root.view();
+        view.opened = view.opened.checked_sub(Duration::from_secs(60)).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_was_replaced_is_seen_by_all_who_ask_at_the_same_time() {
+        const THREADS: usize = 4;
+        const ROUNDS: usize = 60;
+        let temp = tempfile::tempdir().unwrap();
+        // A long way, so that others ask while one opens it.
+        let folder = temp.path().join("deep/".repeat(300));
+        fs::create_dir_all(folder.join("0")).unwrap();
+        fs::create_dir_all(folder.join("1")).unwrap();
+        symlink("0", folder.join("current")).unwrap();
+        let root = Root::open(&folder.join("current"), Kind::Dir).unwrap();
+        let (barrier, stale) = (Barrier::new(THREADS), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let (root, folder, barrier, stale) = (&root, &folder, &barrier, &stale);
+                scope.spawn(move || {
+                    for round in 1..=ROUNDS {
+                        if number == 0 {
+                            replaced(folder, root, round % 2);
+                        }
+                        barrier.wait();
+                        let place = root.place().unwrap();
+                        barrier.wait();
+                        let is_new = place.canonical.ends_with((round % 2).to_string());
+                        stale.fetch_add(usize::from(!is_new), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(stale.into_inner(), 0);
     }
 }

@@ -2,6 +2,9 @@
 #![allow(dead_code)] // each test binary uses a part
 #![allow(unreachable_pub)]
 
+#[cfg(unix)]
+pub mod files;
+
 use lakh_core::{Shard, ShardMetrics};
 use lakh_http::{App, Limits, Running, Server};
 use std::{
@@ -26,7 +29,7 @@ impl TestServer {
 
     pub fn with_limits(limits: Limits, app: impl Fn(&Shard) -> App + Send + Sync + 'static) -> Self {
         let server = Server::new(app).shards(1).limits(limits);
-        let running = server.bind(([127, 0, 0, 1], 0).into()).unwrap().start().unwrap();
+        let running = server.bind("127.0.0.1:0").unwrap().start().unwrap();
         let addr = running.addrs()[0];
         TestServer { running, addr }
     }

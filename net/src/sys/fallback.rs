@@ -2,6 +2,7 @@ use crate::TcpStream;
 use std::{
     fs::File,
     io::{self, Read, Write},
+    net::Ipv6Addr,
     task::{Context, Poll},
 };
 
@@ -32,4 +33,20 @@ pub(crate) fn recv(mut socket: &mio::net::TcpStream, buf: &mut [u8]) -> io::Resu
 /// Writes to a socket.
 pub(crate) fn send(mut socket: &mio::net::TcpStream, buf: &[u8]) -> io::Result<usize> {
     socket.write(buf)
+}
+
+/// What listen(2) does with a backlog of 0 differs: the backlog stays as it is.
+pub(crate) fn shrink_backlog(_: &mio::net::TcpListener) -> io::Result<()> {
+    Ok(())
+}
+
+/// Not available here.
+pub(crate) fn set_source_membership_v6(
+    _: &mio::net::UdpSocket,
+    _: &Ipv6Addr,
+    _: &Ipv6Addr,
+    _: u32,
+    _: bool,
+) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }

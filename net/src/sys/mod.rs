@@ -3,7 +3,8 @@
 //! A backend provides [`send_file`] (an error of kind `Unsupported` where the kernel has nothing
 //! of the kind), [`send_with_more_to_come`] (a plain write where nothing can be kept back), and says
 //! in [`PORT_SHARING`] whether the kernel spreads connections over several listeners of one port.
-//! `recv` and `send` are the two calls that every request makes.
+//! `recv` and `send` are the two calls that every request makes; `shrink_backlog` keeps new connections out
+//! of a listener that ends.
 
 mod descriptor;
 #[cfg(target_os = "linux")]
@@ -11,15 +12,19 @@ mod send_queue;
 #[cfg(target_os = "linux")]
 pub(crate) use send_queue::send_queue;
 #[cfg(target_os = "linux")]
+mod multicast;
+#[cfg(target_os = "linux")]
+pub(crate) use multicast::set_source_membership_v6;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{PORT_SHARING, send_file, send_with_more_to_come};
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{recv, send};
+pub(crate) use linux::{recv, send, shrink_backlog};
 
 #[cfg(not(target_os = "linux"))]
 mod fallback;
 #[cfg(not(target_os = "linux"))]
 pub use fallback::{PORT_SHARING, send_file, send_with_more_to_come};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use fallback::{recv, send};
+pub(crate) use fallback::{recv, send, set_source_membership_v6, shrink_backlog};

@@ -1,128 +1,22 @@
 //! Accepting TCP connections.
 
 use super::{
-    TcpStream,
-    stream::{set_keepalive, set_user_timeout},
+    AcceptMetrics, ListenOptions, ListenerGroup, TcpStream,
+    shortage::{self, Attempt},
 };
-use crate::sys::PORT_SHARING;
+use crate::sys;
 use lakh_core::{Direction, Registration, Sleep, poll_budget, sleep};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
-    cell::{Cell, RefCell},
-    fs::File,
+    cell::RefCell,
     future::{Future, poll_fn},
     hash::{BuildHasher, RandomState},
     io::{self, Write},
     net::SocketAddr,
     pin::Pin,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
-
-/// How a TCP listener is made. What is set here on the listener, its connections inherit.
-#[derive(Debug, Clone)]
-pub struct ListenOptions {
-    /// Connections that the kernel holds until they are accepted; it caps this at
-    /// `net.core.somaxconn`.
-    pub backlog: i32,
-    /// Send small writes at once (TCP_NODELAY). On by default.
-    pub nodelay: bool,
-    /// Probe peers that have been silent this long. Off by default: HTTP has deadlines.
-    pub keepalive: Option<Duration>,
-    /// Give a connection up when sent data stays unacknowledged this long (Linux).
-    pub user_timeout: Option<Duration>,
-}
-
-impl Default for ListenOptions {
-    fn default() -> Self {
-        ListenOptions { backlog: 4096, nodelay: true, keepalive: None, user_timeout: None }
-    }
-}
-
-/// The listeners of one address, for several shards.
-///
-/// On Linux there is one for each shard, and the kernel spreads connections over them. The first
-/// binds and listens plainly, so a port that anyone else uses is an error, and only then allows its
-/// siblings to share it (`SO_REUSEPORT`, socket(7)). Elsewhere there is one listener; its shard
-/// can hand connections on ([`TcpListener::accept_unregistered`]).
-#[derive(Debug)]
-pub struct ListenerGroup {
-    first: Socket,
-    addr: SocketAddr,
-    options: ListenOptions,
-}
-
-impl ListenerGroup {
-    /// Takes `addr` and listens; port 0 takes a free one. Connections wait in the backlog until the
-    /// listeners are made and accept them.
-    ///
-    /// # Errors
-    /// `AddrInUse` if the port is taken, and the others of bind(2) and listen(2).
-    pub fn bind(addr: SocketAddr, options: &ListenOptions) -> io::Result<Self> {
-        let first = new_socket(addr, options)?;
-        first.bind(&addr.into())?;
-        // SO_REUSEADDR lets two sockets bind one port while neither listens: only listen(2) decides
-        // whose it is, so nothing is shared before.
-        first.listen(options.backlog)?;
-        let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(ListenerGroup { first, addr, options: options.clone() })
-    }
-
-    /// The address, with the port that was taken.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// A listener for each of `shards` shards where the kernel can spread connections, else one;
-    /// each is to be given to [`TcpListener::from_std`] on its own.
-    ///
-    /// # Errors
-    /// Those of bind(2) and listen(2).
-    pub fn into_listeners(self, shards: usize) -> io::Result<Vec<std::net::TcpListener>> {
-        let mut sockets = vec![self.first];
-        if PORT_SHARING && shards > 1 {
-            share_port(&sockets[0])?;
-            for _ in 1..shards {
-                let sibling = new_socket(self.addr, &self.options)?;
-                share_port(&sibling)?;
-                sibling.bind(&self.addr.into())?;
-                sibling.listen(self.options.backlog)?;
-                sockets.push(sibling);
-            }
-        }
-        Ok(sockets.into_iter().map(Into::into).collect())
-    }
-}
-
-fn new_socket(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    // On Windows this would let another process take the port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    if options.nodelay {
-        socket.set_tcp_nodelay(true)?;
-    }
-    set_keepalive(SockRef::from(&socket), options.keepalive)?;
-    if options.user_timeout.is_some() {
-        set_user_timeout(SockRef::from(&socket), options.user_timeout)?;
-    }
-    Ok(socket)
-}
-
-pub(crate) fn share_port(socket: &Socket) -> io::Result<()> {
-    #[cfg(unix)]
-    return socket.set_reuse_port(true);
-    #[cfg(not(unix))]
-    {
-        let _ = socket;
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
 
 /// A connection that no shard has taken yet: it can be sent to another shard.
 #[derive(Debug)]
@@ -140,34 +34,24 @@ impl Accepted {
 
 /// A listening socket of the current shard.
 ///
-/// When descriptors run out, it does not spin: it frees a descriptor kept in reserve, takes and
-/// closes the connections that wait (so that clients learn of it at once), and pauses for a moment
-/// that varies. It says so at most once in ten seconds in a process, and counts.
+/// When descriptors run out, it does not spin: with a descriptor that the process keeps in reserve it takes
+/// and closes the connections that wait (so that clients learn of it at once), and pauses for a moment that
+/// varies. It says so at most once in ten seconds in a process, and counts ([`AcceptMetrics`]).
+///
+/// Dropping it resets the connections that wait; [`TcpListener::close`] gives them.
 #[derive(Debug)]
 pub struct TcpListener {
     // Dropped first: the shard forgets the socket before its descriptor is closed and reused.
     registration: Registration,
     inner: mio::net::TcpListener,
-    reserve: RefCell<Option<File>>,
     pause: RefCell<Option<Sleep>>,
-    metrics: Cell<AcceptMetrics>,
+    metrics: Arc<AcceptMetrics>,
 }
 
-/// Counters of one listener.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AcceptMetrics {
-    /// Connections accepted.
-    pub accepted: u64,
-    /// Connections closed at once because descriptors, or the kernel's memory, had run out.
-    pub shed: u64,
-    /// Connections that were gone before they were accepted, and other errors of accept(2) that
-    /// accepting survives.
-    pub errors: u64,
-}
-
-/// Connections closed at once when descriptors run out; then the listener pauses.
-const SHED_AT_ONCE: usize = 64;
+/// After shedding. What has been closed is not worth a race against those who come next.
 const PAUSE_MILLIS: u64 = 50;
+/// When nothing could be shed: clients wait.
+const SHORT_PAUSE_MILLIS: u64 = 5;
 const SAY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Errors in a row that belong to single connections; then the listener pauses.
 const ERRORS_AT_ONCE: usize = 64;
@@ -198,12 +82,12 @@ impl TcpListener {
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let mut inner = mio::net::TcpListener::from_std(listener);
+        shortage::prepare();
         Ok(TcpListener {
             registration: Registration::ready(&mut inner)?,
             inner,
-            reserve: RefCell::new(reserve_descriptor()),
             pause: RefCell::new(None),
-            metrics: Cell::new(AcceptMetrics::default()),
+            metrics: Arc::default(),
         })
     }
 
@@ -219,9 +103,24 @@ impl TcpListener {
         self.inner.local_addr()
     }
 
-    /// The listener's counters.
-    pub fn metrics(&self) -> AcceptMetrics {
-        self.metrics.get()
+    /// Counts in `metrics` from here on; several listeners may share them.
+    pub fn count_in(mut self, metrics: Arc<AcceptMetrics>) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// The listener's counters, which other threads may keep and read.
+    pub fn metrics(&self) -> &Arc<AcceptMetrics> {
+        &self.metrics
+    }
+
+    /// Takes no new connections (as far as the kernel knows a way) and gives those that wait in the
+    /// backlog, which dropping the listener would reset.
+    pub fn close(self) -> Backlog {
+        if let Err(error) = sys::shrink_backlog(&self.inner) {
+            self.note_error(&error);
+        }
+        Backlog { listener: self, left: BACKLOG_AT_MOST }
     }
 
     /// Waits for a connection. Cancel safe: a dropped future has taken none.
@@ -239,11 +138,7 @@ impl TcpListener {
             let (accepted, peer) = ready!(self.poll_accept_unregistered(cx))?;
             match accepted.register() {
                 Ok(stream) => return Poll::Ready(Ok((stream, peer))),
-                // epoll_ctl(2): no watch or no memory is left for it.
-                Err(error) => {
-                    self.count(|m| m.shed += 1);
-                    self.shed(&error);
-                }
+                Err(error) => self.note_unregistered(&error),
             }
         }
     }
@@ -263,22 +158,17 @@ impl TcpListener {
             for _ in 0..ERRORS_AT_ONCE {
                 ready!(self.poll_pause(cx));
                 ready!(self.registration.poll_ready(Direction::Read, cx));
-                match self.inner.accept() {
-                    Ok((stream, peer)) => {
-                        self.count(|m| m.accepted += 1);
+                match shortage::accept(&self.inner) {
+                    Attempt::Accepted(stream, peer) => {
+                        self.metrics.count_accepted();
                         return Poll::Ready(Ok((Accepted(stream), peer)));
                     }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.registration.would_block(Direction::Read);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if is_exhausted(&error) => self.shed(&error),
-                    Err(error) if is_fatal(&error) => return Poll::Ready(Err(error)),
-                    // accept(2): errors of the connection that was waiting, or of the network.
-                    Err(_) => self.count(|m| m.errors += 1),
+                    Attempt::Short { shed, cause } => self.note_shortage(shed, &cause),
+                    Attempt::Failed(error) if is_fatal(&error) => return Poll::Ready(Err(error)),
+                    Attempt::Failed(error) => self.note_error(&error),
                 }
             }
-            self.pause_a_moment();
+            self.pause_for(PAUSE_MILLIS);
         }
     }
 
@@ -292,39 +182,107 @@ impl TcpListener {
         poll
     }
 
-    /// No descriptor is left: closes what waits, then pauses.
-    fn shed(&self, cause: &io::Error) {
-        let mut shed = 0;
-        drop(self.reserve.take());
-        while shed < SHED_AT_ONCE && self.inner.accept().is_ok() {
-            shed += 1;
+    /// epoll_ctl(2): no watch or no memory is left for a connection, which is closed.
+    fn note_unregistered(&self, cause: &io::Error) {
+        self.note_shortage(1 + shortage::shed(&self.inner), cause);
+    }
+
+    fn note_shortage(&self, shed: usize, cause: &io::Error) {
+        self.metrics.count_shed(shed);
+        if shed == 0 {
+            self.metrics.count_starved();
         }
-        self.reserve.replace(reserve_descriptor());
-        self.count(|m| m.shed += shed as u64);
         if may_say(Instant::now()) {
             // A log that nobody reads any more must not end the listener.
             let _ = writeln!(
                 io::stderr(),
-                "lakh: cannot accept: {cause}; {} connections closed unanswered by this listener so far \
+                "lakh: cannot accept: {cause}; {} connections closed unanswered on this shard so far \
                  (if files have run out, raise the limit with ulimit -n)",
-                self.metrics().shed
+                self.metrics.shed()
             );
         }
-        self.pause_a_moment();
+        self.pause_for(if shed == 0 { SHORT_PAUSE_MILLIS } else { PAUSE_MILLIS });
     }
 
-    /// The shards of a process come back at different times.
-    fn pause_a_moment(&self) {
-        let jitter = RandomState::new().hash_one(()) % PAUSE_MILLIS;
-        self.pause.replace(Some(sleep(Duration::from_millis(PAUSE_MILLIS + jitter))));
+    /// accept(2): errors of the connection that was waiting, or of the network, end nothing.
+    fn note_error(&self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => self.registration.would_block(Direction::Read),
+            io::ErrorKind::Interrupted => {}
+            _ => self.metrics.count_error(),
+        }
     }
 
-    fn count(&self, change: impl FnOnce(&mut AcceptMetrics)) {
-        let mut metrics = self.metrics.get();
-        change(&mut metrics);
-        self.metrics.set(metrics);
+    /// At least so long, and less than twice: the shards of a process come back at different times.
+    fn pause_for(&self, millis: u64) {
+        let jitter = RandomState::new().hash_one(()) % millis;
+        self.pause.replace(Some(sleep(Duration::from_millis(millis + jitter))));
     }
 }
+
+/// What is left to be accepted of a listener that [`TcpListener::close`] has ended. Dropping it resets the
+/// rest.
+#[derive(Debug)]
+pub struct Backlog {
+    listener: TcpListener,
+    /// Attempts.
+    left: usize,
+}
+
+/// A backlog may be as long as the system's administrator likes, and who connects while it is emptied may
+/// still get in.
+const BACKLOG_AT_MOST: usize = 65_536;
+
+impl Backlog {
+    /// The next connection, if one is there. Cancel safe.
+    pub async fn next(&mut self) -> Option<(TcpStream, SocketAddr)> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Ready with the next connection, or `None` if there are no more. Pending only to let other tasks
+    /// run. Connections for which no descriptor is left are closed, and counted as shed.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TcpStream, SocketAddr)>> {
+        while self.left > 0 {
+            ready!(poll_budget(cx));
+            self.left -= 1;
+            match self.attempt() {
+                Ok(None) => {}
+                Ok(connection) => return Poll::Ready(connection),
+                Err(Ended) => self.left = 0,
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn attempt(&self) -> Result<Option<(TcpStream, SocketAddr)>, Ended> {
+        let listener = &self.listener;
+        match shortage::accept(&listener.inner) {
+            Attempt::Accepted(stream, peer) => {
+                listener.metrics.count_accepted();
+                match TcpStream::register(stream) {
+                    Ok(stream) => return Ok(Some((stream, peer))),
+                    Err(error) => listener.note_unregistered(&error),
+                }
+            }
+            Attempt::Short { shed, cause } => {
+                listener.note_shortage(shed, &cause);
+                if shed == 0 {
+                    return Err(Ended);
+                }
+            }
+            Attempt::Failed(error) => {
+                listener.note_error(&error);
+                if error.kind() == io::ErrorKind::WouldBlock || is_fatal(&error) {
+                    return Err(Ended);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// There is nothing more to accept, or no way to.
+struct Ended;
 
 fn may_say(now: Instant) -> bool {
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
@@ -333,32 +291,6 @@ fn may_say(now: Instant) -> bool {
         *said = Some(now);
     }
     may
-}
-
-#[cfg(unix)]
-fn reserve_descriptor() -> Option<File> {
-    File::open("/dev/null").ok()
-}
-
-#[cfg(not(unix))]
-fn reserve_descriptor() -> Option<File> {
-    None
-}
-
-/// This process or the system has no descriptor or memory left.
-fn is_exhausted(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    {
-        use rustix::io::Errno;
-        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-        exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-    }
-    #[cfg(not(unix))]
-    {
-        const WSAEMFILE: i32 = 10024;
-        const WSAENOBUFS: i32 = 10055;
-        matches!(error.raw_os_error(), Some(WSAEMFILE | WSAENOBUFS))
-    }
 }
 
 /// This socket will never accept: it does not listen, or is none.

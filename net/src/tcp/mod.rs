@@ -1,6 +1,13 @@
+mod group;
+mod keepalive;
 mod listener;
+mod metrics;
+mod shortage;
 mod stream;
 
-pub(crate) use listener::share_port;
-pub use listener::{AcceptMetrics, Accepted, ListenOptions, ListenerGroup, TcpListener};
+pub(crate) use group::share_port;
+pub use group::{ListenOptions, ListenerGroup};
+pub use keepalive::Keepalive;
+pub use listener::{Accepted, Backlog, TcpListener};
+pub use metrics::AcceptMetrics;
 pub use stream::TcpStream;

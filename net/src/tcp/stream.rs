@@ -1,9 +1,10 @@
 //! A TCP connection.
 
+use super::keepalive::{Keepalive, set_keepalive};
 use crate::sys;
 use futures_io::{AsyncRead, AsyncWrite};
 use lakh_core::{Direction, Registration, poll_budget};
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use std::{
     future::poll_fn,
     io::{self, IoSlice, Write},
@@ -281,13 +282,12 @@ impl TcpStream {
         self.inner.set_nodelay(on)
     }
 
-    /// Asks the kernel to probe a peer that has been silent for `idle`, a second at least
-    /// (SO_KEEPALIVE, TCP_KEEPIDLE in tcp(7)); `None` turns it off.
+    /// Asks the kernel to probe a silent peer (SO_KEEPALIVE in socket(7)); `None` turns it off.
     ///
     /// # Errors
-    /// Those of setsockopt(2).
-    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
-        set_keepalive(SockRef::from(&self.inner), idle)
+    /// Those of setsockopt(2): `InvalidInput` if a time or number is too large.
+    pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
+        set_keepalive(SockRef::from(&self.inner), keepalive)
     }
 
     /// How long sent data may stay unacknowledged before the kernel gives the connection up
@@ -321,16 +321,6 @@ impl TcpStream {
     /// Those of setsockopt(2).
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         SockRef::from(&self.inner).set_linger(linger)
-    }
-}
-
-pub(super) fn set_keepalive(socket: SockRef<'_>, idle: Option<Duration>) -> io::Result<()> {
-    match idle {
-        Some(idle) => {
-            let idle = idle.max(Duration::from_secs(1));
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle))
-        }
-        None => socket.set_keepalive(false),
     }
 }
 

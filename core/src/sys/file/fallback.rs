@@ -22,10 +22,6 @@ impl Directory {
     pub(super) fn open_on_mount(&self, _path: &Path, _symlinks: Symlinks) -> io::Result<File> {
         Err(io::ErrorKind::Unsupported.into())
     }
-
-    pub(super) fn open_beneath_cached(&self, _path: &Path, _symlinks: Symlinks) -> io::Result<File> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
 }
 
 #[cfg(windows)]

@@ -40,22 +40,6 @@ impl Directory {
         }
     }
 
-    pub(super) fn open_beneath_cached(&self, path: &Path, symlinks: Symlinks) -> io::Result<File> {
-        let resolve = resolve(symlinks) | ResolveFlags::CACHED | ResolveFlags::NO_XDEV;
-        match self.openat2(path, resolve) {
-            // EXDEV is for another mount as well as for a way out: only the full walk can tell.
-            Err(Errno::AGAIN | Errno::XDEV) => Err(io::ErrorKind::WouldBlock.into()),
-            // Older kernels do not know the flags, and sandboxes not the call. But the path may be at fault
-            // as well (a NUL in it is EINVAL), and no path may make the call look unsupported.
-            Err(error @ (Errno::NOSYS | Errno::PERM | Errno::INVAL)) => {
-                let itself = self.openat2(Path::new("."), resolve);
-                let unsupported = itself.is_err_and(|probe| probe == error);
-                Err(if unsupported { io::ErrorKind::Unsupported.into() } else { error.into() })
-            }
-            result => Ok(result?),
-        }
-    }
-
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -118,25 +118,6 @@ fn a_file_is_not_a_directory() {
 }
 
 #[test]
-fn a_cached_open_opens_or_says_that_it_would_block() {
-    let temp = tree();
-    let dir = Directory::open(&temp.path().join("root")).unwrap();
-    let open = |path: &str| dir.open_beneath_cached(Path::new(path), Symlinks::Follow);
-    // The entries were made a moment ago, but nothing promises that they are still cached.
-    let refused = |error: &io::Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Unsupported);
-    match text(open("sub/file")) {
-        Ok(content) => assert_eq!(content, "file"),
-        Err(error) => assert!(refused(&error), "{error:?}"),
-    }
-    for path in ["../secret", "absolute", "/"] {
-        assert!(refused(&open(path).unwrap_err()), "{path}");
-    }
-    if open(".").is_ok() {
-        assert_eq!(open("a\0b").unwrap_err().kind(), ErrorKind::InvalidInput, "the path is at fault");
-    }
-}
-
-#[test]
 fn reading_at_an_offset_stops_at_the_end() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(b"0123456789").unwrap();

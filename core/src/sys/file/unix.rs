@@ -27,10 +27,6 @@ impl Directory {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn open_beneath_cached(&self, _path: &Path, _symlinks: Symlinks) -> io::Result<File> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -1,12 +1,15 @@
 //! UDP sockets.
 
+mod multicast;
+mod options;
+
 use crate::{sys::PORT_SHARING, tcp::share_port};
 use lakh_core::{Direction, Registration};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     future::poll_fn,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     task::{Context, Poll},
 };
 
@@ -36,21 +39,70 @@ pub struct UdpSocket {
     inner: mio::net::UdpSocket,
 }
 
+/// How a UDP socket is bound.
+///
+/// ```
+/// use lakh_net::{UdpOptions, UdpSocket};
+///
+/// # lakh_core::block_on(async {
+/// let options = UdpOptions { reuse_address: true, ..UdpOptions::default() };
+/// let a = UdpSocket::bind_with("0.0.0.0:0".parse().unwrap(), &options)?;
+/// let b = UdpSocket::bind_with(a.local_addr()?, &options)?;
+/// # let _ = b;
+/// # std::io::Result::Ok(())
+/// # })??;
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct UdpOptions {
+    /// Lets other sockets of this host that ask for it, too, bind the same address, for multicast: each of
+    /// them gets every datagram of a group that it joins, and the last one bound gets the others
+    /// (SO_REUSEADDR in socket(7); SO_REUSEPORT on BSD and macOS). Off by default.
+    pub reuse_address: bool,
+    /// Lets other processes of this user that ask for it, too, bind the same address, and the kernel
+    /// spreads peers over all of the sockets (SO_REUSEPORT in socket(7); `Unsupported` on Windows). Off by
+    /// default; [`bind_udp_group`] shares a port within this process without it.
+    pub reuse_port: bool,
+    /// Whether a socket on `[::]` leaves IPv4 alone (IPV6_V6ONLY in ipv6(7)). On by default.
+    pub only_v6: bool,
+    /// As [`UdpSocket::set_recv_buffer_size`]; the system's default if `None`.
+    pub recv_buffer_size: Option<usize>,
+    /// As [`UdpSocket::set_send_buffer_size`]; the system's default if `None`.
+    pub send_buffer_size: Option<usize>,
+}
+
+impl Default for UdpOptions {
+    fn default() -> Self {
+        UdpOptions {
+            reuse_address: false,
+            reuse_port: false,
+            only_v6: true,
+            recv_buffer_size: None,
+            send_buffer_size: None,
+        }
+    }
+}
+
 /// Makes the sockets of one address for `shards` shards, each to be given to
 /// [`UdpSocket::from_std`] on its own. On Linux there is one for each shard and the kernel spreads
-/// peers over them by a hash of both addresses; elsewhere there is one.
+/// peers over them by a hash of both addresses; elsewhere there is one. Multicast datagrams go to every
+/// socket that has joined their group.
 ///
 /// # Errors
-/// `AddrInUse` if the port is taken, and the others of bind(2).
-pub fn bind_udp_group(addr: SocketAddr, shards: usize) -> io::Result<Vec<std::net::UdpSocket>> {
-    let first = new_socket(addr)?;
+/// `AddrInUse` if the port is taken, and the others of bind(2) and setsockopt(2).
+pub fn bind_udp_group(
+    addr: SocketAddr,
+    shards: usize,
+    options: &UdpOptions,
+) -> io::Result<Vec<std::net::UdpSocket>> {
+    let first = new_socket(addr, options)?;
     first.bind(&addr.into())?;
     let addr = first.local_addr()?.as_socket().ok_or(io::ErrorKind::InvalidInput)?;
     let mut sockets = vec![first];
     if PORT_SHARING && shards > 1 {
         share_port(&sockets[0])?;
         for _ in 1..shards {
-            let socket = new_socket(addr)?;
+            let socket = new_socket(addr, options)?;
             share_port(&socket)?;
             socket.bind(&addr.into())?;
             sockets.push(socket);
@@ -59,13 +111,33 @@ pub fn bind_udp_group(addr: SocketAddr, shards: usize) -> io::Result<Vec<std::ne
     Ok(sockets.into_iter().map(Into::into).collect())
 }
 
-fn new_socket(addr: SocketAddr) -> io::Result<Socket> {
+fn new_socket(addr: SocketAddr, options: &UdpOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(options.only_v6)?;
+    }
+    if options.reuse_address {
+        reuse_address(&socket)?;
+    }
+    if options.reuse_port {
+        share_port(&socket)?;
+    }
+    if let Some(bytes) = options.recv_buffer_size {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer_size {
+        socket.set_send_buffer_size(bytes)?;
     }
     Ok(socket)
+}
+
+/// BSD systems let sockets share a multicast port by SO_REUSEPORT only.
+fn reuse_address(socket: &Socket) -> io::Result<()> {
+    #[cfg(all(unix, not(target_os = "linux")))]
+    return socket.set_reuse_port(true);
+    #[cfg(not(all(unix, not(target_os = "linux"))))]
+    socket.set_reuse_address(true)
 }
 
 impl UdpSocket {
@@ -77,7 +149,18 @@ impl UdpSocket {
     /// # Panics
     /// Outside a shard.
     pub fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let socket = new_socket(addr)?;
+        Self::bind_with(addr, &UdpOptions::default())
+    }
+
+    /// As [`UdpSocket::bind`], with options.
+    ///
+    /// # Errors
+    /// Those of bind(2) and setsockopt(2).
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn bind_with(addr: SocketAddr, options: &UdpOptions) -> io::Result<Self> {
+        let socket = new_socket(addr, options)?;
         socket.bind(&addr.into())?;
         Self::from_std(socket.into())
     }
@@ -165,79 +248,6 @@ impl UdpSocket {
     /// Those of recvfrom(2).
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         poll_fn(|cx| self.registration.poll_io(Direction::Read, cx, || self.inner.peek_from(buf))).await
-    }
-
-    /// Joins an IPv4 multicast group on the interface with this address; unspecified lets the
-    /// kernel choose (IP_ADD_MEMBERSHIP in ip(7)).
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn join_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.inner.join_multicast_v4(group, interface)
-    }
-
-    /// Leaves an IPv4 multicast group.
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn leave_multicast_v4(&self, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
-        self.inner.leave_multicast_v4(group, interface)
-    }
-
-    /// Joins an IPv6 multicast group on the interface with this index; 0 lets the kernel choose.
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn join_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.inner.join_multicast_v6(group, interface)
-    }
-
-    /// Leaves an IPv6 multicast group.
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn leave_multicast_v6(&self, group: &Ipv6Addr, interface: u32) -> io::Result<()> {
-        self.inner.leave_multicast_v6(group, interface)
-    }
-
-    /// The interface that IPv4 multicast datagrams are sent from (IP_MULTICAST_IF in ip(7)).
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn set_multicast_if_v4(&self, interface: &Ipv4Addr) -> io::Result<()> {
-        SockRef::from(&self.inner).set_multicast_if_v4(interface)
-    }
-
-    /// Whether this host gets its own IPv4 multicast datagrams, too.
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn set_multicast_loop_v4(&self, on: bool) -> io::Result<()> {
-        self.inner.set_multicast_loop_v4(on)
-    }
-
-    /// How many routers an IPv4 multicast datagram may pass; 1 stays in the local network.
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn set_multicast_ttl_v4(&self, ttl: u32) -> io::Result<()> {
-        self.inner.set_multicast_ttl_v4(ttl)
-    }
-
-    /// Allows sending to broadcast addresses (SO_BROADCAST in socket(7)).
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
-        self.inner.set_broadcast(on)
-    }
-
-    /// Bytes of datagrams that the kernel holds until they are received (SO_RCVBUF in socket(7)).
-    ///
-    /// # Errors
-    /// Those of setsockopt(2).
-    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        SockRef::from(&self.inner).set_recv_buffer_size(bytes)
     }
 
     /// The address it is bound to.

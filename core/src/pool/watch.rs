@@ -1,0 +1,128 @@
+//! Notices that jobs wait too long, and says so now and then.
+//!
+//! The thread that starts the workers looks at the queues, but only while something waits in them: an idle pool
+//! sleeps. What it has to say is written by a thread of its own, since standard error may be a pipe that
+//! nobody reads, and the workers must be started all the same.
+
+use std::io::{self, Write};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::config::THREADS_VARIABLE;
+use super::lane::Kind;
+use super::metrics::Saturation;
+
+/// A lane in which a job has waited longer than this in the queue is saturated. As often is looked while
+/// anything waits.
+pub const SATURATED_AFTER: Duration = Duration::from_secs(1);
+
+/// Between two warnings.
+const QUIET: Duration = Duration::from_secs(300);
+
+/// When the queues are looked at next, and whether that may be said which is found.
+pub(super) struct Watch<W> {
+    pub(super) limit: Duration,
+    next_look: Option<Instant>,
+    last_said: Option<Instant>,
+    warn: W,
+}
+
+impl<W: FnMut(&Saturation)> Watch<W> {
+    /// `limit`: how long a job may wait. `warn` must not block.
+    pub(super) fn new(limit: Duration, warn: W) -> Watch<W> {
+        Watch { limit, next_look: None, last_said: None, warn }
+    }
+
+    /// How long until the queues are to be looked at; `None` if they are now.
+    pub(super) fn left(&self, now: Instant) -> Option<Duration> {
+        self.next_look.and_then(|at| at.checked_duration_since(now)).filter(|left| !left.is_zero())
+    }
+
+    /// Takes what was found in them.
+    pub(super) fn looked(&mut self, found: Option<&Saturation>, now: Instant) {
+        self.next_look = now.checked_add(self.limit);
+        let is_quiet = self.last_said.is_some_and(|last| now.saturating_duration_since(last) < QUIET);
+        if let Some(found) = found
+            && !is_quiet
+        {
+            self.last_said = Some(now);
+            (self.warn)(found);
+        }
+    }
+}
+
+/// Writes a line to standard error, on a thread of its own. One that cannot be written holds the next ones up
+/// and nothing else.
+pub(super) fn warnings() -> impl FnMut(&Saturation) {
+    let mut last: Option<JoinHandle<()>> = None;
+    move |found| {
+        if last.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let line = line(found);
+        let thread = std::thread::Builder::new().name("lakh-warning".to_owned());
+        // Nobody may look at standard error, and the system may have no thread: the metrics tell the same.
+        last = thread.spawn(move || _ = io::stderr().write_all(line.as_bytes())).ok();
+    }
+}
+
+fn line(found: &Saturation) -> String {
+    let Saturation { lane, oldest, queued, kind, workers } = found;
+    let remedy = match kind {
+        Kind::Io => format!("if what they work on is not slow itself, raise {THREADS_VARIABLE}"),
+        Kind::Cpu => "give the process more processors, or less to compute".to_owned(),
+    };
+    format!(
+        "lakh: the pool is saturated: {queued} jobs wait in the lane `{lane}`, one of them for {:.1} s; there are \
+         {workers} {} workers ({remedy})\n",
+        oldest.as_secs_f64(),
+        kind.name(),
+    )
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn found(kind: Kind) -> Saturation {
+        let oldest = Duration::from_millis(2_340);
+        Saturation { lane: "file".into(), oldest, queued: 17, kind, workers: 4 }
+    }
+
+    #[test]
+    fn what_is_said_once_is_not_said_again_for_five_minutes() {
+        let mut said = 0;
+        let mut watch = Watch::new(SATURATED_AFTER, |_: &Saturation| said += 1);
+        let start = Instant::now();
+        let found = found(Kind::Io);
+        watch.looked(None, start);
+        for second in 0..900 {
+            watch.looked(Some(&found), start + Duration::from_secs(second));
+        }
+        assert_eq!(said, 3);
+    }
+
+    #[test]
+    fn the_next_look_is_as_far_away_as_a_job_may_wait() {
+        let mut watch = Watch::new(SATURATED_AFTER, |_: &Saturation| ());
+        let start = Instant::now();
+        assert_eq!(watch.left(start), None);
+        watch.looked(None, start);
+        assert_eq!(watch.left(start), Some(SATURATED_AFTER));
+        assert_eq!(watch.left(start + SATURATED_AFTER), None);
+    }
+
+    #[test]
+    fn a_warning_names_the_lane_the_wait_the_size_and_what_to_do() {
+        assert_eq!(
+            line(&found(Kind::Io)),
+            "lakh: the pool is saturated: 17 jobs wait in the lane `file`, one of them for 2.3 s; there are \
+             4 io workers (if what they work on is not slow itself, raise LAKH_POOL_THREADS)\n"
+        );
+        assert!(
+            line(&found(Kind::Cpu)).ends_with(
+                "there are 4 cpu workers (give the process more processors, or less to compute)\n"
+            )
+        );
+    }
+}

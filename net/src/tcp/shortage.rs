@@ -1,0 +1,150 @@
+//! Accepting when descriptors run out.
+//!
+//! The process keeps one descriptor in reserve. When accept(2) finds none left, the reserve is given up for a
+//! moment, and what waits is accepted and closed with it, so that clients learn of it at once. Nobody else
+//! should get its number in that moment: from the first failure until an accept succeeds, all listeners of
+//! the process accept under one lock. Whoever opens files meanwhile can still take the number. Then nothing
+//! can be shed, and the reserve comes first as soon as any number is free.
+
+use socket2::Socket;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+/// Connections closed in one go when descriptors run out.
+const SHED_AT_ONCE: usize = 64;
+
+/// Whether accepts go through the lock. Only written under it; a listener that reads an old value makes one
+/// attempt without it.
+static SHORT: AtomicBool = AtomicBool::new(false);
+static RESERVE: Mutex<Reserve> = Mutex::new(Reserve(None));
+
+/// What an attempt to accept has come to.
+pub(super) enum Attempt {
+    Accepted(mio::net::TcpStream, SocketAddr),
+    /// Descriptors or the kernel's memory have run out, and so many connections were closed.
+    Short {
+        shed: usize,
+        cause: io::Error,
+    },
+    /// Any other error, `WouldBlock` among them.
+    Failed(io::Error),
+}
+
+impl From<io::Result<(mio::net::TcpStream, SocketAddr)>> for Attempt {
+    fn from(result: io::Result<(mio::net::TcpStream, SocketAddr)>) -> Self {
+        match result {
+            Ok((stream, peer)) => Attempt::Accepted(stream, peer),
+            Err(error) => Attempt::Failed(error),
+        }
+    }
+}
+
+/// Accepts a connection; if nothing is left to do so with, sheds what waits.
+pub(super) fn accept(listener: &mio::net::TcpListener) -> Attempt {
+    if !SHORT.load(Relaxed) {
+        match listener.accept() {
+            Err(error) if is_exhausted(&error) => {}
+            result => return result.into(),
+        }
+    }
+    accept_in_turn(listener)
+}
+
+fn accept_in_turn(listener: &mio::net::TcpListener) -> Attempt {
+    let mut reserve = lock();
+    SHORT.store(true, Relaxed);
+    if let Err(cause) = reserve.regain() {
+        return Attempt::Short { shed: 0, cause };
+    }
+    match listener.accept() {
+        // accept(2) looks for a descriptor first: it says so of an empty backlog, too.
+        Err(cause) if is_exhausted(&cause) => match reserve.shed(listener) {
+            Ok(shed) => Attempt::Short { shed, cause },
+            Err(error) if is_exhausted(&error) => Attempt::Short { shed: 0, cause },
+            Err(error) => Attempt::Failed(error),
+        },
+        result => {
+            SHORT.store(false, Relaxed);
+            result.into()
+        }
+    }
+}
+
+/// Closes connections that wait; how many.
+pub(super) fn shed(listener: &mio::net::TcpListener) -> usize {
+    lock().shed(listener).unwrap_or(0)
+}
+
+/// Sees to it that there is a reserve before it is needed.
+pub(super) fn prepare() {
+    let mut reserve = lock();
+    if reserve.regain().is_err() {
+        SHORT.store(true, Relaxed);
+    }
+}
+
+fn lock() -> MutexGuard<'static, Reserve> {
+    RESERVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Reserve(Option<Socket>);
+
+impl Reserve {
+    /// An error if no descriptor is left for it.
+    fn regain(&mut self) -> io::Result<()> {
+        if self.0.is_none() {
+            match new_reserve() {
+                Ok(reserve) => self.0 = reserve,
+                Err(error) if is_exhausted(&error) => return Err(error),
+                // A system that allows no such socket: accepting goes on without a reserve.
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// How many were closed, or why none.
+    fn shed(&mut self, listener: &mio::net::TcpListener) -> io::Result<usize> {
+        drop(self.0.take());
+        let outcome = listener.accept().map(|first| {
+            drop(first);
+            1 + (1..SHED_AT_ONCE).take_while(|_| listener.accept().is_ok()).count()
+        });
+        // If somebody else was faster, the next attempt regains it.
+        let _ = self.regain();
+        outcome
+    }
+}
+
+/// A socket that is connected to nothing; it needs no file system.
+#[cfg(unix)]
+fn new_reserve() -> io::Result<Option<Socket>> {
+    Socket::new(socket2::Domain::UNIX, socket2::Type::DGRAM, None).map(Some)
+}
+
+#[cfg(not(unix))]
+fn new_reserve() -> io::Result<Option<Socket>> {
+    Ok(None)
+}
+
+/// This process or the system has no descriptor or memory left.
+fn is_exhausted(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        exhausted.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    }
+    #[cfg(not(unix))]
+    {
+        const WSAEMFILE: i32 = 10024;
+        const WSAENOBUFS: i32 = 10055;
+        matches!(error.raw_os_error(), Some(WSAEMFILE | WSAENOBUFS))
+    }
+}
