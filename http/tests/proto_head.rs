@@ -399,6 +399,31 @@ fn header_names_are_tokens_right_before_the_colon() {
 }
 
 #[test]
+fn a_header_name_has_no_other_bytes_at_any_place() {
+    for byte in (0..=255u8).filter(|&byte| byte != b':') {
+        for at in [0, 1, 6, 7, 8, 14, 15, 16, 20] {
+            let mut name = b"X-Forwarded-For-2-Any".to_vec();
+            name[at] = byte;
+            let bytes = [b"GET / HTTP/1.1\r\nHost: a\r\n", &name[..], b": b\r\n\r\n"].concat();
+            if byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte) {
+                assert_eq!(accept(&bytes).headers[1].0.of(&bytes), name);
+            } else {
+                refuse(400, &bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn white_space_inside_a_value_belongs_to_it() {
+    for value in ["a\tb", "a \t b", "0123456789\t0123456789\t0123456789 0123456789", "\u{e4}\t\u{f6}"] {
+        let bytes = with_lines(&format!("X: \t {value} \t\r\n"));
+        let head = accept(&bytes);
+        assert_eq!(head.headers[1].1.of(bytes.as_bytes()), value.as_bytes());
+    }
+}
+
+#[test]
 fn values_have_no_control_bytes_and_no_folds() {
     for byte in (0..=255u8).filter(|byte| !b"\r\n".contains(byte)) {
         for value in [
