@@ -119,6 +119,12 @@ impl Service {
         self.head_start.borrow_mut().write(out, self.now(), response);
     }
 
+    /// Writes the whole head of an answer that has a body of `length` bytes.
+    #[inline]
+    pub(crate) fn write_whole_head(&self, out: &mut Vec<u8>, response: &Response, length: u64) {
+        self.head_start.borrow_mut().write_whole(out, self.now(), response, length);
+    }
+
     pub(crate) fn wants_notes(&self) -> bool {
         self.on_access.is_some()
     }
