@@ -115,6 +115,15 @@ fn lines_end_in_cr_lf_and_nothing_else() {
 }
 
 #[test]
+fn a_bare_lf_is_refused_at_once() {
+    for bytes in
+        ["GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n", "GET / HTTP/1.1\r\n\n", "CONNECT / HTTP/1.1\n"]
+    {
+        refuse(400, bytes);
+    }
+}
+
+#[test]
 fn a_request_line_has_three_words_and_single_spaces() {
     for line in [
         "GET",
