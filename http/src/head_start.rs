@@ -1,4 +1,4 @@
-//! The beginning of an answer's head, which is much the same from one answer to the next.
+//! Answers' heads, which are much the same from one to the next.
 
 use crate::{
     proto::{DateCache, encode},
@@ -10,10 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Answers in a row with other fields than those that are kept rendered, before theirs are kept.
 const MISSES: u8 = 16;
 
-/// Writes status line, `Server`, `Date` and the handler's fields.
+/// Writes status line, `Server`, `Date` and the handler's fields, and the rest of heads that have
+/// nothing but a length besides.
 ///
 /// The first three are rendered once a second. So are the fields of a successful answer that has
-/// come often: most services answer with the same few, and comparing costs less than writing.
+/// come often: most services answer with the same few, and comparing costs less than writing. And
+/// so is the end of the last such head.
 pub(crate) struct HeadStart {
     server: Option<String>,
     date: DateCache,
@@ -21,10 +23,13 @@ pub(crate) struct HeadStart {
     rendered: Option<u32>,
     /// `Server` and `Date`.
     lines: Vec<u8>,
-    /// The status line of 200, `lines`, and from `bare` on the lines of `fields`.
+    /// The status line of 200, `lines`, from `bare` on the lines of `fields`, and from `end` on what
+    /// ends a head with this `length`, if that is there.
     start: Vec<u8>,
     bare: usize,
     fields: Fields,
+    end: usize,
+    length: Option<u64>,
     misses: u8,
 }
 
@@ -38,6 +43,8 @@ impl HeadStart {
             start: Vec::new(),
             bare: 0,
             fields: Fields::new(),
+            end: 0,
+            length: None,
             misses: 0,
         }
     }
@@ -45,15 +52,38 @@ impl HeadStart {
     /// Appends the beginning of the response's head. `now` is in seconds of the shard.
     #[inline]
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, now: u32, response: &Response) {
+        if self.is_kept(now, response) {
+            out.extend_from_slice(&self.start[..self.end]);
+        } else {
+            self.write_other(out, response);
+        }
+    }
+
+    /// Appends the whole head of a response that has a body of `length` bytes, on a connection that
+    /// stays open.
+    #[inline]
+    pub(crate) fn write_whole(&mut self, out: &mut Vec<u8>, now: u32, response: &Response, length: u64) {
+        if self.is_kept(now, response) {
+            if self.length != Some(length) {
+                self.start.truncate(self.end);
+                write_end(&mut self.start, length);
+                self.length = Some(length);
+            }
+            out.extend_from_slice(&self.start);
+        } else {
+            self.write_other(out, response);
+            write_end(out, length);
+        }
+    }
+
+    /// Whether the beginning of the response's head is there, rendered for this second.
+    #[inline]
+    fn is_kept(&mut self, now: u32, response: &Response) -> bool {
         if self.rendered != Some(now) {
             self.render(now);
         }
         let plain = response.status == StatusCode::OK && response.block.is_none();
-        if plain && are_same(&response.fields, &self.fields) {
-            out.extend_from_slice(&self.start);
-        } else {
-            self.write_other(out, response);
-        }
+        plain && are_same(&response.fields, &self.fields)
     }
 
     fn write_other(&mut self, out: &mut Vec<u8>, response: &Response) {
@@ -77,9 +107,15 @@ impl HeadStart {
         if self.misses == MISSES {
             self.misses = 0;
             self.fields.clone_from(fields);
-            self.start.truncate(self.bare);
-            write_fields(&mut self.start, &self.fields);
+            self.render_fields();
         }
+    }
+
+    fn render_fields(&mut self) {
+        self.start.truncate(self.bare);
+        write_fields(&mut self.start, &self.fields);
+        self.end = self.start.len();
+        self.length = None;
     }
 
     #[cold]
@@ -98,7 +134,7 @@ impl HeadStart {
         encode::write_status(&mut self.start, StatusCode::OK);
         self.start.extend_from_slice(&self.lines);
         self.bare = self.start.len();
-        write_fields(&mut self.start, &self.fields);
+        self.render_fields();
     }
 }
 
@@ -119,6 +155,11 @@ fn write_fields(out: &mut Vec<u8>, fields: &[(HeaderName, HeaderValue)]) {
             encode::write_header(out, name, value);
         }
     }
+}
+
+fn write_end(out: &mut Vec<u8>, length: u64) {
+    encode::write_content_length(out, length);
+    encode::write_head_end(out);
 }
 
 /// Fields that the server itself writes.
@@ -157,6 +198,12 @@ mod tests {
             assert_eq!(fields, expected, "round {round}");
             assert_eq!(head.lines().filter(|l| l.starts_with("date: ")).count(), 1);
             assert!(head.starts_with(&format!("HTTP/1.1 {}", response.status.as_str())));
+            for length in [13, round / 3, 13] {
+                let mut whole = Vec::new();
+                kept.write_whole(&mut whole, 1, response, length as u64);
+                let expected = format!("{}content-length: {length}\r\n\r\n", written(&mut kept, response));
+                assert_eq!(String::from_utf8(whole).unwrap(), expected, "round {round}");
+            }
         }
     }
 }

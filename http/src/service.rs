@@ -133,6 +133,12 @@ impl Service {
         self.head_start.borrow_mut().write(out, self.now(), response);
     }
 
+    /// Writes the whole head of an answer that has a body of `length` bytes.
+    #[inline]
+    pub(crate) fn write_whole_head(&self, out: &mut Vec<u8>, response: &Response, length: u64) {
+        self.head_start.borrow_mut().write_whole(out, self.now(), response, length);
+    }
+
     /// Who is told of each request.
     pub(crate) fn on_access(&self) -> Option<&Rc<dyn Fn(Note)>> {
         self.on_access.as_ref()

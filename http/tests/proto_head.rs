@@ -115,6 +115,15 @@ fn lines_end_in_cr_lf_and_nothing_else() {
 }
 
 #[test]
+fn a_bare_lf_is_refused_at_once() {
+    for bytes in
+        ["GET / HTTP/1.1\n", "GET / HTTP/1.1\r\nHost: a\n", "GET / HTTP/1.1\r\n\n", "CONNECT / HTTP/1.1\n"]
+    {
+        refuse(400, bytes);
+    }
+}
+
+#[test]
 fn a_request_line_has_three_words_and_single_spaces() {
     for line in [
         "GET",
@@ -396,6 +405,31 @@ fn header_names_are_tokens_right_before_the_colon() {
         refuse(400, format!("GET / HTTP/1.1\r\n{line}\r\nHost: a\r\n\r\n"));
     }
     accept(with_lines("!#$%&'*+-.^_`|~09azAZ: a\r\n"));
+}
+
+#[test]
+fn a_header_name_has_no_other_bytes_at_any_place() {
+    for byte in (0..=255u8).filter(|&byte| byte != b':') {
+        for at in [0, 1, 6, 7, 8, 14, 15, 16, 20] {
+            let mut name = b"X-Forwarded-For-2-Any".to_vec();
+            name[at] = byte;
+            let bytes = [b"GET / HTTP/1.1\r\nHost: a\r\n", &name[..], b": b\r\n\r\n"].concat();
+            if byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte) {
+                assert_eq!(accept(&bytes).headers[1].0.of(&bytes), name);
+            } else {
+                refuse(400, &bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn white_space_inside_a_value_belongs_to_it() {
+    for value in ["a\tb", "a \t b", "0123456789\t0123456789\t0123456789 0123456789", "\u{e4}\t\u{f6}"] {
+        let bytes = with_lines(&format!("X: \t {value} \t\r\n"));
+        let head = accept(&bytes);
+        assert_eq!(head.headers[1].1.of(bytes.as_bytes()), value.as_bytes());
+    }
 }
 
 #[test]

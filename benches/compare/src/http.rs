@@ -22,6 +22,8 @@ pub enum Head {
     Browser,
     /// `Host` and an `X-Request-Id` that the generator makes another for each connection and place in a batch.
     Varied,
+    /// A browser's twelve fields and such an `X-Request-Id`.
+    VariedBrowser,
     /// `Host` and a cookie of 4,000 bytes: what makes servers grow their buffers.
     Large,
 }
@@ -34,6 +36,7 @@ impl std::str::FromStr for Head {
             "bare" => Ok(Head::Bare),
             "browser" => Ok(Head::Browser),
             "varied" => Ok(Head::Varied),
+            "varied-browser" => Ok(Head::VariedBrowser),
             "large" => Ok(Head::Large),
             _ => Err(()),
         }
@@ -59,6 +62,7 @@ pub fn request(path: &str, host: &str, head: Head) -> Vec<u8> {
         Head::Bare => String::new(),
         Head::Browser => BROWSER.to_owned(),
         Head::Varied => format!("X-Request-Id: {NUMBER}\r\n"),
+        Head::VariedBrowser => format!("{BROWSER}X-Request-Id: {NUMBER}\r\n"),
         Head::Large => format!("Cookie: filler={}\r\n", "x".repeat(4000)),
     };
     format!("{start}{rest}\r\n").into_bytes()
@@ -154,6 +158,8 @@ mod tests {
         let seventh = numbered(&varied, 7).unwrap();
         assert_eq!((seventh.len(), numbered(&bare, 7)), (varied.len(), None));
         assert!(seventh.ends_with(b"X-Request-Id: 00000007\r\n\r\n"));
+        let both = numbered(&request("/", "h", Head::VariedBrowser), 7).unwrap();
+        assert!(both.ends_with(b"q=0.8\r\nX-Request-Id: 00000007\r\n\r\n"));
         let browser = String::from_utf8(request("/", "h", Head::Browser)).unwrap();
         assert_eq!(browser.lines().filter(|line| line.contains(": ")).count(), 12);
         assert!(browser.ends_with("\r\n\r\n") && !browser.contains("\n "));

@@ -204,9 +204,7 @@ impl Driver<'_, '_> {
         match response.body.short() {
             Some(bytes) if plain && body.is_none() => {
                 let out = &mut self.scratch.output;
-                self.service.write_head_start(out, response);
-                encode::write_content_length(out, bytes.len() as u64);
-                encode::write_head_end(out);
+                self.service.write_whole_head(out, response, bytes.len() as u64);
                 out.extend_from_slice(bytes);
             }
             _ => self.answer_any(response, meta, body),

@@ -22,6 +22,7 @@ pub fn fuzz_head(data: &[u8]) {
             check_prefix(&parse(&data[..end], &limits), &whole, end);
         }
         check_driven(data, &whole, &limits);
+        check_against_httparse(data, &whole);
         if let Ok(Some(head)) = &whole {
             check_accepted(head, data, &limits);
             check_rewritten(head, data);
@@ -89,6 +90,27 @@ fn check_driven(data: &[u8], whole: &Outcome, limits: &HeadLimits) {
         }
     }
     assert!(!matches!(whole, Ok(Some(_))), "the scan missed a blank line");
+}
+
+/// A second opinion, from a laxer parser: what is accepted means the same to it, and it has as little patience with
+/// what breaks the grammar.
+fn check_against_httparse(data: &[u8], whole: &Outcome) {
+    let mut fields = [httparse::EMPTY_HEADER; 200];
+    let mut request = httparse::Request::new(&mut fields);
+    let theirs = request.parse(data);
+    match whole {
+        Ok(Some(head)) => {
+            assert_eq!(theirs, Ok(httparse::Status::Complete(head.len)));
+            assert_eq!(request.method, Some(head.method.as_str()));
+            assert_eq!(request.path.map(str::as_bytes), Some(head.target.of(data)));
+            assert_eq!(request.version == Some(1), head.version == Version::HTTP_11);
+            let theirs = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+            assert!(theirs.eq(head.headers.iter().map(|(name, value)| (name.of(data), value.of(data)))));
+        }
+        Ok(None) => assert!(!matches!(theirs, Ok(httparse::Status::Complete(_)))),
+        Err(error) if error.is_about_grammar() => assert!(theirs.is_err(), "{error}"),
+        Err(_) => {}
+    }
 }
 
 /// What must be true of every head that is let through, whoever looks at it.

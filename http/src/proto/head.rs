@@ -1,18 +1,16 @@
-//! Request heads: httparse, and the checks that httparse leaves to its caller.
-use std::mem::MaybeUninit;
-
+//! Request heads: what they say, and whether that may be said.
 use http::{Method, Version};
 
-use self::authority::is_authority;
+use self::authority::{is_authority, scheme_len};
 use self::error::Kind;
 use self::framing::Framing;
-use self::target::{question_mark, scheme_len};
+use self::syntax::{Reader, Stop, Target};
 
 mod authority;
 mod error;
 mod framing;
 mod scan;
-mod target;
+mod syntax;
 
 pub use self::error::HeadError;
 pub use self::scan::HeadScan;
@@ -163,26 +161,17 @@ impl ParsedHead {
             Some(skipped) => skipped,
             None => return partial(buf, limits),
         };
-        let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
-        let fields = &mut fields[..limits.headers.min(MAX_HEADERS)];
-        let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(&buf[skipped..], fields) {
-            Ok(httparse::Status::Complete(len)) => self.len = skipped + len,
-            Ok(httparse::Status::Partial) => return partial(buf, limits),
-            Err(error) => return syntax_error(error, &buf[skipped..], buf, limits),
-        }
-        let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
-        else {
-            return Err(HeadError(Kind::RequestLine)); // never: a complete request has all three
+        let lines = match self.read(buf, skipped, limits.headers.min(MAX_HEADERS)) {
+            Ok(lines) => lines,
+            Err(Stop::Short) => return partial(buf, limits),
+            Err(Stop::Bad(kind)) => return Err(syntax_error(kind, buf, limits)),
         };
-        self.version = if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-        if target.len() > limits.target {
+        if lines.target.bytes.len() > limits.target {
             return Err(HeadError(Kind::TargetTooLong));
         }
-        self.set_method(method)?;
-        self.target = Span::locate(buf.as_ptr().addr(), target.as_bytes());
-        let authority = self.set_target(target.as_bytes())?;
-        self.set_headers(buf, request.headers, authority)?;
+        self.set_method(lines.method)?;
+        let authority = self.set_target(&lines.target)?;
+        self.set_framing(buf, &lines.framing, authority)?;
         Ok(Parsed::Complete)
     }
 
@@ -192,13 +181,33 @@ impl ParsedHead {
         self.headers.iter().filter(named).map(|field| field.1.of(bytes))
     }
 
+    /// Reads all lines, takes down the fields, and notes what a few of them say.
     #[inline]
-    fn set_method(&mut self, method: &str) -> Result<(), HeadError> {
-        if method == "GET" {
+    fn read<'a>(&mut self, buf: &'a [u8], skipped: usize, most: usize) -> Result<Lines<'a>, Stop> {
+        let locate = |part: &[u8]| Span::locate(buf.as_ptr().addr(), part);
+        let mut reader = Reader { rest: &buf[skipped..] };
+        let (method, target) = (reader.method()?, reader.target()?);
+        self.version = reader.version()?;
+        self.target = locate(target.bytes);
+        let mut framing = Framing::default();
+        while let Some((name, value)) = reader.field()? {
+            if self.headers.len() == most {
+                return Err(Stop::Bad(Kind::TooManyHeaders));
+            }
+            framing.note(self.headers.len(), name, value);
+            self.headers.push((locate(name), locate(value)));
+        }
+        self.len = buf.len() - reader.rest.len();
+        Ok(Lines { method, target, framing })
+    }
+
+    #[inline]
+    fn set_method(&mut self, method: &[u8]) -> Result<(), HeadError> {
+        if method == b"GET" {
             self.method = Method::GET;
             return Ok(());
         }
-        self.method = match Method::from_bytes(method.as_bytes()) {
+        self.method = match Method::from_bytes(method) {
             Ok(Method::CONNECT) => return Err(HeadError(Kind::Connect)),
             Ok(method) => method,
             Err(_) => return Err(HeadError(Kind::RequestLine)),
@@ -208,12 +217,14 @@ impl ParsedHead {
 
     /// Splits the target into path and query; gives the authority of an absolute form (RFC 9112, 3.2).
     #[inline]
-    fn set_target(&mut self, target: &[u8]) -> Result<Option<Span>, HeadError> {
-        let question = question_mark(target)?;
-        if target[0] != b'/' {
-            return self.set_unusual_target(target);
+    fn set_target(&mut self, target: &Target<'_>) -> Result<Option<Span>, HeadError> {
+        if !target.is_clean {
+            return Err(HeadError(Kind::TargetByte));
         }
-        self.split_path(0, question, target.len());
+        if target.bytes[0] != b'/' {
+            return self.set_unusual_target(target.bytes);
+        }
+        self.split_path(0, target.question, target.bytes.len());
         Ok(None)
     }
 
@@ -248,41 +259,16 @@ impl ParsedHead {
         Ok(Some(self.target.slice(scheme, path)))
     }
 
-    /// Takes down every field and what the few that frame the message say.
-    #[inline]
-    fn set_headers(
-        &mut self,
-        buf: &[u8],
-        fields: &[httparse::Header<'_>],
-        authority: Option<Span>,
-    ) -> Result<(), HeadError> {
-        let base = buf.as_ptr().addr();
-        let mut framing = Framing::default();
-        // The head's end is httparse's blank line. A line ended properly when CR LF stands in front of the next.
-        let mut proper_ends = buf[..self.len].ends_with(b"\r\n\r\n");
-        self.headers.extend(fields.iter().enumerate().map(|(index, field)| {
-            let name = Span::locate(base, field.name.as_bytes());
-            let value = Span::locate(base, field.value);
-            proper_ends &= buf.get(usize::from(name.start).wrapping_sub(2)) == Some(&b'\r');
-            framing.note(index, field.name, field.value);
-            (name, value)
-        }));
-        if let Some(kind) = framing.error {
-            return Err(HeadError(kind));
-        }
-        if !proper_ends {
-            return Err(HeadError(Kind::LineEnd));
-        }
-        self.set_framing(buf, framing, authority)
-    }
-
     #[inline]
     fn set_framing(
         &mut self,
         buf: &[u8],
-        framing: Framing,
+        framing: &Framing,
         authority: Option<Span>,
     ) -> Result<(), HeadError> {
+        if let Some(kind) = framing.error {
+            return Err(HeadError(kind));
+        }
         let modern = self.version == Version::HTTP_11;
         self.body = match (framing.chunked, framing.content_length) {
             (false, None) => BodyLength::None,
@@ -323,6 +309,13 @@ impl ParsedHead {
     }
 }
 
+/// What [`ParsedHead::read`] has read and not yet judged.
+struct Lines<'a> {
+    method: &'a [u8],
+    target: Target<'a>,
+    framing: Framing,
+}
+
 /// How many bytes of an empty line to skip; `None` when that cannot be told yet.
 #[inline]
 fn leading_empty_line(buf: &[u8]) -> Result<Option<usize>, HeadError> {
@@ -342,50 +335,13 @@ fn partial(buf: &[u8], limits: &HeadLimits) -> Result<Parsed, HeadError> {
     scan.over_limit(limits).map_or(Ok(Parsed::Partial), Err)
 }
 
-/// Maps httparse's error, which is about the first offending byte, to ours.
-///
 /// A target over the limit comes first: it may have been answered with 414 before the offending byte arrived.
 #[cold]
-fn syntax_error(
-    error: httparse::Error,
-    request: &[u8],
-    buf: &[u8],
-    limits: &HeadLimits,
-) -> Result<Parsed, HeadError> {
+fn syntax_error(kind: Kind, buf: &[u8], limits: &HeadLimits) -> HeadError {
     let mut scan = HeadScan::default();
     scan.scan(buf);
-    if usize::from(scan.target) > limits.target {
-        return Err(HeadError(Kind::TargetTooLong));
-    }
-    Err(HeadError(match error {
-        httparse::Error::HeaderName => Kind::HeaderName,
-        httparse::Error::HeaderValue => Kind::HeaderValue,
-        httparse::Error::NewLine => Kind::LineEnd,
-        httparse::Error::TooManyHeaders => Kind::TooManyHeaders,
-        httparse::Error::Version => match version_error(request) {
-            Some(kind) => kind,
-            None => return partial(buf, limits),
-        },
-        httparse::Error::Token | httparse::Error::Status => Kind::RequestLine,
-    }))
-}
-
-/// Tells an unsupported version from a malformed one; `None` while that is open.
-fn version_error(request: &[u8]) -> Option<Kind> {
-    let mut words = request.splitn(3, |&b| b == b' ');
-    let version = words.nth(2).unwrap_or_default();
-    let as_expected = |(at, &byte): (usize, &u8)| match at {
-        5 | 7 => byte.is_ascii_digit(),
-        8 => byte == b'\r',
-        _ => byte == b"HTTP/_._"[at],
-    };
-    if !version.iter().take(9).enumerate().all(as_expected) {
-        Some(Kind::Version)
-    } else if version.len() < 9 {
-        None
-    } else {
-        Some(Kind::VersionUnsupported)
-    }
+    let too_long = usize::from(scan.target) > limits.target;
+    HeadError(if too_long { Kind::TargetTooLong } else { kind })
 }
 
 /// The most header fields a head may have, whatever [`HeadLimits::headers`] says.

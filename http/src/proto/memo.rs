@@ -6,7 +6,7 @@ use super::{HeadError, HeadLimits, Parsed, ParsedHead};
 const KEEP_AT_MOST: usize = 1024;
 
 /// Parses heads, and remembers the last one: clients that poll, load balancers and load generators
-/// send the same bytes again and again, and comparing costs a twentieth of parsing.
+/// send the same bytes again and again, and comparing costs a tenth of parsing and finding the route.
 ///
 /// A head's meaning depends on nothing but its bytes and the limits, so keep one memo for each set
 /// of limits. A head that differs costs the comparison up to its first different byte, and a copy.

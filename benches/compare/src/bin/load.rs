@@ -17,7 +17,8 @@ load --to ADDRESS [options]     closed-loop HTTP/1.1 load from one thread
   --connections N    64
   --depth N          requests sent together on a connection: 1
   --path PATH        /plaintext
-  --head KIND        bare (as wrk), browser (12 fields), varied, large (4,000-byte cookie): bare
+  --head KIND        bare (as wrk), browser (12 fields), varied, varied-browser, large (4,000-byte
+                     cookie): bare
   --seconds S        5
   --requests N       this many requests instead of a time
   --cpu N            run on this CPU only

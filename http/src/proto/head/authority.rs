@@ -1,7 +1,6 @@
-//! Hosts and ports, as they stand in the Host field and in absolute targets.
+//! Hosts and ports, as they stand in the Host field and in absolute targets, and the schemes of those.
 use std::net::Ipv6Addr;
 
-use super::framing::decimal;
 use crate::proto::REG_NAME;
 
 /// `uri-host [ ":" port ]` with a host that is not empty (RFC 9110, 4.2 and 7.2; RFC 3986, 3.2.2).
@@ -13,6 +12,14 @@ pub(super) fn is_authority(authority: &[u8]) -> bool {
         Some(b':') => plain > 0 && is_port(&authority[plain + 1..]),
         Some(_) => is_unusual_authority(authority),
     }
+}
+
+/// Bytes up to and with the `//` of an http or https URI.
+pub(super) fn scheme_len(target: &[u8]) -> Option<usize> {
+    let schemes: [&[u8]; 2] = [b"http://", b"https://"];
+    let is_scheme =
+        |scheme: &&[u8]| target.get(..scheme.len()).is_some_and(|s| s.eq_ignore_ascii_case(scheme));
+    schemes.into_iter().find(is_scheme).map(<[u8]>::len)
 }
 
 /// Percent-encoding and IP literals.
@@ -56,5 +63,10 @@ fn is_ip_literal(literal: &[u8]) -> bool {
 
 /// `*DIGIT` (RFC 3986, 3.2.3), and a number that can be a port. It may be empty.
 fn is_port(port: &[u8]) -> bool {
-    port.is_empty() || decimal(port).is_some_and(|port| port <= u64::from(u16::MAX))
+    let mut number = 0;
+    port.iter().all(|byte| {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        number = number * 10 + digit;
+        digit <= 9 && number <= u32::from(u16::MAX)
+    })
 }

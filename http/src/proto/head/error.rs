@@ -50,6 +50,14 @@ impl HeadError {
     }
 }
 
+impl HeadError {
+    /// Whether a byte stands where the grammar has no place for it, line ends aside.
+    pub(in crate::proto) fn is_about_grammar(&self) -> bool {
+        use Kind::{HeaderName, HeaderValue, RequestLine, Version, VersionUnsupported};
+        matches!(self.0, RequestLine | HeaderName | HeaderValue | Version | VersionUnsupported)
+    }
+}
+
 impl fmt::Display for HeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {

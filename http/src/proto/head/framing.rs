@@ -19,24 +19,29 @@ pub(super) struct Framing {
 
 impl Framing {
     #[inline]
-    pub(super) fn note(&mut self, index: usize, name: &str, value: &[u8]) {
+    pub(super) fn note(&mut self, index: usize, name: &[u8], value: &[u8]) {
         // Length and first letter leave next to nothing for the comparisons.
-        let initial = name.as_bytes().first().map_or(0, |first| first | 0x20);
+        let initial = name.first().map_or(0, |first| first | 0x20);
         if INITIALS[name.len() & 31] == initial {
             self.note_candidate(index, name, value);
         }
     }
 
-    fn note_candidate(&mut self, index: usize, name: &str, value: &[u8]) {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        match name.len() {
-            4 if is("host") && self.host.replace(index).is_some() => self.error = Some(Kind::HostRepeated),
-            6 if is("expect") => self.note_expect(value),
-            7 if is("upgrade") => self.upgrade = true,
-            10 if is("connection") => self.note_connection(value),
-            14 if is("content-length") => self.note_length(value),
-            17 if is("transfer-encoding") => self.note_coding(value),
-            _ => {}
+    fn note_candidate(&mut self, index: usize, name: &[u8], value: &[u8]) {
+        if is(name, b"host") {
+            if self.host.replace(index).is_some() {
+                self.error = Some(Kind::HostRepeated);
+            }
+        } else if is(name, b"connection") {
+            self.note_connection(value);
+        } else if is(name, b"content-length") {
+            self.note_length(value);
+        } else if is(name, b"transfer-encoding") {
+            self.note_coding(value);
+        } else if is(name, b"expect") {
+            self.note_expect(value);
+        } else {
+            self.upgrade |= is(name, b"upgrade");
         }
     }
 
@@ -51,7 +56,7 @@ impl Framing {
     }
 
     fn note_coding(&mut self, value: &[u8]) {
-        if !value.eq_ignore_ascii_case(b"chunked") {
+        if !is(value, b"chunked") {
             self.error = Some(Kind::CodingUnknown);
         } else if std::mem::replace(&mut self.chunked, true) {
             self.error = Some(Kind::CodingRepeated);
@@ -59,25 +64,23 @@ impl Framing {
     }
 
     fn note_connection(&mut self, value: &[u8]) {
-        if value.contains(&b',') {
-            list(value).for_each(|option| self.note_option(option));
+        // What nearly all say, without the look for commas.
+        if is(value, b"keep-alive") {
+            self.keep_alive = true;
         } else {
-            self.note_option(value);
+            list(value).for_each(|option| self.note_option(option));
         }
     }
 
     fn note_option(&mut self, option: &[u8]) {
-        match option.len() {
-            5 => self.close |= option.eq_ignore_ascii_case(b"close"),
-            7 => self.connection_upgrade |= option.eq_ignore_ascii_case(b"upgrade"),
-            10 => self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive"),
-            _ => {}
-        }
+        self.close |= is(option, b"close");
+        self.keep_alive |= is(option, b"keep-alive");
+        self.connection_upgrade |= is(option, b"upgrade");
     }
 
     fn note_expect(&mut self, value: &[u8]) {
         for expectation in list(value) {
-            if expectation.eq_ignore_ascii_case(b"100-continue") {
+            if is(expectation, b"100-continue") {
                 self.expects_continue = true;
             } else {
                 self.expects_else = true;
@@ -86,8 +89,17 @@ impl Framing {
     }
 }
 
+/// Whether `text`, which has no control bytes, is `known`, which is in lower case, in whatever case.
+///
+/// Without branches: the compiler compares all bytes at once.
+#[inline]
+fn is<const LEN: usize>(text: &[u8], known: &[u8; LEN]) -> bool {
+    let Some(text) = text.as_array::<LEN>() else { return false };
+    text.iter().zip(known).fold(0, |differences, (byte, known)| differences | ((byte | 0x20) ^ known)) == 0
+}
+
 /// `1*DIGIT` that fits.
-pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
+fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

@@ -5,8 +5,8 @@ use crate::proto::TOKEN;
 
 /// Looks for a head's blank line in a buffer that grows, without reading any byte twice.
 ///
-/// For the time after [`Parsed::Partial`](super::Parsed::Partial): httparse begins anew at each call, so it is called again only once
-/// [`scan`](HeadScan::scan) says so.
+/// For the time after [`Parsed::Partial`](super::Parsed::Partial): a parse begins anew at each call, so it is called
+/// again only once [`scan`](HeadScan::scan) says so.
 ///
 /// ```
 /// use lakh_http::proto::{HeadLimits, HeadScan};

@@ -20,8 +20,15 @@ const MANY: u64 = 12 * 1024;
 /// callgrind makes a server about fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const LOADS: [(&str, Head, usize); 3] =
-    [("plaintext", Head::Bare, 1), ("browser's head", Head::Browser, 1), ("16 pipelined", Head::Bare, 16)];
+/// What a client asks for again and again; then the same with heads that all differ.
+const LOADS: [(&str, Head, usize); 6] = [
+    ("plaintext", Head::Bare, 1),
+    ("browser's head", Head::Browser, 1),
+    ("16 pipelined", Head::Bare, 16),
+    ("plaintext, varied", Head::Varied, 1),
+    ("browser's head, varied", Head::VariedBrowser, 1),
+    ("16 pipelined, varied", Head::Varied, 16),
+];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     let header: Vec<&str> = std::iter::once("server").chain(LOADS.map(|(name, ..)| name)).collect();

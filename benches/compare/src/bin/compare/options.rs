@@ -29,7 +29,7 @@ Servers
 Load
   --only LIST               of 64,512,pipelined,idle: all; for `files` of 1k,64k,10m: all
   --path PATH               /plaintext
-  --head KIND               bare (as wrk), browser (12 fields), varied: bare
+  --head KIND               bare (as wrk), browser (12 fields), varied, varied-browser: bare
   --rounds N                15; fewer than 6 give no 95 % interval
   --seconds S               measured per server and round: 1
   --requests N              this many requests per round instead of a time
