@@ -4,10 +4,18 @@ use crate::{
     body::RequestBody,
     extract::{FromHead, FromRequest},
     into_response::IntoResponse,
+    proto::HeadMemo,
     request::{Head, ParamNames, Request},
     response::Response,
 };
-use std::{fmt, future::Future, marker::PhantomData, pin::Pin, rc::Rc};
+use std::{
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 /// A request on its way to its handler: still in the connection's buffer, or already copied.
 pub struct Incoming<'a>(Source<'a>);
@@ -15,6 +23,7 @@ pub struct Incoming<'a>(Source<'a>);
 enum Source<'a> {
     Buffered {
         head: Head<'a>,
+        memo: &'a HeadMemo,
         /// Makes the body's two ends, once; not called by handlers that do not want it.
         open_body: &'a mut dyn FnMut() -> RequestBody,
     },
@@ -23,8 +32,12 @@ enum Source<'a> {
 
 impl<'a> Incoming<'a> {
     #[inline]
-    pub(crate) fn new(head: Head<'a>, open_body: &'a mut dyn FnMut() -> RequestBody) -> Self {
-        Incoming(Source::Buffered { head, open_body })
+    pub(crate) fn new(
+        head: Head<'a>,
+        memo: &'a HeadMemo,
+        open_body: &'a mut dyn FnMut() -> RequestBody,
+    ) -> Self {
+        Incoming(Source::Buffered { head, memo, open_body })
     }
 
     /// The head.
@@ -39,7 +52,9 @@ impl<'a> Incoming<'a> {
     /// The request, to be kept. It is copied out of the connection's buffer if it is still there.
     pub fn into_request(self) -> Request {
         match self.0 {
-            Source::Buffered { head, open_body } => Request::new(head, open_body()),
+            Source::Buffered { head, memo, open_body } => {
+                Request::new(memo.share(head.bytes), head, open_body())
+            }
             Source::Owned(request) => request,
         }
     }
@@ -48,8 +63,8 @@ impl<'a> Incoming<'a> {
     #[inline]
     pub(crate) fn with_names(self, names: &'a ParamNames) -> Self {
         match self.0 {
-            Source::Buffered { head, open_body } => {
-                Incoming(Source::Buffered { head: Head { names: Some(names), ..head }, open_body })
+            Source::Buffered { head, memo, open_body } => {
+                Incoming(Source::Buffered { head: Head { names: Some(names), ..head }, memo, open_body })
             }
             owned => Incoming(owned),
         }
@@ -74,23 +89,47 @@ pub enum Outcome {
     /// The answer.
     Ready(Response),
     /// A future of it.
-    Later(Pin<Box<dyn Future<Output = Response>>>),
+    Later(Answer),
 }
 
 impl Outcome {
-    fn later<F>(future: F) -> Self
-    where
-        F: Future<Output: IntoResponse> + 'static,
-    {
-        Outcome::Later(Box::pin(async move { future.await.into_response() }))
+    fn later(future: impl Future<Output: IntoResponse> + 'static) -> Self {
+        Outcome::Later(Answer::new(future))
     }
+}
 
-    /// Waits for the answer. Cancel safe only as far as the handler is.
-    pub async fn response(self) -> Response {
-        match self {
-            Outcome::Ready(response) => response,
-            Outcome::Later(future) => future.await,
-        }
+/// A future of an answer: a handler's, whatever that returns. One allocation, and no wrapper inside of it, since
+/// a wrapping future would hold its inner one twice.
+pub struct Answer(Pin<Box<dyn Answering>>);
+
+trait Answering {
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response>;
+}
+
+impl<F: Future<Output: IntoResponse>> Answering for F {
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        self.poll(cx).map(IntoResponse::into_response)
+    }
+}
+
+impl Answer {
+    /// What the future will give, as an answer.
+    pub fn new(future: impl Future<Output: IntoResponse> + 'static) -> Self {
+        Answer(Box::pin(future))
+    }
+}
+
+impl Future for Answer {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        self.0.as_mut().poll_answer(cx)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
     }
 }
 
@@ -98,7 +137,7 @@ impl fmt::Debug for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Outcome::Ready(response) => f.debug_tuple("Ready").field(response).finish(),
-            Outcome::Later(_) => f.write_str("Later"),
+            Outcome::Later(answer) => f.debug_tuple("Later").field(answer).finish(),
         }
     }
 }
@@ -217,12 +256,12 @@ macro_rules! handlers_with_body {
             fn call(self: &Rc<Self>, incoming: Incoming<'_>, state: &Rc<S>) -> Outcome {
                 $(let $first = extract!($first, incoming, state);)*
                 let (handler, state, request) = (Rc::clone(self), Rc::clone(state), incoming.into_request());
-                Outcome::Later(Box::pin(async move {
+                Outcome::later(async move {
                     match $last::from_request(request, &state).await {
                         Ok($last) => handler($($first,)* $last).await.into_response(),
                         Err(rejection) => rejection.into_response(),
                     }
-                }))
+                })
             }
         }
     )* };

@@ -50,7 +50,7 @@ pub use body::{BodyError, RequestBody};
 pub use bytes::Bytes;
 pub use error::{HandlerError, HandlerResult};
 pub use files::Files;
-pub use handler::{Handler, Incoming, Outcome};
+pub use handler::{Answer, Handler, Incoming, Outcome};
 pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 pub use into_response::{HeaderFields, Html, IntoResponse, Redirect};
 pub use limits::{Limits, RouteLimits};

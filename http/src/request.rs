@@ -3,9 +3,8 @@
 use crate::{
     body::RequestBody,
     extensions::Extensions,
-    proto::{ParsedHead, Span},
+    proto::{KeptHead, ParsedHead, Span},
 };
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use lakh_net::TcpStream;
 use percent_encoding::percent_decode;
@@ -186,8 +185,7 @@ pub struct Request(Box<Parts>);
 
 /// In one allocation: requests are handed from one middleware to the next.
 struct Parts {
-    bytes: Bytes,
-    parsed: ParsedHead,
+    head: Rc<KeptHead>,
     names: Option<ParamNames>,
     params: ParamSpans,
     peer: Option<SocketAddr>,
@@ -197,11 +195,10 @@ struct Parts {
 }
 
 impl Request {
-    /// Copies a head, so that it outlives the read buffer.
-    pub(crate) fn new(head: Head<'_>, body: RequestBody) -> Self {
+    /// What `kept` and `head` are, and outlives the read buffer.
+    pub(crate) fn new(kept: Rc<KeptHead>, head: Head<'_>, body: RequestBody) -> Self {
         Request(Box::new(Parts {
-            bytes: Bytes::copy_from_slice(&head.bytes[..head.parsed.len]),
-            parsed: head.parsed.clone(),
+            head: kept,
             names: head.names.cloned(),
             params: head.params.into(),
             peer: head.peer_addr().ok(),
@@ -213,10 +210,10 @@ impl Request {
 
     /// The head.
     pub fn head(&self) -> Head<'_> {
-        let Parts { bytes, parsed, names, params, peer, client, extensions, .. } = &*self.0;
+        let Parts { head, names, params, peer, client, extensions, .. } = &*self.0;
         Head {
-            bytes,
-            parsed,
+            bytes: &head.bytes,
+            parsed: &head.head,
             names: names.as_ref(),
             params,
             peer: Peer::Known { peer: *peer, client: *client },

@@ -161,8 +161,8 @@ impl Driver<'_, '_> {
     }
 
     fn await_handler(&mut self, outcome: Option<Outcome>, meta: Meta, body: Option<Box<IncomingBody>>) {
-        if let Some(Outcome::Later(future)) = outcome {
-            self.active().exchange = Some(Exchange::handling(future, meta, body));
+        if let Some(Outcome::Later(answer)) = outcome {
+            self.active().exchange = Some(Exchange::handling(answer, meta, body));
         }
     }
 
@@ -177,7 +177,7 @@ impl Driver<'_, '_> {
         let (router, scratch) = (self.service.router(), &*self.scratch);
         let peer = Peer::Stream(&self.connection.stream);
         let head = Head::new(input, scratch.head.head(), &scratch.params, peer);
-        let incoming = Incoming::new(head, open_body);
+        let incoming = Incoming::new(head, &scratch.head, open_body);
         // A panic leaves `outcome` empty, and has been reported by the panic hook.
         let _ = catch_unwind(AssertUnwindSafe(|| *outcome = Some(router.call(scratch.found, incoming))));
     }

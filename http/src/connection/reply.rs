@@ -4,6 +4,7 @@ use super::{Driver, FLUSH_AT, Step, body::IncomingBody};
 use crate::{
     access::{Note, OpenNote},
     files::FileSender,
+    handler::Answer,
     proto::{ParsedHead, encode},
     response::{Body, Response, StreamError},
     service::Service,
@@ -29,7 +30,7 @@ pub(super) struct Exchange {
 
 enum State {
     /// The handler is at work.
-    Handling(Pin<Box<dyn Future<Output = Response>>>),
+    Handling(Answer),
     /// The head is written; this is what is left of the body.
     Bytes(Bytes),
     Chunks {
@@ -87,12 +88,8 @@ impl Meta {
 }
 
 impl Exchange {
-    pub(super) fn handling(
-        future: Pin<Box<dyn Future<Output = Response>>>,
-        meta: Meta,
-        body: Option<Box<IncomingBody>>,
-    ) -> Self {
-        Exchange { state: State::Handling(future), meta, body }
+    pub(super) fn handling(answer: Answer, meta: Meta, body: Option<Box<IncomingBody>>) -> Self {
+        Exchange { state: State::Handling(answer), meta, body }
     }
 
     /// The request's body is not read for now: the time is not its sender's.
@@ -167,9 +164,9 @@ impl Driver<'_, '_> {
     }
 
     fn step_handler(&mut self, mut exchange: Exchange) -> Step {
-        let State::Handling(future) = &mut exchange.state else { return Step::Again };
+        let State::Handling(answer) = &mut exchange.state else { return Step::Again };
         self.attend(&exchange.body, true);
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(self.cx)));
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(answer).poll(self.cx)));
         self.attend(&exchange.body, false);
         match polled {
             Ok(Poll::Ready(response)) => {

@@ -9,7 +9,7 @@ use super::{
     root::{Kind, Root},
 };
 use crate::{
-    handler::{Endpoint, Incoming, Outcome},
+    handler::{Answer, Endpoint, Incoming, Outcome},
     request::Head,
     response::Response,
 };
@@ -75,7 +75,7 @@ impl Endpoint for FilesEndpoint {
         }
         let key = key.map(|key| Key::from(&*key));
         let (tree, request) = (Rc::clone(tree), incoming.into_request());
-        Outcome::Later(Box::pin(async move { tree.answer_later(request.head(), key.as_deref()).await }))
+        Outcome::Later(Answer::new(async move { tree.answer_later(request.head(), key.as_deref()).await }))
     }
 }
 

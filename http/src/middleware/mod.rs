@@ -19,12 +19,19 @@ mod proxy;
 pub use proxy::ProxyHeaders;
 
 use crate::{
-    handler::{Endpoint, Incoming, Outcome},
+    handler::{Answer, Endpoint, Incoming, Outcome},
     into_response::IntoResponse,
     request::Request,
     response::Response,
 };
-use std::{fmt, future::Future, rc::Rc};
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 /// What [`App::wrap`](crate::App::wrap) wraps around handlers: an async function of [`Request`] and
 /// [`Next`], or a type of one's own.
@@ -59,9 +66,8 @@ where
     F: Fn(Request, Next) -> Fut + 'static,
     Fut: Future<Output: IntoResponse> + 'static,
 {
-    fn handle(self: Rc<Self>, request: Request, next: Next) -> impl Future<Output = Response> + 'static {
-        let future = self(request, next);
-        async move { future.await.into_response() }
+    async fn handle(self: Rc<Self>, request: Request, next: Next) -> Response {
+        self(request, next).await.into_response()
     }
 }
 
@@ -71,9 +77,40 @@ pub struct Next(Rc<dyn Endpoint>);
 impl Next {
     /// Goes on with the request, and gives the answer. Its errors are not rendered yet
     /// ([`Response::error`]).
-    pub async fn run(self, request: Request) -> Response {
-        let outcome = self.0.call(request.into());
-        outcome.response().await
+    pub fn run(self, request: Request) -> Run {
+        Run(State::Start(self, request))
+    }
+}
+
+/// The future of [`Next::run`]. Cancel safe only as far as the handler is.
+#[derive(Debug)]
+#[must_use = "the request goes on when this is awaited"]
+pub struct Run(State);
+
+#[derive(Debug)]
+enum State {
+    Start(Next, Request),
+    Waiting(Answer),
+    Done,
+}
+
+impl Future for Run {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let mut answer = match mem::replace(&mut self.0, State::Done) {
+            State::Start(next, request) => match next.0.call(request.into()) {
+                Outcome::Ready(response) => return Poll::Ready(response),
+                Outcome::Later(answer) => answer,
+            },
+            State::Waiting(answer) => answer,
+            State::Done => panic!("polled after the answer was given"),
+        };
+        let poll = Pin::new(&mut answer).poll(cx);
+        if poll.is_pending() {
+            self.0 = State::Waiting(answer);
+        }
+        poll
     }
 }
 
@@ -98,6 +135,6 @@ impl<M> Layered<M> {
 impl<M: Middleware> Endpoint for Layered<M> {
     fn call(&self, incoming: Incoming<'_>) -> Outcome {
         let next = Next(Rc::clone(&self.inner));
-        Outcome::Later(Box::pin(Rc::clone(&self.middleware).handle(incoming.into_request(), next)))
+        Outcome::Later(Answer::new(Rc::clone(&self.middleware).handle(incoming.into_request(), next)))
     }
 }

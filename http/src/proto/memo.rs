@@ -1,5 +1,7 @@
 //! Recognising a head that has just been parsed.
 
+use std::rc::Rc;
+
 use super::{HeadError, HeadLimits, Parsed, ParsedHead};
 
 /// Longer heads are not kept.
@@ -23,10 +25,18 @@ const KEEP_AT_MOST: usize = 1024;
 /// ```
 #[derive(Debug, Default)]
 pub struct HeadMemo {
-    head: ParsedHead,
-    /// What `head` was parsed from; empty if that is not kept.
-    bytes: Vec<u8>,
+    /// Shared with requests that outlive the read buffer; filled anew when none of them is left.
+    kept: Rc<KeptHead>,
     repeated: bool,
+}
+
+/// A head with its bytes.
+#[derive(Debug, Default)]
+pub struct KeptHead {
+    /// What is known of it.
+    pub head: ParsedHead,
+    /// What `head` was parsed from; in a memo, empty if it was too long to be kept.
+    pub bytes: Vec<u8>,
 }
 
 impl HeadMemo {
@@ -36,7 +46,8 @@ impl HeadMemo {
     /// As [`ParsedHead::parse`].
     #[inline]
     pub fn parse(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, HeadError> {
-        self.repeated = !self.bytes.is_empty() && buf.starts_with(&self.bytes);
+        let bytes = &self.kept.bytes;
+        self.repeated = !bytes.is_empty() && buf.starts_with(bytes);
         if self.repeated {
             return Ok(Parsed::Complete);
         }
@@ -44,12 +55,29 @@ impl HeadMemo {
     }
 
     fn parse_anew(&mut self, buf: &[u8], limits: &HeadLimits) -> Result<Parsed, HeadError> {
-        self.bytes.clear();
-        let parsed = self.head.parse(buf, limits)?;
-        if parsed == Parsed::Complete && self.head.len <= KEEP_AT_MOST {
-            self.bytes.extend_from_slice(&buf[..self.head.len]);
+        if Rc::get_mut(&mut self.kept).is_none() {
+            self.kept = Rc::default();
+        }
+        let Some(KeptHead { head, bytes }) = Rc::get_mut(&mut self.kept) else {
+            unreachable!("it is not shared")
+        };
+        bytes.clear();
+        let parsed = head.parse(buf, limits)?;
+        if parsed == Parsed::Complete && head.len <= KEEP_AT_MOST {
+            bytes.extend_from_slice(&buf[..head.len]);
         }
         Ok(parsed)
+    }
+
+    /// The head that was parsed last with its bytes, the first of `buf`, for a request that outlives them. Nothing
+    /// is copied unless the head is long.
+    pub fn share(&self, buf: &[u8]) -> Rc<KeptHead> {
+        if !self.kept.bytes.is_empty() {
+            return Rc::clone(&self.kept);
+        }
+        let head = self.head().clone();
+        let bytes = buf.get(..head.len).unwrap_or_default().to_vec();
+        Rc::new(KeptHead { head, bytes })
     }
 
     /// Whether the last head was the same as the one before it: what followed from that one holds.
@@ -61,7 +89,7 @@ impl HeadMemo {
     /// The head that was parsed last, if it was complete.
     #[inline]
     pub fn head(&self) -> &ParsedHead {
-        &self.head
+        &self.kept.head
     }
 }
 

@@ -19,7 +19,7 @@ mod memo;
 pub use chunked::{Chunk, ChunkError, ChunkLimits, ChunkedDecoder};
 pub use encode::DateCache;
 pub use head::{BodyLength, HeadError, HeadLimits, HeadScan, Parsed, ParsedHead, Span};
-pub use memo::HeadMemo;
+pub use memo::{HeadMemo, KeptHead};
 
 /// `tchar` of RFC 9110, 5.6.2: what methods, field names and extension names are made of.
 const TOKEN: [bool; 256] = byte_class(b"!#$%&'*+-.^_`|~");

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use lakh::http::extract::{Path, State};
 use lakh::http::middleware::Next;
-use lakh::http::{App, Request, Response, Server};
+use lakh::http::{App, Request, Response, Server, StatusCode};
 use lakh_compare::flags::{Flags, ServerFlags};
 use lakh_compare::{Context, Result};
 
@@ -26,7 +26,7 @@ struct Service {
 fn run() -> Result<()> {
     let flags = ServerFlags::parse(Flags::from_env())?;
     let server = Server::new(|_shard| {
-        let service = Service { greeting: "Hello", served: Rc::default() };
+        let service = Service { greeting: "Hello, World!", served: Rc::default() };
         let served = Rc::clone(&service.served);
         let count = move |request: Request, next: Next| {
             served.set(served.get() + 1);
@@ -43,13 +43,13 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-async fn greet(State(service): State<Service>, Path(id): Path<u64>) -> String {
-    format!("{}, {id}!", service.greeting)
+async fn greet(State(service): State<Service>, Path(id): Path<u64>) -> Option<&'static str> {
+    (id > 0).then_some(service.greeting)
 }
 
 async fn known_hosts_only(request: Request, next: Next) -> Response {
     if request.head().header("host").is_none() {
-        return Response::empty(lakh::http::StatusCode::FORBIDDEN);
+        return Response::empty(StatusCode::FORBIDDEN);
     }
     next.run(request).await
 }
