@@ -284,7 +284,7 @@ impl Driver<'_, '_> {
 
     /// An answer is written to its end: on to the next request, or to the connection's end.
     fn finish(&mut self, meta: Meta, body: Option<Box<IncomingBody>>) {
-        if let Some(note) = meta.note {
+        if let Some(mut note) = meta.note {
             note.finish();
         }
         let unread = body.filter(|body| !body.is_complete());
