@@ -23,6 +23,8 @@ use std::{
     time::Duration,
 };
 
+/// Makes a shard's service, and what runs when it drains.
+type RouterFactory = dyn Fn(&Shard) -> (Router, Vec<Hook>) + Send + Sync;
 /// Makes what a shard's access notes go to.
 type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
 
@@ -37,7 +39,7 @@ type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server {
-    factory: Box<dyn Fn(&Shard) -> (Router, Vec<Hook>) + Send + Sync>,
+    factory: Box<RouterFactory>,
     runtime: Builder,
     groups: Vec<ListenerGroup>,
     listen: ListenOptions,
