@@ -3,7 +3,7 @@
 use crate::{
     body::BodyError,
     into_response::IntoResponse,
-    response::{Fields, Response},
+    response::{Fields, Response, TEXT},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lakh_core::pool::{JobError, PoolFull};
@@ -157,7 +157,7 @@ impl IntoResponse for HandlerError {
     fn into_response(mut self) -> Response {
         let mut response = Response::new(self.0.message.clone().into_owned())
             .with_status(self.0.status)
-            .with_content_type("text/plain; charset=utf-8");
+            .with_content_type(TEXT);
         response.fields.append(&mut self.0.fields);
         response.origin = Origin::Error(self);
         response

@@ -2,7 +2,7 @@
 
 use crate::{
     HandlerError,
-    response::{Body, Fields, Response},
+    response::{BYTES, Body, Fields, HTML, Response, TEXT},
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -34,31 +34,31 @@ impl IntoResponse for () {
 impl IntoResponse for &'static str {
     #[inline]
     fn into_response(self) -> Response {
-        Response::new(self).with_content_type("text/plain; charset=utf-8")
+        Response::new(self).with_content_type(TEXT)
     }
 }
 
 impl IntoResponse for String {
     fn into_response(self) -> Response {
-        Response::new(self).with_content_type("text/plain; charset=utf-8")
+        Response::new(self).with_content_type(TEXT)
     }
 }
 
 impl IntoResponse for &'static [u8] {
     fn into_response(self) -> Response {
-        Response::new(self).with_content_type("application/octet-stream")
+        Response::new(self).with_content_type(BYTES)
     }
 }
 
 impl IntoResponse for Vec<u8> {
     fn into_response(self) -> Response {
-        Response::new(self).with_content_type("application/octet-stream")
+        Response::new(self).with_content_type(BYTES)
     }
 }
 
 impl IntoResponse for Bytes {
     fn into_response(self) -> Response {
-        Response::new(self).with_content_type("application/octet-stream")
+        Response::new(self).with_content_type(BYTES)
     }
 }
 
@@ -186,7 +186,7 @@ pub struct Html<T>(pub T);
 
 impl<T: Into<Body>> IntoResponse for Html<T> {
     fn into_response(self) -> Response {
-        Response::new(self.0).with_content_type("text/html; charset=utf-8")
+        Response::new(self.0).with_content_type(HTML)
     }
 }
 

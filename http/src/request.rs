@@ -124,10 +124,7 @@ impl<'a> Head<'a> {
     pub fn params(&self) -> impl Iterator<Item = (&'a str, Cow<'a, str>)> + use<'a> {
         let (bytes, values) = (self.bytes, self.params);
         let names = self.names.map_or(&[][..], |names| names);
-        names
-            .iter()
-            .zip(values)
-            .map(move |(name, value)| (&**name, percent_decode(value.of(bytes)).decode_utf8_lossy()))
+        names.iter().zip(values).map(move |(name, value)| (&**name, decode(text(value.of(bytes)))))
     }
 
     /// The address at the other end of the connection: the client's, or the last proxy's.
@@ -167,6 +164,15 @@ impl fmt::Debug for Head<'_> {
 /// The parser lets visible ASCII into targets, tokens into names and checked characters into hosts.
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+/// Most parameters have nothing to decode.
+#[inline]
+fn decode(raw: &str) -> Cow<'_, str> {
+    match memchr::memchr(b'%', raw.as_bytes()) {
+        None => Cow::Borrowed(raw),
+        Some(_) => percent_decode(raw.as_bytes()).decode_utf8_lossy(),
+    }
 }
 
 /// A request that its handler owns: what an asynchronous handler gets.

@@ -19,6 +19,12 @@ const COPY_AT_MOST: usize = 16 * 1024;
 /// Header fields that a response holds without an allocation.
 const INLINE_FIELDS: usize = 2;
 
+// Constants: `from_static` looks at every byte when it is called.
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+pub(crate) const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// Header fields in their order.
 pub(crate) type Fields = SmallVec<[(HeaderName, HeaderValue); INLINE_FIELDS]>;
 
@@ -65,11 +71,12 @@ impl Response {
     pub(crate) fn plain(status: StatusCode) -> Self {
         let reason = status.canonical_reason().unwrap_or("Error");
         let response = Response::new(reason).with_status(status);
-        Response { origin: Origin::Status, ..response }.with_content_type("text/plain; charset=utf-8")
+        Response { origin: Origin::Status, ..response }.with_content_type(TEXT)
     }
 
-    pub(crate) fn with_content_type(self, value: &'static str) -> Self {
-        self.with_field(header::CONTENT_TYPE, HeaderValue::from_static(value))
+    #[inline]
+    pub(crate) fn with_content_type(self, value: HeaderValue) -> Self {
+        self.with_field(header::CONTENT_TYPE, value)
     }
 
     /// The status.

@@ -1,7 +1,12 @@
 use super::{FromRequest, into_bytes};
-use crate::{HandlerError, into_response::IntoResponse, request::Request, response::Response};
+use crate::{
+    HandlerError,
+    into_response::IntoResponse,
+    request::Request,
+    response::{JSON, Response},
+};
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode, header};
+use http::{StatusCode, header};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// JSON, both ways: as a parameter the request's body, as an answer one of type `application/json`.
@@ -70,8 +75,7 @@ fn is_json(content_type: &[u8]) -> bool {
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         match serde_json::to_vec(&self.0) {
-            Ok(json) => Response::new(json)
-                .with_field(header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            Ok(json) => Response::new(json).with_content_type(JSON),
             Err(error) => HandlerError::internal(error).into_response(),
         }
     }

@@ -35,7 +35,7 @@ pub(super) fn of_file(head: &Head<'_>, facts: &Facts, content: &Content) -> Resp
 pub(super) fn of_page(facts: &Facts, content: &Content) -> Response {
     Response::new(body(content, Part { start: 0, len: facts.size }))
         .with_status(StatusCode::NOT_FOUND)
-        .with_content_type(facts.content_type)
+        .with_content_type(HeaderValue::from_static(facts.content_type))
         .with_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
 }
 
