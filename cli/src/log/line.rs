@@ -117,7 +117,7 @@ mod tests {
     fn an_answer_that_was_cut_is_marked() {
         let cut = |line: Line<'_>| text(&Line { cut: true, ..line }, Style::default());
         assert_eq!(
-            cut(line("GET", "/film.mp4", 200, 1 << 30)),
+            cut(line("GET", "/film.mp4", 200, 1_000_000_000)),
             "12:00:01 GET /film.mp4                200  1.0G      0.1ms  cut\n"
         );
         assert_eq!(
