@@ -40,6 +40,7 @@ mod response;
 mod router;
 mod server;
 mod service;
+pub mod testing;
 
 pub use access::Note;
 pub use app::App;
