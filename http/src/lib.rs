@@ -40,6 +40,7 @@ mod response;
 mod router;
 mod server;
 mod service;
+pub mod sse;
 pub mod testing;
 
 pub use access::Note;
@@ -55,3 +56,4 @@ pub use limits::{Limits, RouteLimits};
 pub use request::{Head, Request};
 pub use response::{Body, Response, StreamError};
 pub use server::{Running, Server};
+pub use sse::Sse;
