@@ -9,7 +9,6 @@ use std::{collections::VecDeque, fmt};
 
 /// A request that is being put together; `send` sends it.
 #[must_use = "a request does nothing until it is sent"]
-#[derive(Debug)]
 pub struct TestRequest<'a, C> {
     client: &'a C,
     method: Method,
@@ -18,7 +17,6 @@ pub struct TestRequest<'a, C> {
     body: Content,
 }
 
-#[derive(Debug)]
 enum Content {
     None,
     Bytes(Bytes),
@@ -131,6 +129,13 @@ impl<'a, C> TestRequest<'a, C> {
         };
         encode::write_head_end(&mut head);
         (self.client, RequestBytes { method: self.method, head, body })
+    }
+}
+
+impl<C> fmt::Debug for TestRequest<'_, C> {
+    /// Short enough for the message of a test that fails.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.target)
     }
 }
 
