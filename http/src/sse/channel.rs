@@ -72,7 +72,7 @@ impl Queue {
 pub struct Sender(Rc<RefCell<Queue>>);
 
 impl Sender {
-    /// Queues an event once there is room for it.
+    /// Queues an event once there is room for it. Those who wait get it in no particular order.
     ///
     /// Cancel safe: dropped before that, the event is not queued.
     ///
