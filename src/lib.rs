@@ -20,9 +20,11 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files.
+//! HTTP server and static files. The [`guide`] begins with an empty folder.
 
 #![forbid(unsafe_code)]
+
+pub mod guide;
 
 pub use lakh_core as core;
 pub use lakh_http as http;

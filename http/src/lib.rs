@@ -42,6 +42,8 @@ mod response;
 mod router;
 mod server;
 mod service;
+pub mod sse;
+pub mod testing;
 
 pub use access::Note;
 pub use addr::IntoAddr;
@@ -58,3 +60,4 @@ pub use metrics::ServiceMetrics;
 pub use request::{Head, Request};
 pub use response::{Body, Response, StreamError};
 pub use server::{Running, Server};
+pub use sse::Sse;

@@ -220,7 +220,7 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
 }
 
 /// The shard waits for it as for a request in flight.
-async fn run_at_drain(hook: Hook) {
+pub(crate) async fn run_at_drain(hook: Hook) {
     lakh_core::drain_requested().await;
     let _guard = lakh_core::with(Shard::guard);
     hook().await;

@@ -101,6 +101,43 @@ fn a_stream_whose_client_resets_is_dropped() {
 }
 
 #[test]
+fn what_a_handler_has_spawned_goes_on_without_it() {
+    let alive = Alive::default();
+    let (finish, finished) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let server = TestServer::start({
+        let (alive, finish, finished) = (alive.clone(), finish.clone(), finished.clone());
+        move |_| {
+            let (alive, finish, finished) = (alive.clone(), finish.clone(), finished.clone());
+            App::new().get("/", move || {
+                let (token, finish, finished) = (alive.token(), finish.clone(), finished.clone());
+                async move {
+                    let _token = token;
+                    let guard = lakh_core::with(lakh_core::Shard::guard);
+                    let task = lakh_core::spawn(async move {
+                        while finish.load(Ordering::SeqCst) == 0 {
+                            lakh_core::sleep(Duration::from_millis(1)).await;
+                        }
+                        finished.fetch_add(1, Ordering::SeqCst);
+                        drop(guard);
+                    });
+                    task.await.map(|()| "done").unwrap_or("lost")
+                }
+            })
+        }
+    });
+    let mut client = server.connect();
+    client.send(get("/"));
+    eventually("the handler is at work", || alive.count() == 1);
+    reset(client);
+    eventually("the handler is dropped", || alive.count() == 0);
+    server.running.drain();
+    assert!(!server.running.join(Duration::ZERO), "the drain waits for the task's guard");
+    finish.store(1, Ordering::SeqCst);
+    assert!(server.running.join(Duration::from_secs(20)));
+    assert_eq!(finished.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn a_client_that_has_only_finished_sending_is_waited_for() {
     let alive = Alive::default();
     let server = TestServer::start({

@@ -12,7 +12,7 @@ use std::{ops::Range, rc::Rc};
 const SKIP_AT_MOST: u64 = 256 * 1024;
 
 /// Where a request's body ends, and who reads it.
-pub(super) struct IncomingBody {
+pub(crate) struct IncomingBody {
     rest: Rest,
     /// Bytes of the body so far.
     taken: u64,
@@ -20,9 +20,9 @@ pub(super) struct IncomingBody {
     limits: Rc<Limits>,
     cell: Option<Rc<BodyCell>>,
     /// How fast the peer sends when it is asked to.
-    pub(super) pace: Pace,
+    pub(crate) pace: Pace,
     /// The peer waits for `100 Continue` before it sends the body.
-    pub(super) expects_continue: bool,
+    pub(crate) expects_continue: bool,
 }
 
 enum Rest {
@@ -35,7 +35,7 @@ enum Rest {
 
 impl IncomingBody {
     /// `None` if there is no body, or an empty one.
-    pub(super) fn of(head: &ParsedHead, limits: &Rc<Limits>) -> Option<Self> {
+    pub(crate) fn of(head: &ParsedHead, limits: &Rc<Limits>) -> Option<Self> {
         let rest = match head.body {
             BodyLength::None | BodyLength::Exactly(0) => return None,
             BodyLength::Exactly(length) => Rest::Bytes(length),
@@ -52,7 +52,7 @@ impl IncomingBody {
     }
 
     /// The length, if it was announced. Before anything is fed.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         match self.rest {
             Rest::Bytes(length) => Some(length),
             Rest::Chunks(_) | Rest::Failed(_) => None,
@@ -60,37 +60,37 @@ impl IncomingBody {
         }
     }
 
-    pub(super) fn set_reader(&mut self, cell: Rc<BodyCell>) {
+    pub(crate) fn set_reader(&mut self, cell: Rc<BodyCell>) {
         self.cell = Some(cell);
     }
 
     /// From here on the body is skipped: its reader, if there is one, gets no more of it.
-    pub(super) fn detach_reader(&mut self) {
+    pub(crate) fn detach_reader(&mut self) {
         if let Some(cell) = self.cell.take() {
             cell.finish(Err(BodyError(BodyFault::Lost)));
         }
     }
 
-    pub(super) fn reader(&self) -> Option<&Rc<BodyCell>> {
+    pub(crate) fn reader(&self) -> Option<&Rc<BodyCell>> {
         self.cell.as_ref()
     }
 
-    pub(super) fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         matches!(self.rest, Rest::Nothing)
     }
 
     /// It is longer than its limit, and says so.
-    pub(super) fn is_announced_too_long(&self) -> bool {
+    pub(crate) fn is_announced_too_long(&self) -> bool {
         self.length().is_some_and(|length| length > self.limits.body)
     }
 
     /// The peer has sent `n` bytes.
-    pub(super) fn moved(&mut self, now: u32, n: usize) {
+    pub(crate) fn moved(&mut self, now: u32, n: usize) {
         self.pace.moved(now, n, &self.limits);
     }
 
     /// Whether someone holds the reading side of a body that may still come.
-    pub(super) fn is_held(&self) -> bool {
+    pub(crate) fn is_held(&self) -> bool {
         !self.has_ended() && self.cell.as_ref().is_some_and(BodyCell::is_held)
     }
 
@@ -99,12 +99,12 @@ impl IncomingBody {
     }
 
     /// Whether someone waits for bytes that are still to come.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(crate) fn is_wanted(&self) -> bool {
         !self.has_ended() && self.cell.as_ref().is_some_and(|cell| cell.is_wanted())
     }
 
     /// Whether what is left is little enough to be skipped.
-    pub(super) fn is_skippable(&self) -> bool {
+    pub(crate) fn is_skippable(&self) -> bool {
         match self.rest {
             Rest::Bytes(left) => left <= SKIP_AT_MOST,
             Rest::Chunks(_) => self.taken <= SKIP_AT_MOST,
@@ -115,7 +115,7 @@ impl IncomingBody {
 
     /// Takes the body's bytes from the front of `input` and hands them to the reader, if there is
     /// one. Gives the number of bytes that are done with.
-    pub(super) fn feed(&mut self, input: &[u8]) -> Result<usize, BodyFault> {
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<usize, BodyFault> {
         if !input.is_empty() {
             self.expects_continue = false; // it did not wait
         }
@@ -190,7 +190,7 @@ impl IncomingBody {
     }
 
     /// Tells the reader that the rest will not come. Nothing more of the body is taken.
-    pub(super) fn fail(&mut self, fault: BodyFault) {
+    pub(crate) fn fail(&mut self, fault: BodyFault) {
         self.rest = Rest::Failed(fault);
         self.finish(Err(BodyError(fault)));
     }

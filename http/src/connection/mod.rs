@@ -17,10 +17,11 @@ use crate::{
     proto::HeadScan,
     service::{Scratch, Service},
 };
-use body::IncomingBody;
+pub(crate) use body::IncomingBody;
 use lakh_core::{CoarseTimer, Direction, WorkGuard};
 use lakh_net::TcpStream;
 use reply::Exchange;
+pub(crate) use reply::panicked;
 use std::{
     future::Future,
     pin::Pin,

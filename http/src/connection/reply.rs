@@ -390,6 +390,6 @@ enum Sent {
 }
 
 /// For handlers that panicked or gave what is no answer.
-pub(super) fn panicked() -> Response {
+pub(crate) fn panicked() -> Response {
     Response::plain(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -8,6 +8,7 @@
 //! | [`Method`], [`Version`], [`HeaderMap`] | what they say |
 //! | [`ClientAddr`] | who has sent the request |
 //! | [`Extension`] | what middleware has left |
+//! | [`LastEventId`](crate::sse::LastEventId) | which event a client had last |
 //! | `Option<T>`, `Result<T, T::Rejection>`, tuples | made of others |
 //!
 //! | of the body, too: [`FromRequest`], last in an async handler | |

@@ -7,6 +7,7 @@ use super::{
     open::{OpenFile, Reach},
     range::Part,
 };
+use bytes::Bytes;
 use lakh_core::{
     Sleep,
     pool::{Job, Lane},
@@ -49,6 +50,31 @@ impl FileBody {
     /// How many bytes there are to send.
     pub fn length(&self) -> u64 {
         self.left
+    }
+
+    /// The next bytes, read by the pool, where no socket is there to send them to; none at the end. Cancel
+    /// safe.
+    pub(crate) async fn read(&mut self) -> io::Result<Bytes> {
+        let (file, at, len) = (Arc::clone(&self.file), self.at, self.left.min(READ_AT_ONCE));
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
+        let read = move || {
+            let mut buffer = vec![0; len as usize];
+            let n = read_at(file.file(), &mut buffer, at)?;
+            buffer.truncate(n);
+            Ok(Bytes::from(buffer))
+        };
+        let group = self.file.group();
+        let job = lakh_core::with(|shard| shard.pool().run_in_group(Lane::FILE, group, read));
+        let bytes: io::Result<Bytes> = job.map_err(io::Error::other)?.await.map_err(io::Error::other)?;
+        let bytes = bytes?;
+        if bytes.is_empty() {
+            return Err(has_shrunk());
+        }
+        self.at += bytes.len() as u64;
+        self.left -= bytes.len() as u64;
+        Ok(bytes)
     }
 }
 

@@ -1,0 +1,277 @@
+//! A blocking connection, and answers that are read from it.
+
+use super::{
+    SAFETY_NET,
+    response::{self, TestResponse, parse_head},
+};
+use crate::{
+    StreamError,
+    proto::{ChunkLimits, ChunkedDecoder, encode},
+};
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+use serde::de::DeserializeOwned;
+use std::{
+    collections::VecDeque,
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+/// Bytes of an answer's head.
+const HEAD_AT_MOST: usize = 1 << 20;
+
+/// The connection that waits for the next request, if there is one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Idle(Arc<Mutex<Option<Wire>>>);
+
+impl Idle {
+    /// Takes it out, unless the server has closed it.
+    pub(super) fn take(&self) -> Option<Wire> {
+        let wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        wire.filter(Wire::is_open)
+    }
+
+    fn put(&self, wire: Wire) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(wire);
+    }
+}
+
+/// A connection, and what was read from it and not used yet.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: TcpStream,
+    unused: Vec<u8>,
+}
+
+impl Wire {
+    #[track_caller]
+    pub(super) fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&addr, SAFETY_NET).expect("a connection to the server");
+        let configured = stream
+            .set_read_timeout(Some(SAFETY_NET))
+            .and_then(|()| stream.set_write_timeout(Some(SAFETY_NET)))
+            .and_then(|()| stream.set_nodelay(true));
+        configured.expect("a socket with deadlines");
+        Wire { stream, unused: Vec::new() }
+    }
+
+    /// Nothing has come, not even an end.
+    fn is_open(&self) -> bool {
+        let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
+        let is_blocking = self.stream.set_nonblocking(false).is_ok();
+        is_blocking && peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Sends a request. A body is sent by a thread of its own, since the server may answer with it.
+    #[track_caller]
+    pub(super) fn send(&self, head: Vec<u8>, body: VecDeque<Bytes>) {
+        let mut stream = self.stream.try_clone().expect("a second descriptor of the socket");
+        if body.is_empty() {
+            return stream.write_all(&head).expect("a server that reads");
+        }
+        thread::spawn(move || {
+            // A server that does not want all of it tells by its answer.
+            let _ = stream
+                .write_all(&head)
+                .and_then(|()| body.iter().try_for_each(|piece| stream.write_all(piece)));
+        });
+    }
+
+    /// Reads the head of the answer, and leaves out those of 1xx.
+    #[track_caller]
+    pub(super) fn answer(mut self, method: &Method, idle: Idle) -> TestResponse<OverWire> {
+        loop {
+            if let Some((head, len)) = parse_head(&self.unused) {
+                self.unused.drain(..len);
+                if !head.status().is_informational() {
+                    let has_body = encode::body_allowed(head.status(), method);
+                    let rest = Rest::of(head.headers(), has_body);
+                    let keep_alive = head.header(header::CONNECTION) != Some("close");
+                    let mut body = OverWire { wire: Some(self), rest, keep_alive, idle };
+                    body.let_go_at_the_end();
+                    return head.with_body(|()| body);
+                }
+                continue;
+            }
+            assert!(self.unused.len() < HEAD_AT_MOST, "an answer's head of more than 1 MiB");
+            let n = self.read_more().expect("an answer from the server");
+            assert!(n > 0, "the server has closed the connection without an answer");
+        }
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        let mut buffer = [0; 16 * 1024];
+        let n = self.stream.read(&mut buffer)?;
+        self.unused.extend_from_slice(&buffer[..n]);
+        Ok(n)
+    }
+}
+
+/// The body of a [`TestServer`](super::TestServer)'s answer. Dropped before its end, it closes the
+/// connection.
+#[derive(Debug)]
+pub struct OverWire {
+    /// Until the body was read to its end.
+    wire: Option<Wire>,
+    rest: Rest,
+    keep_alive: bool,
+    idle: Idle,
+}
+
+/// What is still to come of a body.
+#[derive(Debug)]
+enum Rest {
+    Bytes(u64),
+    Chunks(ChunkedDecoder),
+    UntilClose,
+}
+
+impl Rest {
+    fn of(headers: &HeaderMap, has_body: bool) -> Self {
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        match length {
+            _ if !has_body => Rest::Bytes(0),
+            _ if headers.contains_key(header::TRANSFER_ENCODING) => Rest::Chunks(ChunkedDecoder::default()),
+            Some(length) => Rest::Bytes(length),
+            None => Rest::UntilClose,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self {
+            Rest::Bytes(left) => *left == 0,
+            Rest::Chunks(decoder) => decoder.is_done(),
+            Rest::UntilClose => false,
+        }
+    }
+
+    /// Takes body bytes from the front of what was read.
+    fn take(&mut self, unused: &mut Vec<u8>) -> Result<Bytes, StreamError> {
+        let (consumed, data) = match self {
+            Rest::Bytes(left) => {
+                let n = usize::try_from(*left).unwrap_or(usize::MAX).min(unused.len());
+                *left -= n as u64;
+                (n, 0..n)
+            }
+            Rest::Chunks(decoder) => {
+                let chunk = decoder.decode(unused, &ChunkLimits::default())?;
+                (chunk.consumed, chunk.data)
+            }
+            Rest::UntilClose => (unused.len(), 0..unused.len()),
+        };
+        let bytes = Bytes::copy_from_slice(&unused[data]);
+        unused.drain(..consumed);
+        Ok(bytes)
+    }
+}
+
+impl OverWire {
+    fn next(&mut self) -> Result<Option<Bytes>, StreamError> {
+        while let Some(wire) = &mut self.wire {
+            let bytes = self.rest.take(&mut wire.unused)?;
+            let has_to_read = bytes.is_empty() && wire.unused.is_empty() && !self.rest.is_over();
+            if has_to_read && wire.read_more()? == 0 {
+                self.wire = None;
+                let is_end = matches!(self.rest, Rest::UntilClose);
+                return if is_end { Ok(None) } else { Err("the connection has ended in the body".into()) };
+            }
+            self.let_go_at_the_end();
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives the connection to the next request once all is read.
+    fn let_go_at_the_end(&mut self) {
+        if self.rest.is_over()
+            && let Some(wire) = self.wire.take()
+            && self.keep_alive
+            && wire.unused.is_empty()
+        {
+            self.idle.put(wire);
+        }
+    }
+}
+
+impl TestResponse<OverWire> {
+    /// The next bytes of the body as they come; `None` at its end.
+    ///
+    /// # Panics
+    /// If the body is cut, or nothing comes for a minute.
+    #[track_caller]
+    pub fn chunk(&mut self) -> Option<Bytes> {
+        self.try_chunk().unwrap_or_else(|error| panic!("the answer was cut: {error}"))
+    }
+
+    /// As [`chunk`](Self::chunk), for bodies that may be cut.
+    ///
+    /// # Errors
+    /// If the connection ends, or the coding breaks, before the body has ended.
+    pub fn try_chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
+        let next = self.body.next();
+        if next.is_err() {
+            self.body.wire = None;
+        }
+        next
+    }
+
+    /// What is left of the body.
+    ///
+    /// # Panics
+    /// If the body is cut, or is longer than 64 MiB.
+    #[track_caller]
+    pub fn bytes(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(chunk) = self.chunk() {
+            response::gather(&mut all, &chunk);
+        }
+        all
+    }
+
+    /// What is left of the body, as text.
+    ///
+    /// # Panics
+    /// As [`bytes`](Self::bytes), and if it is not UTF-8.
+    #[track_caller]
+    pub fn text(&mut self) -> String {
+        response::text(self.bytes())
+    }
+
+    /// What is left of the body, as JSON.
+    ///
+    /// # Panics
+    /// As [`bytes`](Self::bytes), and if it is not JSON of this type.
+    #[track_caller]
+    pub fn json<T: DeserializeOwned>(&mut self) -> T {
+        response::json(&self.bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_connection_that_the_server_has_closed_is_not_used_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let idle = Idle::default();
+        let connect = || {
+            let wire = Wire::connect(listener.local_addr().unwrap());
+            (wire, listener.accept().unwrap().0)
+        };
+        let (wire, peer) = connect();
+        idle.put(wire);
+        assert!(idle.take().is_some());
+        drop(peer);
+        let (wire, peer) = connect();
+        drop(peer);
+        assert_eq!(wire.stream.peek(&mut [0]).unwrap(), 0, "the end has come");
+        idle.put(wire);
+        assert!(idle.take().is_none());
+    }
+}

@@ -1,0 +1,32 @@
+//! The guide: short chapters whose code is compiled and run as tests.
+//!
+//! 1. [A first service](first_service), from an empty folder
+//! 2. [State](state): of a shard, and shared
+//! 3. [Errors](errors): what becomes of them, and where they are rendered
+//! 4. [Streaming](streaming): bodies in both directions, events
+//! 5. [Testing](testing): without a port, and with one
+//! 6. [Cancellation](cancellation): what happens to a handler when its client goes away
+//! 7. [Deployment](deployment): systemd, limits, proxies
+//!
+//! The chapters are the files in `docs/guide`.
+
+#[doc = include_str!("../docs/guide/first-service.md")]
+pub mod first_service {}
+
+#[doc = include_str!("../docs/guide/state.md")]
+pub mod state {}
+
+#[doc = include_str!("../docs/guide/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("../docs/guide/streaming.md")]
+pub mod streaming {}
+
+#[doc = include_str!("../docs/guide/testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("../docs/guide/cancellation.md")]
+pub mod cancellation {}
+
+#[doc = include_str!("../docs/guide/deployment.md")]
+pub mod deployment {}
