@@ -9,6 +9,10 @@
 //! curl -N http://127.0.0.1:8080/books.ndjson
 //! ```
 
+#[path = "common/flags.rs"]
+mod flags;
+
+use flags::{Flags, fail};
 use lakh::http::{
     App, Body, Bytes, HandlerError, HandlerResult, IntoResponse, Request, Response, RouteLimits, Server,
     StatusCode,
@@ -18,8 +22,6 @@ use lakh::http::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
-    process::exit,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Instant,
@@ -35,20 +37,20 @@ const PAGE: usize = 20;
 const PAGE_AT_MOST: usize = 100;
 
 fn main() {
-    let options = Options::from_args();
-    if let Err(error) = run(&options) {
-        fail(&format!("cannot serve on {}: {error}", options.listen));
+    let flags = Flags::from_args(8080);
+    if let Err(error) = run(&flags) {
+        fail(&format!("cannot serve on {}: {error}", flags.listen));
     }
 }
 
-fn run(options: &Options) -> std::io::Result<()> {
+fn run(flags: &Flags) -> std::io::Result<()> {
     // One shelf for all shards: the factory gives each a clone.
     let shelf = Shelf::default();
     let mut server = Server::new(move |_shard| app(shelf.clone()));
-    if let Some(shards) = options.shards {
+    if let Some(shards) = flags.shards {
         server = server.shards(shards);
     }
-    let running = server.bind(options.listen)?.start()?;
+    let running = server.bind(flags.listen)?.start()?;
     let addr = running.addrs()[0];
     running.run_until_signal(move || println!("listening on http://{addr}"), |_| {})?;
     Ok(())
@@ -225,34 +227,4 @@ fn render(error: &HandlerError) -> impl IntoResponse + use<> {
     }
     let status = error.status();
     (status, Json(Problem { status: status.as_u16(), error: error.message().to_owned() }))
-}
-
-struct Options {
-    listen: SocketAddr,
-    shards: Option<usize>,
-}
-
-impl Options {
-    fn from_args() -> Self {
-        let mut options = Options { listen: ([127, 0, 0, 1], 8080).into(), shards: None };
-        let mut args = std::env::args().skip(1);
-        while let Some(flag) = args.next() {
-            let value = args.next().unwrap_or_else(|| fail(&format!("{flag} needs a value")));
-            match flag.as_str() {
-                "--listen" => options.listen = parse(&flag, &value),
-                "--shards" => options.shards = Some(parse(&flag, &value)),
-                _ => fail(&format!("unknown flag {flag}; there are --listen ADDR and --shards N")),
-            }
-        }
-        options
-    }
-}
-
-fn parse<T: std::str::FromStr>(flag: &str, value: &str) -> T {
-    value.parse().unwrap_or_else(|_| fail(&format!("{flag} cannot be {value:?}")))
-}
-
-fn fail(message: &str) -> ! {
-    eprintln!("api: {message}");
-    exit(2);
 }

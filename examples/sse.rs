@@ -8,12 +8,16 @@
 //! curl -N http://127.0.0.1:8080/feed -H 'Last-Event-ID: …'   # an id from above: what came after it
 //! ```
 
+#[path = "common/flags.rs"]
+mod flags;
+
+use flags::{Flags, fail};
 use lakh::http::{
     App, HandlerError, HandlerResult, Html, RouteLimits, Server, StatusCode,
     extract::State,
     sse::{Event, Feed, LastEventId, Sse},
 };
-use std::{net::SocketAddr, process::exit, time::Duration};
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -24,20 +28,20 @@ const KEPT: usize = 1000;
 const LONGEST: u64 = 1000;
 
 fn main() {
-    let options = Options::from_args();
-    if let Err(error) = run(&options) {
-        fail(&format!("cannot serve on {}: {error}", options.listen));
+    let flags = Flags::from_args(8080);
+    if let Err(error) = run(&flags) {
+        fail(&format!("cannot serve on {}: {error}", flags.listen));
     }
 }
 
-fn run(options: &Options) -> std::io::Result<()> {
+fn run(flags: &Flags) -> std::io::Result<()> {
     // One feed for all shards: the factory gives each a clone.
     let feed = feed();
     let mut server = Server::new(move |_shard| app(feed.clone()));
-    if let Some(shards) = options.shards {
+    if let Some(shards) = flags.shards {
         server = server.shards(shards);
     }
-    let running = server.bind(options.listen)?.start()?;
+    let running = server.bind(flags.listen)?.start()?;
     let addr = running.addrs()[0];
     running.run_until_signal(move || println!("listening on http://{addr}"), |_| {})?;
     Ok(())
@@ -80,34 +84,4 @@ async fn say(State(feed): State<Feed>, text: String) -> HandlerResult<StatusCode
     }
     feed.publish(Event::new(text));
     Ok(StatusCode::ACCEPTED)
-}
-
-struct Options {
-    listen: SocketAddr,
-    shards: Option<usize>,
-}
-
-impl Options {
-    fn from_args() -> Self {
-        let mut options = Options { listen: ([127, 0, 0, 1], 8080).into(), shards: None };
-        let mut args = std::env::args().skip(1);
-        while let Some(flag) = args.next() {
-            let value = args.next().unwrap_or_else(|| fail(&format!("{flag} needs a value")));
-            match flag.as_str() {
-                "--listen" => options.listen = parse(&flag, &value),
-                "--shards" => options.shards = Some(parse(&flag, &value)),
-                _ => fail(&format!("unknown flag {flag}; there are --listen ADDR and --shards N")),
-            }
-        }
-        options
-    }
-}
-
-fn parse<T: std::str::FromStr>(flag: &str, value: &str) -> T {
-    value.parse().unwrap_or_else(|_| fail(&format!("{flag} cannot be {value:?}")))
-}
-
-fn fail(message: &str) -> ! {
-    eprintln!("sse: {message}");
-    exit(2);
 }

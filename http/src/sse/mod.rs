@@ -63,6 +63,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A comment without text.
 const COMMENT: &[u8] = b":\n\n";
 
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
 /// An answer of Server-Sent Events; see the [module](crate::sse).
 ///
 /// It is of type `text/event-stream`, kept by no cache, and held back by no nginx
@@ -126,7 +128,7 @@ impl IntoResponse for Sse {
             drain: Box::pin(lakh_core::drain_requested()),
         });
         Response::new(body)
-            .with_content_type("text/event-stream")
+            .with_content_type(EVENT_STREAM)
             .with_field(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .with_field(X_ACCEL_BUFFERING, HeaderValue::from_static("no"))
     }

@@ -12,7 +12,7 @@ use crate::{
     connection::{IncomingBody, panicked},
     handler::{Incoming, Outcome},
     limits::Limits,
-    proto::{Parsed, ParsedHead},
+    proto::{HeadMemo, Parsed},
     request::{Head, ParamSpans, Peer},
     response::Response,
     server::run_at_drain,
@@ -23,10 +23,12 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     fmt,
-    future::poll_fn,
+    future::{Future, poll_fn},
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     rc::Rc,
+    sync::Arc,
 };
 
 /// A client of an [`App`] in the same process, on the current shard; see the
@@ -59,7 +61,7 @@ impl TestClient {
         let (router, on_drain) = app.into_router();
         let shard = lakh_core::current();
         on_drain.into_iter().for_each(|hook| shard.spawn_detached(run_at_drain(hook)));
-        let service = Service::new(router, limits, None, None, &shard);
+        let service = Service::new(router, limits, None, None, Arc::default(), &shard);
         TestClient { service, peer: ([127, 0, 0, 1], 1).into(), cookies: None }
     }
 
@@ -76,8 +78,8 @@ impl TestClient {
     /// What a connection does with a request's bytes.
     async fn ask(&self, request: RequestBytes) -> TestResponse<InProcess> {
         let RequestBytes { method, head, body } = request;
-        let mut parsed = ParsedHead::default();
-        let refused = match parsed.parse(&head, &self.service.limits().head) {
+        let mut memo = HeadMemo::default();
+        let refused = match memo.parse(&head, &self.service.limits().head) {
             Ok(Parsed::Complete) => None,
             Ok(Parsed::Partial) => Some(StatusCode::BAD_REQUEST),
             Err(error) => Some(error.status()),
@@ -85,11 +87,11 @@ impl TestClient {
         if let Some(status) = refused {
             return answer(&self.service, &method, refusal(&self.service, status), Exchange::default());
         }
-        let (outcome, mut exchange) = self.call(&parsed, &head, body);
+        let (outcome, mut exchange) = self.call(&memo, &head, body);
         let response = match outcome {
             Some(Outcome::Ready(response)) => response,
             Some(Outcome::Later(mut future)) => {
-                let response = poll_fn(|cx| exchange.poll_fed(cx, |cx| future.as_mut().poll(cx))).await;
+                let response = poll_fn(|cx| exchange.poll_fed(cx, |cx| Pin::new(&mut future).poll(cx))).await;
                 // A destructor is the handler's code, too.
                 let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
                 dropped.and(response).unwrap_or_else(|_| panicked())
@@ -102,11 +104,11 @@ impl TestClient {
     /// Calls the handler; no outcome if it panics.
     fn call(
         &self,
-        parsed: &ParsedHead,
+        memo: &HeadMemo,
         head: &[u8],
         pieces: VecDeque<bytes::Bytes>,
     ) -> (Option<Outcome>, Exchange) {
-        let router = self.service.router();
+        let (router, parsed) = (self.service.router(), memo.head());
         let mut params = ParamSpans::new();
         let found = router.find(parsed, head, &mut params);
         let mut body = IncomingBody::of(parsed, self.service.limits_of(found)).map(Box::new);
@@ -123,7 +125,7 @@ impl TestClient {
             }
         };
         let peer = Peer::Known { peer: Some(self.peer), client: None };
-        let incoming = Incoming::new(Head::new(head, parsed, &params, peer), &mut open_body);
+        let incoming = Incoming::new(Head::new(head, parsed, &params, peer), memo, &mut open_body);
         let outcome = catch_unwind(AssertUnwindSafe(|| router.call(found, incoming))).ok();
         (outcome, Exchange::new(body, pieces))
     }

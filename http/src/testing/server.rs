@@ -41,7 +41,7 @@ impl TestServer {
     /// As [`TestServer::start`].
     #[track_caller]
     pub fn from_server(server: Server) -> Self {
-        let server = server.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let server = server.bind("127.0.0.1:0").expect("a free port");
         let running = server.start().expect("the server's shards");
         TestServer { running, idle: Idle::default(), cookies: None }
     }
