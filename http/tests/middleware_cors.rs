@@ -210,3 +210,21 @@ fn security_headers_are_on_every_answer_and_a_handlers_own_stay() {
     }
     assert_eq!(ask(&server, "GET", "/panics", &[]).status, 500);
 }
+
+#[test]
+fn a_site_may_choose_its_own_policies() {
+    let policy = "default-src 'self'; frame-ancestors 'self'";
+    let server = TestServer::start(move |_| {
+        let framed = App::new().get("/", || "").wrap(SecurityHeaders::new().frame_ancestors_self());
+        let own = SecurityHeaders::new().content_security_policy(policy).referrer_policy("no-referrer");
+        App::new().nest("/framed", framed).get("/", || "").wrap_route(own).get("/bare", || "")
+    });
+    let framed = ask(&server, "GET", "/framed", &[]);
+    assert_eq!(framed.field("content-security-policy"), Some("frame-ancestors 'self'"));
+    assert_eq!(framed.field("x-frame-options"), Some("SAMEORIGIN"));
+    assert_eq!(framed.field("strict-transport-security"), None, "only who asks for it gets it");
+    let own = ask(&server, "GET", "/", &[]);
+    assert_eq!(own.field("content-security-policy"), Some(policy));
+    assert_eq!(own.field("referrer-policy"), Some("no-referrer"));
+    assert_eq!(ask(&server, "GET", "/bare", &[]).field("x-frame-options"), None);
+}

@@ -185,6 +185,19 @@ fn the_log_is_told_of_handlers_that_never_answered() {
 }
 
 #[test]
+fn a_log_that_panics_harms_no_answer_even_of_a_handler_that_panics() {
+    let server = TestServer::start(|_| {
+        App::new()
+            .get("/", || "fine")
+            .get("/panics", || -> &str { panic!("for the test") })
+            .wrap(AccessLog::new(|entry: &AccessEntry| panic!("no room for {}", entry.path())))
+    });
+    let mut client = server.connect();
+    assert_eq!(client.ask("GET", "/panics", &[], "").status, 500);
+    assert_eq!(client.ask("GET", "/", &[], "").text(), "fine");
+}
+
+#[test]
 fn middleware_runs_from_the_outside_in_and_back() {
     let server = TestServer::start(|_| {
         async fn outer(request: Request, next: Next) -> Response {

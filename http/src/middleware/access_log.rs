@@ -4,6 +4,7 @@ use http::{Method, StatusCode, Version, header};
 use std::{
     fmt,
     net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     time::{Duration, Instant, SystemTime},
 };
@@ -38,6 +39,7 @@ pub struct AccessLog {
 
 impl AccessLog {
     /// Tells `tell` of each request once its answer's head is known, or its handler was dropped without one.
+    /// If it panics, the answer is given all the same.
     pub fn new(tell: impl Fn(&AccessEntry) + 'static) -> Self {
         AccessLog { tell: Box::new(tell) }
     }
@@ -232,7 +234,9 @@ struct Telling {
 impl Drop for Telling {
     fn drop(&mut self) {
         self.entry.took = self.began.elapsed();
-        (self.log.tell)(&self.entry);
+        // The handler may be panicking: a second panic on its way out would end the process. The panic hook
+        // reports it.
+        let _ = catch_unwind(AssertUnwindSafe(|| (self.log.tell)(&self.entry)));
     }
 }
 
