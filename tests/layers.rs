@@ -165,6 +165,17 @@ fn handlers_see_no_descriptor() {
 }
 
 #[test]
+fn shipped_middleware_uses_what_every_crate_can_use() {
+    let private =
+        ["app", "body", "connection", "handler", "into_response", "limits", "request", "response", "router"];
+    let private = private.map(|module| format!("{module}::"));
+    let shipped = lines().filter(|line| {
+        line.file.path.starts_with("http/src/middleware/") && !line.file.path.ends_with("/mod.rs")
+    });
+    refuse(shipped.filter(|line| private.iter().any(|module| has_name(line.code, module))));
+}
+
+#[test]
 fn the_command_line_is_the_command_lines_business() {
     for (folder, name, _) in PACKAGES.into_iter().filter(|(folder, ..)| *folder != "cli") {
         for (table, dependency) in dependencies(folder) {

@@ -199,15 +199,18 @@ impl<S: 'static> App<S> {
         self
     }
 
-    /// Wraps middleware around the route that was added last, as far as its methods have handlers by
-    /// now; inside of what [`App::wrap`] wraps. What is wrapped first is innermost.
+    /// Wraps middleware around the route that was added last: the methods that have handlers by now, and
+    /// what answers 405 and `OPTIONS` for the others; inside of what [`App::wrap`] wraps. What is wrapped
+    /// first is innermost.
     ///
     /// # Panics
     /// If there is no route yet.
     #[track_caller]
     pub fn wrap_route(mut self, middleware: impl Middleware) -> Self {
         let wrap = wrapper(middleware);
-        self.last_route().wrap(&wrap);
+        let route = self.last_route();
+        route.complete();
+        route.wrap(&wrap);
         self
     }
 
@@ -232,6 +235,10 @@ impl<S: 'static> App<S> {
             self.take_in(&path, route);
         }
         if let Some(fallback) = fallback {
+            let root = format!("{prefix}/");
+            if self.table.routes().iter().all(|route| *route.path != *root) {
+                self = self.add(None, &root, Rc::clone(&fallback));
+            }
             self = self.add(None, &format!("{prefix}/{{*rest}}"), fallback);
         }
         self.on_drain.extend(hooks);
@@ -239,7 +246,7 @@ impl<S: 'static> App<S> {
     }
 
     /// Takes in another app's routes beside this one's, with their state, middleware and limits, and
-    /// its fallback if this app has none.
+    /// its fallback if this app has none. Hosts and the error renderer of the other app are dropped.
     ///
     /// # Panics
     /// If a path conflicts with another one.
@@ -259,7 +266,7 @@ impl<S: 'static> App<S> {
 
     /// Answers requests for a host by an app of its own: `example.com`, or `*.example.com` for all
     /// names below it. Names in full go before wildcards, ports do not count, and other hosts get this
-    /// app. Middleware of this app does not wrap the other.
+    /// app. Middleware of this app does not wrap the other; its error renderer is for both.
     pub fn host<T: 'static>(mut self, pattern: &str, mut app: App<T>) -> Self {
         app.finish();
         self.on_drain.append(&mut app.on_drain);
@@ -270,7 +277,7 @@ impl<S: 'static> App<S> {
     /// Renders all errors of the service in one place: what handlers and extractors give as
     /// [`HandlerError`], and the bare statuses of the server itself (404, 405, 413, 500 after a panic,
     /// …). Status and fields are those of what `render` returns; fields that middleware has added
-    /// stay. By default the message is sent as plain text.
+    /// stay. By default the message is sent as plain text. If `render` panics, the answer is a plain 500.
     ///
     /// ```
     /// use lakh_http::{App, HandlerError, extract::Json};

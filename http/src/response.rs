@@ -125,6 +125,17 @@ impl Response {
         self.fields.push((name, value));
     }
 
+    /// Says by `Vary` that the answer depends on this header field of the request, beside what it says
+    /// already (RFC 9110, 12.5.5).
+    pub fn add_vary(&mut self, name: &HeaderName) {
+        let said = self.headers().filter(|(n, _)| **n == header::VARY);
+        let names = said.flat_map(|(_, value)| value.as_bytes().split(|&byte| byte == b','));
+        let is_it = |said: &[u8]| said == b"*" || said.eq_ignore_ascii_case(name.as_str().as_bytes());
+        if !names.map(<[u8]>::trim_ascii).any(is_it) {
+            self.append_header(header::VARY, name.clone().into());
+        }
+    }
+
     /// Takes all header fields of this name out.
     pub fn remove_header(&mut self, name: &HeaderName) {
         if let Some(block) = self.block.take_if(|block| block.fields().iter().any(|(n, _)| n == name)) {

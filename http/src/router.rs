@@ -13,6 +13,7 @@ use std::{
     cell::OnceCell,
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
 
@@ -139,11 +140,14 @@ impl Router {
     /// been added to the answer on its way stays.
     pub(crate) fn render_error(&self, response: &mut Response) {
         let (Some(on_error), true) = (&self.on_error, is_error(response)) else { return };
-        let rendered = match std::mem::take(&mut response.origin) {
-            Origin::Error(error) => on_error(&error),
-            Origin::Status => on_error(&HandlerError::status_only(response.status)),
+        let error = match std::mem::take(&mut response.origin) {
+            Origin::Error(error) => error,
+            Origin::Status => HandlerError::status_only(response.status),
             Origin::Handler => return,
         };
+        // Rendering is the user's code, and there is nobody left to render its panic.
+        let rendered = catch_unwind(AssertUnwindSafe(|| on_error(&error)))
+            .unwrap_or_else(|_| Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
         response.remove_header(&header::CONTENT_TYPE);
         response.status = rendered.status;
         response.fields.extend(rendered.fields);

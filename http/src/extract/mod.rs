@@ -7,8 +7,8 @@
 //! | [`State`] | the app's state, or a part of it |
 //! | [`Method`], [`Version`], [`HeaderMap`] | what they say |
 //! | [`ClientAddr`] | who has sent the request |
-//! | [`Extension`] | what middleware has left |
 //! | [`LastEventId`](crate::sse::LastEventId) | which event a client had last |
+//! | [`Extension`], [`RequestId`](crate::middleware::RequestId) | what middleware has left |
 //! | `Option<T>`, `Result<T, T::Rejection>`, tuples | made of others |
 //!
 //! | of the body, too: [`FromRequest`], last in an async handler | |

@@ -14,9 +14,50 @@
 //! let app = App::new().get("/", || "never kept").wrap(no_store);
 //! ```
 
-mod proxy;
+//! Shipped are these, all of them written with what every crate can use:
+//!
+//! | | |
+//! |---|---|
+//! | [`ProxyHeaders`] | the client's address behind proxies |
+//! | [`SetRequestId`] | an id for each request |
+//! | [`AccessLog`] | a function, or a line of a log, for each request |
+//! | [`Cors`] | scripts of other origins |
+//! | [`SecurityHeaders`] | what makes browsers careful |
+//! | [`Compress`] | encodes answers, by functions of yours |
+//! | [`RateLimit`] | so many requests of each client |
+//! | [`BasicAuth`], [`BearerAuth`] | who may come in |
+//! | [`BodyLimit`], [`Timeout`] | how much, how long |
+//! | [`CatchPanic`] | a panic as an error |
+//!
+//! The order of the table is a good one to wrap them in, outermost first ([`App::wrap`](crate::App::wrap)).
+//! What the server answers by itself, before there is a request that the app could have (400, 408, 431, 413
+//! for a length that is announced, …), passes no middleware.
 
-pub use proxy::ProxyHeaders;
+mod accept_encoding;
+mod access_log;
+mod auth;
+mod body_limit;
+mod catch_panic;
+mod compress;
+mod cors;
+mod forwarded;
+mod proxy;
+mod rate_limit;
+mod request_id;
+mod security;
+mod timeout;
+
+pub use access_log::{AccessEntry, AccessLog};
+pub use auth::{BasicAuth, BearerAuth, BearerToken, Check, Credentials, Verdict, constant_time_eq};
+pub use body_limit::BodyLimit;
+pub use catch_panic::CatchPanic;
+pub use compress::Compress;
+pub use cors::Cors;
+pub use proxy::{Network, NetworkError, ProxyHeaders};
+pub use rate_limit::RateLimit;
+pub use request_id::{RequestId, SetRequestId};
+pub use security::SecurityHeaders;
+pub use timeout::Timeout;
 
 use crate::{
     handler::{Answer, Endpoint, Incoming, Outcome},

@@ -23,11 +23,14 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    pub fn start(app: impl Fn(&Shard) -> App + Send + Sync + 'static) -> Self {
+    pub fn start<S: 'static>(app: impl Fn(&Shard) -> App<S> + Send + Sync + 'static) -> Self {
         Self::with_limits(Limits::default(), app)
     }
 
-    pub fn with_limits(limits: Limits, app: impl Fn(&Shard) -> App + Send + Sync + 'static) -> Self {
+    pub fn with_limits<S: 'static>(
+        limits: Limits,
+        app: impl Fn(&Shard) -> App<S> + Send + Sync + 'static,
+    ) -> Self {
         let server = Server::new(app).shards(1).limits(limits);
         let running = server.bind("127.0.0.1:0").unwrap().start().unwrap();
         let addr = running.addrs()[0];
@@ -149,6 +152,17 @@ impl Client {
     pub fn exchange(&mut self, request: impl AsRef<[u8]>) -> Answer {
         self.send(request);
         self.answer()
+    }
+
+    /// Sends a request with these fields, and reads its answer; the body's length is added.
+    pub fn ask(&mut self, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = match body.len() {
+            0 => String::new(),
+            length => format!("Content-Length: {length}\r\n"),
+        };
+        self.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{lines}{length}\r\n{body}"));
+        if method == "HEAD" { self.head() } else { self.answer() }
     }
 
     /// Reads one whole answer.

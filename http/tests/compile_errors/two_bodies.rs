@@ -1,0 +1,11 @@
+//~ is no handler for an app whose state is `()`
+//~ of an async function the last parameter may be `FromRequest<()>` instead: Json, Form, Bytes,
+use lakh_http::{App, Bytes};
+
+async fn handler(_: Bytes, _: String) -> &'static str {
+    ""
+}
+
+pub fn app() -> App {
+    App::new().post("/", handler)
+}
