@@ -271,7 +271,7 @@ fn cookies_are_kept_if_that_is_asked_for() {
 #[test]
 fn a_client_has_the_address_that_it_was_given() {
     testing::run(
-        |_| app().wrap(ProxyHeaders::trust(["10.0.0.1".parse().unwrap()])),
+        |_| app().wrap(ProxyHeaders::trust(["10.0.0.1"])),
         async |client| {
             assert_eq!(client.get("/client").send().await.text().await, "127.0.0.1:1");
             let proxy = client.peer("10.0.0.1:80".parse().unwrap());
