@@ -30,7 +30,7 @@ impl Driver<'_, '_> {
             active.input.extend_from_slice(&input[used..n]);
         }
         self.scratch.input = input;
-        Step::Again
+        self.begun.take().unwrap_or(Step::Again)
     }
 
     /// Input is left from before: whole requests, or the beginning of one.
@@ -44,7 +44,7 @@ impl Driver<'_, '_> {
             active.input = input;
             active.scan = HeadScan::default();
             if used > 0 {
-                return Step::Again;
+                return self.begun.take().unwrap_or(Step::Again);
             }
         } else {
             active.input = input;
@@ -125,7 +125,7 @@ impl Driver<'_, '_> {
                 self.call(input, &mut RequestBody::default, &mut outcome);
                 match &mut outcome {
                     Some(Outcome::Ready(response)) => self.answer(response, meta, None),
-                    Some(Outcome::Later(_)) => self.await_handler(outcome, meta, None),
+                    Some(Outcome::Later(_)) => self.begin_handler(outcome, meta),
                     None => self.answer(&mut panicked(), meta, None),
                 }
                 self.scratch.head.head().len
@@ -158,6 +158,15 @@ impl Driver<'_, '_> {
         }
         // After a fault nothing of the input can be used; the reader knows of it.
         fed.map_or(input.len(), |fed| head_len + fed)
+    }
+
+    /// Lets the handler of a request without a body begin at once: many have nothing to wait for, and need no
+    /// place to wait in.
+    fn begin_handler(&mut self, outcome: Option<Outcome>, meta: Meta) {
+        if let Some(Outcome::Later(answer)) = outcome {
+            let step = self.step_handler(Exchange::handling(answer, meta, None));
+            self.begun = (step != Step::Again).then_some(step);
+        }
     }
 
     fn await_handler(&mut self, outcome: Option<Outcome>, meta: Meta, body: Option<Box<IncomingBody>>) {

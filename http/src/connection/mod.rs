@@ -131,7 +131,9 @@ impl Future for Connection {
         let service = Rc::clone(&self.service);
         let mut scratch = service.take_scratch();
         let connection = &mut *self;
-        let flow = Driver { connection, service: &service, scratch: &mut scratch, cx, requests: 0 }.run();
+        let flow =
+            Driver { connection, service: &service, scratch: &mut scratch, cx, requests: 0, begun: None }
+                .run();
         if flow.is_ready() {
             scratch.output.clear(); // what a lost connection was not sent is nobody else's
         }
@@ -149,6 +151,8 @@ struct Driver<'a, 'cx> {
     cx: &'a mut Context<'cx>,
     /// Taken in this poll.
     requests: usize,
+    /// What a handler that has just begun waits for.
+    begun: Option<Step>,
 }
 
 impl Driver<'_, '_> {

@@ -163,7 +163,7 @@ impl Driver<'_, '_> {
         }
     }
 
-    fn step_handler(&mut self, mut exchange: Exchange) -> Step {
+    pub(super) fn step_handler(&mut self, mut exchange: Exchange) -> Step {
         let State::Handling(answer) = &mut exchange.state else { return Step::Again };
         self.attend(&exchange.body, true);
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(answer).poll(self.cx)));
