@@ -40,7 +40,7 @@ impl Home {
     /// One turn: the wakes of other threads (all wakes are, without a shard), then the queue.
     fn run(&self) -> usize {
         self.remote.drain_woken(|task| self.tasks.wake(task.index));
-        self.tasks.run(|| {})
+        self.tasks.run(|_| {})
     }
 }
 
