@@ -52,6 +52,6 @@ pub use shard::{
     drain_requested, poll_budget, spawn, spawn_detached, try_with, with, yield_now,
 };
 pub use shield::shield;
-pub use task::{JoinError, JoinHandle, Waiter};
+pub use task::{JoinError, JoinHandle, Named, Waiter, named};
 pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};
-pub use watchdog::{Stall, WorkName, named};
+pub use watchdog::{Stall, WorkName};

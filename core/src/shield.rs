@@ -1,6 +1,9 @@
 //! Work that goes on when nobody waits for it any more.
 
-use crate::{shard, task::JoinHandle, watchdog::named};
+use crate::{
+    shard,
+    task::{JoinHandle, named},
+};
 use std::future::Future;
 
 /// Runs `future` to its end, also if whoever waits for it gives up: it becomes a task of its own at once,
@@ -43,11 +46,5 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    shard::with(|shard| {
-        let guard = shard.guard();
-        shard.spawn(named(shard.work(), async move {
-            let _guard = guard;
-            future.await
-        }))
-    })
+    shard::with(|shard| shard.spawn(named(shard.work(), future).guarded(shard.guard())))
 }

@@ -12,18 +12,12 @@ pub(crate) use bell::Bell;
 pub use name::WorkName;
 pub(crate) use pulse::Pulse;
 
-use crate::{
-    shard::{self, Remote},
-    unwind,
-};
+use crate::{shard::Remote, unwind};
 use pulse::Watch;
 use std::{
     fmt,
-    future::{Future, poll_fn},
     io::{self, Write},
-    pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
     thread,
     time::{Duration, Instant},
 };
@@ -46,7 +40,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 pub struct Stall {
     /// The shard's number.
     pub shard: usize,
-    /// What it is busy with: a route's path, a task's name ([`named`]); `None` if that has no name.
+    /// What it is busy with: a route's path, a task's name ([`named`](crate::named)); `None` if that has no name.
     pub name: Option<&'static str>,
     /// How long its turn has lasted so far. The stall goes on.
     pub lasted: Duration,
@@ -59,7 +53,7 @@ impl fmt::Display for Stall {
             Some(name) => write!(f, "lakh: {name} blocks shard {shard}, for {millis} ms so far")?,
             None => write!(f, "lakh: a task without a name blocks shard {shard}, for {millis} ms so far")?,
         }
-        f.write_str("; what may take long belongs on the pool: lakh_core::blocking")
+        f.write_str("; what may take long belongs on the pool: see `blocking`")
     }
 }
 
@@ -187,34 +181,6 @@ impl Reporter {
             unsaid => format!("{stall} ({unsaid} more stalls before this one)"),
         })
     }
-}
-
-/// A future under a name, which the watchdog tells if it blocks its shard. As cancel safe as `future`.
-///
-/// ```
-/// # lakh_core::block_on(async {
-/// lakh_core::spawn_detached(lakh_core::named(lakh_core::WorkName::new("compaction"), async {
-///     // ...
-/// }));
-/// # }).unwrap();
-/// ```
-pub async fn named<F: Future>(name: WorkName, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| poll_named(name, future.as_mut(), cx)).await
-}
-
-fn poll_named<F: Future>(name: WorkName, future: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    let set = |name| {
-        shard::with(|shard| {
-            let around = shard.work();
-            shard.set_work(name);
-            around
-        })
-    };
-    let around = set(name);
-    let outcome = future.poll(cx);
-    set(around);
-    outcome
 }
 
 #[cfg(all(test, not(loom)))]
