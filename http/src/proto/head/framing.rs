@@ -12,6 +12,7 @@ pub(super) struct Framing {
     pub(super) keep_alive: bool,
     pub(super) connection_upgrade: bool,
     pub(super) upgrade: bool,
+    pub(super) te_trailers: bool,
     pub(super) expects_continue: bool,
     pub(super) expects_else: bool,
     pub(super) error: Option<Kind>,
@@ -30,6 +31,7 @@ impl Framing {
     fn note_candidate(&mut self, index: usize, name: &str, value: &[u8]) {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         match name.len() {
+            2 if is("te") => self.te_trailers |= list(value).any(|te| te.eq_ignore_ascii_case(b"trailers")),
             4 if is("host") && self.host.replace(index).is_some() => self.error = Some(Kind::HostRepeated),
             6 if is("expect") => self.note_expect(value),
             7 if is("upgrade") => self.upgrade = true,
@@ -105,6 +107,7 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The first letter of the name with that length which [`Framing`] wants to see.
 const INITIALS: [u8; 32] = {
     let mut initials = [0; 32];
+    initials["te".len()] = b't';
     initials["host".len()] = b'h';
     initials["expect".len()] = b'e';
     initials["upgrade".len()] = b'u';
