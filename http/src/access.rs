@@ -102,8 +102,8 @@ impl OpenNote {
         }
     }
 
-    /// The answer is written to its end.
-    pub(crate) fn finish(mut self: Box<Self>) {
+    /// The answer is written to its end; dropping the note tells so.
+    pub(crate) fn finish(&mut self) {
         if let Some(note) = &mut self.note {
             note.cut = false;
         }

@@ -40,6 +40,7 @@ mod response;
 mod router;
 mod server;
 mod service;
+mod upgrade;
 
 pub use access::Note;
 pub use app::App;
@@ -54,3 +55,4 @@ pub use limits::{Limits, RouteLimits};
 pub use request::{Head, Request};
 pub use response::{Body, Response, StreamError};
 pub use server::{Running, Server};
+pub use upgrade::Upgraded;

@@ -8,7 +8,7 @@ use crate::{
     router::Router,
     service::Service,
 };
-use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig};
+use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, Stall, pool::PoolConfig};
 use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
 use std::{
     fmt,
@@ -21,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+/// Makes a shard's service, and what runs when it drains.
+type RouterFactory = dyn Fn(&Shard) -> (Router, Vec<Hook>) + Send + Sync;
 /// Makes what a shard's access notes go to.
 type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
 
@@ -35,7 +37,7 @@ type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Server {
-    factory: Box<dyn Fn(&Shard) -> (Router, Vec<Hook>) + Send + Sync>,
+    factory: Box<RouterFactory>,
     runtime: Builder,
     groups: Vec<ListenerGroup>,
     listen: ListenOptions,
@@ -76,6 +78,20 @@ impl Server {
     /// The pool for blocking work.
     pub fn pool(mut self, config: PoolConfig) -> Self {
         self.runtime = self.runtime.pool(config);
+        self
+    }
+
+    /// How long a handler may block its shard before the watchdog tells of it; 100 ms by default, `None`
+    /// for no watchdog. See [`Builder::watchdog`].
+    pub fn watchdog(mut self, threshold: Option<Duration>) -> Self {
+        self.runtime = self.runtime.watchdog(threshold);
+        self
+    }
+
+    /// Tells of every handler (by its route's path) and every task that blocks its shard, while it does, in
+    /// the place of lines on stderr. It runs on the watchdog's thread; see [`Builder::on_stall`].
+    pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.runtime = self.runtime.on_stall(hook);
         self
     }
 
