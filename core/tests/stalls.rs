@@ -34,17 +34,26 @@ fn block(runtime: &Runtime, name: &'static str) -> Sender<()> {
     end
 }
 
+/// The stall of this name. A busy machine may have kept the shard from running before: stalls, too.
+fn stall_of(told: &Receiver<Stall>, name: &'static str) -> Stall {
+    loop {
+        let stall = told.recv_timeout(LONG).unwrap();
+        if stall.name == Some(name) {
+            return stall;
+        }
+    }
+}
+
 #[test]
-fn each_stall_is_told_once_with_its_name_while_it_lasts() {
+fn a_stall_is_told_and_counted_with_its_name_while_it_lasts() {
     let (runtime, told) = watched(Duration::from_millis(20));
     for (round, name) in (1..).zip(["first", "second", "third"]) {
         let end = block(&runtime, name);
-        let stall = told.recv_timeout(LONG).unwrap();
-        assert_eq!((stall.shard, stall.name), (0, Some(name)));
+        let stall = stall_of(&told, name);
+        assert_eq!(stall.shard, 0);
         assert!(stall.lasted >= Duration::from_millis(20));
         end.send(()).unwrap();
-        let shard = runtime.shards().next().unwrap();
-        assert_eq!(shard.metrics().stalls(), round);
+        assert!(runtime.shards().next().unwrap().metrics().stalls() >= round);
     }
 }
 
@@ -53,13 +62,13 @@ fn a_hook_that_panics_is_called_again() {
     let (tell, told) = mpsc::channel();
     let builder = Runtime::builder().shards(1).watchdog(Some(Duration::from_millis(10)));
     let builder = builder.on_stall(move |stall| {
-        tell.send(stall.name).unwrap();
+        tell.send(*stall).unwrap();
         panic!("on purpose: in a hook");
     });
     let runtime = builder.start(|_| Ok(())).unwrap();
     for name in ["one", "two"] {
         let end = block(&runtime, name);
-        assert_eq!(told.recv_timeout(LONG).unwrap(), Some(name));
+        stall_of(&told, name);
         end.send(()).unwrap();
     }
 }
