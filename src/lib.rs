@@ -30,4 +30,4 @@ pub use lakh_core as core;
 pub use lakh_http as http;
 pub use lakh_net as net;
 
-pub use lakh_core::{block_on, sleep, spawn, spawn_detached, timeout};
+pub use lakh_core::{block_on, blocking, shield, sleep, spawn, spawn_detached, timeout};

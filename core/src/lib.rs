@@ -24,12 +24,14 @@
 
 #![deny(unsafe_code)]
 
+mod blocking;
 pub mod histogram;
 mod metrics;
 pub mod pool;
 mod reactor;
 mod runtime;
 mod shard;
+mod shield;
 pub mod signal;
 mod slab;
 mod sync;
@@ -38,7 +40,9 @@ mod task;
 mod time;
 pub mod timer;
 mod unwind;
+mod watchdog;
 
+pub use blocking::{Blocking, BlockingError, blocking};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;
 pub use reactor::{Direction, Registration};
@@ -47,5 +51,7 @@ pub use shard::{
     MAILBOX_CAPACITY, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,
     drain_requested, poll_budget, spawn, spawn_detached, try_with, with, yield_now,
 };
-pub use task::{JoinError, JoinHandle, Waiter};
+pub use shield::shield;
+pub use task::{JoinError, JoinHandle, Named, Waiter, named};
 pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};
+pub use watchdog::{Stall, WorkName};

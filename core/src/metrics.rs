@@ -26,6 +26,7 @@ pub struct ShardMetrics {
     refused_messages: AtomicU64,
     poll_errors: AtomicU64,
     notify_errors: AtomicU64,
+    stalls: AtomicU64,
 }
 
 /// Adds to a counter that one thread writes: no read-modify-write is needed.
@@ -74,6 +75,11 @@ impl ShardMetrics {
 
     pub(crate) fn count_notify_error(&self, _: &io::Error) {
         self.notify_errors.fetch_add(1, Relaxed);
+    }
+
+    /// By the watchdog's thread, and no other.
+    pub(crate) fn count_stall(&self) {
+        add(&self.stalls, 1);
     }
 
     /// Turns of the loop.
@@ -137,6 +143,11 @@ impl ShardMetrics {
     /// Panics of tasks, their destructors and wakers, and of messages from other threads.
     pub fn panics(&self) -> u64 {
         self.task_panics.load(Relaxed) + self.message_panics.load(Relaxed)
+    }
+
+    /// Stalls that the watchdog has seen ([`crate::Builder::watchdog`]).
+    pub fn stalls(&self) -> u64 {
+        self.stalls.load(Relaxed)
     }
 
     /// Messages refused because the mailbox was full.

@@ -9,6 +9,7 @@ use crate::{
     sys,
     time::sleep,
     unwind,
+    watchdog::{Bell, DEFAULT_THRESHOLD, OnStall, Stall, Watchdog},
 };
 use countdown::{CountDownOnDrop, Countdown};
 use std::{
@@ -29,11 +30,13 @@ const EXIT_INTERRUPTED: i32 = 130;
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// How to start a [`Runtime`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Builder {
     shards: Option<usize>,
     pin: bool,
     pool: Option<PoolConfig>,
+    watchdog: Option<Duration>,
+    on_stall: Option<OnStall>,
 }
 
 impl Default for Builder {
@@ -43,9 +46,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// One shard for each CPU that this process may use, not pinned.
+    /// One shard for each CPU that this process may use, not pinned; the watchdog watches.
     pub fn new() -> Self {
-        Builder { shards: None, pin: false, pool: None }
+        Builder { shards: None, pin: false, pool: None, watchdog: Some(DEFAULT_THRESHOLD), on_stall: None }
     }
 
     /// The number of shards; by default that of the CPU quota ([`sys::cpu::cpu_quota`]). At least 1.
@@ -64,6 +67,45 @@ impl Builder {
     /// ([`PoolConfig::with_environment`]).
     pub fn pool(mut self, config: PoolConfig) -> Self {
         self.pool = Some(config);
+        self
+    }
+
+    /// How long a shard may work on one poll of a task, or on one message, before it counts as stalled:
+    /// 100 ms by default; `None` for no watchdog. Stalls of twice that are surely found, and each is told
+    /// once, while it lasts, with the name of the route or task ([`named`](crate::named)): by a line on
+    /// stderr, at most one in five seconds, or else to [`Builder::on_stall`]. They are counted, too
+    /// ([`ShardMetrics::stalls`](crate::ShardMetrics::stalls)).
+    ///
+    /// A machine that gives a shard's thread no CPU for so long looks like a stall.
+    pub fn watchdog(mut self, threshold: Option<Duration>) -> Self {
+        self.watchdog = threshold;
+        self
+    }
+
+    /// Tells of every stall, in the place of the lines on stderr: on the watchdog's thread and while the
+    /// stall lasts. It must not block for long: nobody watches meanwhile, and a runtime that ends waits
+    /// for it.
+    ///
+    /// ```
+    /// use lakh_core::{Runtime, WorkName, named, spawn_detached};
+    /// use std::sync::mpsc;
+    ///
+    /// let (tell, told) = mpsc::channel();
+    /// let builder = Runtime::builder().shards(1).on_stall(move |stall| tell.send(*stall).unwrap());
+    /// let (end, until) = mpsc::channel::<()>();
+    /// let until = std::sync::Mutex::new(until);
+    /// let runtime = builder.start(move |_| Ok(()))?;
+    /// runtime.shards().next().unwrap().spawn_on(move || {
+    ///     named(WorkName::new("a mistake"), async move {
+    ///         until.lock().unwrap().recv().unwrap(); // blocks its shard
+    ///     })
+    /// })?;
+    /// assert_eq!(told.recv().unwrap().name, Some("a mistake"));
+    /// end.send(()).unwrap();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.on_stall = Some(Arc::new(hook));
         self
     }
 
@@ -93,12 +135,18 @@ impl Builder {
         .map_err(io::Error::other)?;
         let cpus = if self.pin { sys::cpu::allowed_cpus() } else { Vec::new() };
         let init = Arc::new(init);
-        let mut runtime = Runtime { shards: Vec::new(), pool, running: Arc::new(Countdown::new(0)) };
+        let bell = Arc::<Bell>::default();
+        let running = Arc::new(Countdown::new(0));
+        let mut runtime = Runtime { shards: Vec::new(), watchdog: None, pool, running };
         let mut starts = Vec::new();
         // Every shard has its notifier before any shard's `init` runs: it may send to all of them.
         for id in 0..count {
             let cpu = cpus.get(id).copied();
-            starts.push(runtime.spawn_shard(id, cpu, Arc::clone(&init))?);
+            starts.push(runtime.spawn_shard(id, cpu, Arc::clone(&init), Arc::clone(&bell))?);
+        }
+        if let Some(threshold) = self.watchdog {
+            let shards = runtime.shards().map(ShardHandle::remote).collect();
+            runtime.watchdog = Some(Watchdog::start(bell, shards, threshold, self.on_stall)?);
         }
         for start in &starts {
             // An error here means that the thread has ended, which the next loop finds.
@@ -108,6 +156,15 @@ impl Builder {
             start.outcome()?;
         }
         Ok(runtime)
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Builder { shards, pin, pool, watchdog, on_stall: _ } = self;
+        let mut out = f.debug_struct("Builder");
+        out.field("shards", shards).field("pin", pin).field("pool", pool);
+        out.field("watchdog", watchdog).finish_non_exhaustive()
     }
 }
 
@@ -130,6 +187,7 @@ impl Start {
 /// Running shards and their pool. Dropping it stops the shards and waits for them.
 pub struct Runtime {
     shards: Vec<(ShardHandle, Option<thread::JoinHandle<()>>)>,
+    watchdog: Option<Watchdog>,
     pool: Pool,
     running: Arc<Countdown>,
 }
@@ -153,7 +211,13 @@ impl Runtime {
         Builder::new()
     }
 
-    fn spawn_shard<F>(&mut self, id: usize, cpu: Option<usize>, init: Arc<F>) -> io::Result<Start>
+    fn spawn_shard<F>(
+        &mut self,
+        id: usize,
+        cpu: Option<usize>,
+        init: Arc<F>,
+        bell: Arc<Bell>,
+    ) -> io::Result<Start>
     where
         F: Fn(&Shard) -> io::Result<()> + Send + Sync + 'static,
     {
@@ -168,7 +232,7 @@ impl Runtime {
             {
                 warn(format_args!("lakh: shard {id} is not pinned to CPU {cpu}: {error}"));
             }
-            let shard = match Shard::new(id, pool) {
+            let shard = match Shard::new(id, pool, bell) {
                 Ok(shard) => shard,
                 Err(error) => return drop(tell.send(Err(error))),
             };
@@ -241,7 +305,7 @@ impl Runtime {
         on_ready: impl FnOnce() + 'static,
         on_signal: impl FnOnce(usize) + 'static,
     ) -> io::Result<DrainReport> {
-        let supervisor = Shard::new(usize::MAX, self.pool.clone())?;
+        let supervisor = Shard::new(usize::MAX, self.pool.clone(), Arc::default())?;
         let result = supervisor.enter(|| {
             let task = supervisor.spawn(supervise(self, grace, on_ready, on_signal));
             supervisor.run_until(|| task.is_finished());
@@ -335,6 +399,8 @@ impl Drop for Runtime {
                 warn(format_args!("lakh: a shard's thread panicked"));
             }
         }
+        // Watches to the end: a shard that does not stop is what it is for.
+        self.watchdog = None;
         self.pool.shutdown();
     }
 }

@@ -62,6 +62,12 @@ impl Timers {
         self.now_seconds.get()
     }
 
+    /// Milliseconds from the epoch to the current turn.
+    #[inline]
+    pub(crate) fn now_millis(&self) -> u64 {
+        self.now_millis.get()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.fine.borrow().len() + self.coarse.borrow().len()
     }
@@ -288,8 +294,12 @@ impl fmt::Display for Elapsed {
 
 impl error::Error for Elapsed {}
 
-/// Waits for `future`, but no longer than `duration`; it is dropped then. As cancel safe as
-/// `future`.
+/// Waits for `future`, but no longer than `duration`; it is dropped then. What must go on all the
+/// same belongs into a [`shield`](crate::shield()).
+///
+/// # Cancel safety
+/// As that of `future`: the timer itself loses nothing. To keep what `future` has done when the time is
+/// over, pass it by reference, `timeout(duration, &mut future)`, and wait for it again.
 ///
 /// # Errors
 /// [`Elapsed`] if the time was over first.

@@ -5,7 +5,7 @@
 
 use crate::proto::ChunkError;
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use std::{
     cell::RefCell,
     error, fmt,
@@ -43,6 +43,8 @@ pub(crate) struct BodyCell(RefCell<State>);
 struct State {
     chunk: Option<Bytes>,
     end: Option<Result<(), BodyError>>,
+    /// Set before the end.
+    trailers: Option<Box<HeaderMap>>,
     /// The handler waits for a chunk.
     wanted: bool,
     reader: Option<Waker>,
@@ -87,6 +89,10 @@ impl BodyCell {
             }
             none => *none = Some(chunk),
         });
+    }
+
+    pub(crate) fn set_trailers(&self, trailers: HeaderMap) {
+        self.0.borrow_mut().trailers = Some(Box::new(trailers));
     }
 
     pub(crate) fn finish(&self, end: Result<(), BodyError>) {
@@ -193,6 +199,29 @@ impl RequestBody {
             }
         }
         next
+    }
+
+    /// The trailer fields that came behind a chunked body, once its end was read: [`RequestBody::chunk`] gave
+    /// `None`, or [`RequestBody::bytes`] all of it. `None` before that, and if there were none.
+    ///
+    /// They are not merged into the head, and fields that may not stand in a trailer are left out
+    /// ([`is_trailer_field`](crate::proto::is_trailer_field); RFC 9110, 6.5.1).
+    ///
+    /// ```
+    /// use lakh_http::{BodyError, RequestBody};
+    ///
+    /// async fn upload(mut body: RequestBody) -> Result<String, BodyError> {
+    ///     let bytes = body.bytes().await?;
+    ///     let trailers = body.trailers().unwrap_or_default();
+    ///     let digest = trailers.get("content-digest").and_then(|value| value.to_str().ok());
+    ///     Ok(format!("{} bytes, {}", bytes.len(), digest.unwrap_or("unchecked")))
+    /// }
+    /// ```
+    pub fn trailers(&self) -> Option<HeaderMap> {
+        let Source::Connection(cell) = &self.source else { return None };
+        let state = cell.0.borrow();
+        let is_read = state.chunk.is_none() && state.end.is_some();
+        state.trailers.as_deref().filter(|_| is_read).cloned()
     }
 
     /// All that is left of the body; the server's body limit bounds it.

@@ -6,7 +6,10 @@ use crate::{
     response::{Fields, Response, TEXT},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use lakh_core::pool::{JobError, PoolFull};
+use lakh_core::{
+    BlockingError,
+    pool::{JobError, PoolFull},
+};
 use std::{any::Any, borrow::Cow, error::Error, fmt};
 
 /// What a handler returns that can fail; `?` works with every error.
@@ -127,6 +130,8 @@ impl<E: Error + 'static> From<E> for HandlerError {
             of_full_pool(error)
         } else if let Some(error) = any.downcast_ref::<JobError>() {
             of_lost_job(error)
+        } else if let Some(error) = any.downcast_ref::<BlockingError>() {
+            of_blocking(error)
         } else {
             HandlerError::internal(error)
         }
@@ -138,18 +143,31 @@ fn of_full_pool(error: &PoolFull) -> HandlerError {
     if error.is_unknown_lane() {
         return HandlerError::internal(error.clone());
     }
+    come_back(error.clone())
+}
+
+fn come_back(cause: impl Error + 'static) -> HandlerError {
     HandlerError::status_only(StatusCode::SERVICE_UNAVAILABLE)
         .with_field(header::RETRY_AFTER, HeaderValue::from_static("1"))
-        .with_cause(error.clone())
+        .with_cause(cause)
 }
 
 /// 503 if the pool has shut down, 500 if the job has panicked.
 fn of_lost_job(error: &JobError) -> HandlerError {
-    let status = match error.is_shutdown() {
+    lost(error.is_shutdown(), error.clone())
+}
+
+fn lost(is_shutdown: bool, cause: impl Error + 'static) -> HandlerError {
+    let status = match is_shutdown {
         true => StatusCode::SERVICE_UNAVAILABLE,
         false => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    HandlerError::status_only(status).with_cause(error.clone())
+    HandlerError::status_only(status).with_cause(cause)
+}
+
+/// As what the pool says.
+fn of_blocking(error: &BlockingError) -> HandlerError {
+    if error.is_full() { come_back(error.clone()) } else { lost(error.is_shutdown(), error.clone()) }
 }
 
 impl IntoResponse for HandlerError {
@@ -182,6 +200,12 @@ impl IntoResponse for BodyError {
 }
 
 impl IntoResponse for PoolFull {
+    fn into_response(self) -> Response {
+        HandlerError::from(self).into_response()
+    }
+}
+
+impl IntoResponse for BlockingError {
     fn into_response(self) -> Response {
         HandlerError::from(self).into_response()
     }

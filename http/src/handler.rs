@@ -152,6 +152,13 @@ impl fmt::Debug for Outcome {
 /// What they return, or what their future gives, is [`IntoResponse`]. `Form` only tells these apart and is
 /// always inferred; `S` is the [`App`](crate::App)'s state.
 ///
+/// # Cancellation
+/// An async handler is dropped at the await point that it has come to when its client resets the connection (a
+/// client that has only finished sending still gets its answer), when the client is cut for its pace, and at
+/// the end of a drain's grace. A stream that a handler answers with is dropped likewise. What must run to its
+/// end all the same belongs into a [`shield`](lakh_core::shield); work that was given to
+/// [`blocking`](lakh_core::blocking()) and has not begun is taken back.
+///
 /// ```
 /// use lakh_http::{App, Bytes, Head, StatusCode, extract::{Path, State}};
 ///

@@ -44,6 +44,7 @@ mod server;
 mod service;
 pub mod sse;
 pub mod testing;
+mod upgrade;
 
 pub use access::Note;
 pub use addr::IntoAddr;
@@ -61,3 +62,4 @@ pub use request::{Head, Request};
 pub use response::{Body, Response, StreamError};
 pub use server::{Running, Server};
 pub use sse::Sse;
+pub use upgrade::Upgraded;

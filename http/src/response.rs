@@ -1,9 +1,9 @@
 //! An answer, and what can be turned into one.
 
-use crate::{HandlerError, error::Origin, files::FileBody, proto::encode};
+use crate::{HandlerError, error::Origin, files::FileBody, proto::encode, upgrade::OnUpgrade};
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use smallvec::SmallVec;
 use std::{
     error::Error,
@@ -54,6 +54,7 @@ pub struct Response {
     pub(crate) body: Body,
     /// Whether it tells of an error.
     pub(crate) origin: Origin,
+    pub(crate) ending: Option<Box<Ending>>,
 }
 
 impl Response {
@@ -64,7 +65,14 @@ impl Response {
 
     /// A status alone, without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Response { status, fields: Fields::new(), block: None, body: Body::Empty, origin: Origin::Handler }
+        Response {
+            status,
+            fields: Fields::new(),
+            block: None,
+            body: Body::Empty,
+            origin: Origin::Handler,
+            ending: None,
+        }
     }
 
     /// A status with its name as plain text, for people who look at it.
@@ -144,6 +152,41 @@ impl Response {
         self.fields.retain(|(n, _)| n != name);
     }
 
+    /// Ends a streamed answer with trailer fields: `make` is called for them when the stream has ended, and
+    /// `names` says which are to be expected (RFC 9110, 6.6.2).
+    ///
+    /// They are sent with the chunked coding alone, so only behind [`Body::Stream`], and only to clients that
+    /// say that they understand them (`TE: trailers`; intermediaries may drop trailers all the same). Nobody
+    /// else gets them, and `make` is not called: what a client cannot do without belongs elsewhere. Fields that
+    /// may not stand in a trailer are left out ([`is_trailer_field`](crate::proto::is_trailer_field)).
+    ///
+    /// ```
+    /// use lakh_http::{Body, Bytes, HeaderMap, HeaderName, Response, header};
+    /// use std::{cell::Cell, convert::Infallible, rc::Rc, task::Poll};
+    ///
+    /// fn rows() -> Response {
+    ///     let sent = Rc::new(Cell::new(0));
+    ///     let count = Rc::clone(&sent);
+    ///     let body = Body::from_poll_fn(move |_| {
+    ///         count.set(count.get() + 1);
+    ///         Poll::Ready((count.get() <= 10).then(|| Ok::<_, Infallible>(Bytes::from("row\n"))))
+    ///     });
+    ///     let name = HeaderName::from_static("x-rows");
+    ///     Response::new(body).with_trailers([name.clone()], move || {
+    ///         HeaderMap::from_iter([(name, (sent.get() - 1).into())])
+    ///     })
+    /// }
+    /// ```
+    pub fn with_trailers(
+        mut self,
+        names: impl IntoIterator<Item = HeaderName>,
+        make: impl FnOnce() -> HeaderMap + 'static,
+    ) -> Self {
+        let trailers = Trailers { names: names.into_iter().collect(), make: Box::new(make) };
+        self.ending = Some(Box::new(Ending::Trailers(trailers)));
+        self
+    }
+
     /// All header fields, in their order.
     pub fn headers(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let ready_made = self.block.iter().flat_map(|block| &block.fields);
@@ -172,6 +215,27 @@ impl Response {
     /// The body, to be taken or replaced.
     pub fn body_mut(&mut self) -> &mut Body {
         &mut self.body
+    }
+}
+
+/// What follows an answer. Rare, so it is boxed.
+pub(crate) enum Ending {
+    Trailers(Trailers),
+    Upgrade(OnUpgrade),
+}
+
+/// Fields behind a chunked body.
+pub(crate) struct Trailers {
+    pub(crate) names: Vec<HeaderName>,
+    pub(crate) make: Box<dyn FnOnce() -> HeaderMap>,
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Trailers(trailers) => f.debug_tuple("Trailers").field(&trailers.names).finish(),
+            Ending::Upgrade(upgrade) => f.debug_tuple("Upgrade").field(&upgrade.protocol).finish(),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     response::Response,
 };
 use http::{HeaderValue, Method, StatusCode, header};
+use lakh_core::WorkName;
 use std::{
     cell::OnceCell,
     collections::HashMap,
@@ -26,6 +27,8 @@ pub(crate) struct Router {
     /// The first is for all hosts that have none of their own.
     tables: Vec<Table>,
     hosts: Vec<(HostPattern, usize)>,
+    /// What the watchdog calls the fallbacks.
+    fallback_work: WorkName,
     pub(crate) on_error: Option<OnError>,
 }
 
@@ -54,6 +57,8 @@ pub(crate) struct Route {
     pub(crate) limits: Option<RouteLimits>,
     /// The server's, with `limits` in them; once the router is finished.
     effective: Option<Rc<Limits>>,
+    /// For the watchdog.
+    work: WorkName,
 }
 
 /// What answers a request.
@@ -72,7 +77,8 @@ impl Found {
 
 impl Router {
     pub(crate) fn new(default: Table) -> Self {
-        Router { tables: vec![default], hosts: Vec::new(), on_error: None }
+        let fallback_work = WorkName::new("the fallback");
+        Router { tables: vec![default], hosts: Vec::new(), fallback_work, on_error: None }
     }
 
     pub(crate) fn add_host(&mut self, pattern: HostPattern, table: Table) {
@@ -91,6 +97,12 @@ impl Router {
     #[inline]
     pub(crate) fn limits_of(&self, found: Found) -> Option<&Rc<Limits>> {
         self.tables.get(found.table)?.routes.get(found.route)?.effective.as_ref()
+    }
+
+    /// What the watchdog calls that which answers.
+    pub(crate) fn work_of(&self, found: Found) -> WorkName {
+        let table = self.tables.get(found.table);
+        table.and_then(|table| table.routes.get(found.route)).map_or(self.fallback_work, |route| route.work)
     }
 
     /// Finds what answers a request; its parameters' places go to `params`. The same head gives the
@@ -206,6 +218,7 @@ impl Table {
         let has_fallback = self.fallback.is_some();
         self.allow = Some(allowed(&self.routes, has_fallback));
         for route in &mut self.routes {
+            route.work = WorkName::new(&route.path);
             route.complete();
             route.wrap(wrap);
             if let Some(allow) = &route.refusing {
@@ -253,6 +266,7 @@ impl Route {
             refusing: None,
             limits: None,
             effective: None,
+            work: WorkName::NONE,
         }
     }
 

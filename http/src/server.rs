@@ -10,7 +10,7 @@ use crate::{
     router::Router,
     service::Service,
 };
-use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig, yield_now};
+use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, Stall, pool::PoolConfig, yield_now};
 use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
 use std::{
     fmt,
@@ -80,6 +80,20 @@ impl Server {
     /// The pool for blocking work.
     pub fn pool(mut self, config: PoolConfig) -> Self {
         self.runtime = self.runtime.pool(config);
+        self
+    }
+
+    /// How long a handler may block its shard before the watchdog tells of it; 100 ms by default, `None`
+    /// for no watchdog. See [`Builder::watchdog`].
+    pub fn watchdog(mut self, threshold: Option<Duration>) -> Self {
+        self.runtime = self.runtime.watchdog(threshold);
+        self
+    }
+
+    /// Tells of every handler (by its route's path) and every task that blocks its shard, while it does, in
+    /// the place of lines on stderr. It runs on the watchdog's thread; see [`Builder::on_stall`].
+    pub fn on_stall(mut self, hook: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.runtime = self.runtime.on_stall(hook);
         self
     }
 

@@ -11,7 +11,7 @@ use crate::{
     response::Response,
     router::{Found, Router},
 };
-use lakh_core::{Shard, WorkGuard};
+use lakh_core::{Shard, WorkGuard, WorkName};
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
@@ -28,6 +28,8 @@ pub(crate) struct Scratch {
     pub(crate) head: HeadMemo,
     /// What the app found for `head`.
     pub(crate) found: Found,
+    /// The name of that.
+    pub(crate) work: WorkName,
     pub(crate) params: ParamSpans,
 }
 
@@ -38,6 +40,7 @@ impl Scratch {
             output: Vec::new(),
             head: HeadMemo::default(),
             found: Found::NOWHERE,
+            work: WorkName::NONE,
             params: ParamSpans::new(),
         })
     }
@@ -116,6 +119,12 @@ impl Service {
 
     pub(crate) fn guard(&self) -> WorkGuard {
         self.shard.guard()
+    }
+
+    /// Says what the shard is busy with, for the rest of the poll: the handler of a route.
+    #[inline]
+    pub(crate) fn set_work(&self, name: WorkName) {
+        self.shard.set_work(name);
     }
 
     /// Runs a connection as a task of its own.

@@ -9,7 +9,7 @@
 mod common;
 
 use common::{Client, TestServer, get};
-use lakh_http::{App, Head, Request};
+use lakh_http::{App, Head, Request, Response, Upgraded};
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -68,8 +68,19 @@ const REQUESTS: usize = 1000;
 /// mio's sockets are larger in debug builds, and tables grow by doubling.
 const IDLE_BYTES: i64 = if cfg!(debug_assertions) { 256 } else { 192 };
 
+/// One that waits in its handler, an async function with a buffer of two bytes.
+const UPGRADED_BYTES: i64 = if cfg!(debug_assertions) { 384 } else { 320 };
+
+async fn echo(mut stream: Upgraded) {
+    let mut buffer = [0; 2];
+    while let Ok(1..) = stream.read(&mut buffer).await {
+        stream.write_all(&buffer).await.unwrap();
+    }
+}
+
 fn app() -> App {
     App::new()
+        .get("/upgrade", || Response::upgrade("x", echo))
         .get("/plaintext", || "Hello, World!")
         .get("/users/{id}/posts/{post}", |head: &Head<'_>| match head.param("id").as_deref() {
             Some("7") => "seven",
@@ -121,6 +132,34 @@ fn requests_allocate_nothing_and_idle_connections_keep_little() {
     let per_connection = idle_bytes(&server);
     assert!(per_connection <= IDLE_BYTES, "{per_connection} bytes for each idle connection");
     println!("{per_connection} bytes for each idle connection");
+    let per_connection = upgraded_bytes(&server);
+    assert!(per_connection <= UPGRADED_BYTES, "{per_connection} bytes for each upgraded connection");
+    println!("{per_connection} bytes for each upgraded connection");
+}
+
+/// Heap bytes for each of many connections that have left HTTP and wait.
+fn upgraded_bytes(server: &TestServer) -> i64 {
+    const FEW: i64 = 64;
+    const MANY: i64 = 1024;
+    let open = |n: i64| -> Vec<Client> {
+        (0..n)
+            .map(|_| {
+                let mut client = server.connect();
+                client.exchange(get("/later"));
+                client
+                    .send("GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhi");
+                assert_eq!(client.head().status, 101);
+                assert_eq!(client.take(2), b"hi");
+                client
+            })
+            .collect()
+    };
+    let few = open(FEW);
+    let before = BYTES.load(Ordering::Relaxed);
+    let many = open(MANY);
+    let bytes = BYTES.load(Ordering::Relaxed) - before;
+    drop((few, many));
+    bytes / MANY
 }
 
 /// Allocations of the shard in so many rounds, after some that warm it up.

@@ -4,7 +4,7 @@ mod common;
 
 use common::{TestServer, get};
 use lakh_core::pool::{JobError, Kind, Lane, LaneConfig, PoolConfig, PoolFull};
-use lakh_http::{App, Head, Method, Request, Server};
+use lakh_http::{App, HandlerResult, Head, Method, Request, Server};
 
 fn named(name: &'static str) -> impl Fn(&Head<'_>) -> String + use<> {
     move |head| format!("{name}: {}", head.param(name).unwrap_or_default())
@@ -150,12 +150,35 @@ fn a_full_pool_is_503_with_retry_after_and_a_job_that_panics_500() {
         let job = lakh_core::current().pool().run(Lane::CPU, || panic!("on purpose: a job")).unwrap();
         job.await
     };
+    let blocks = async || -> HandlerResult<()> {
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let running = lakh_core::blocking(move || _ = told.recv());
+        let mut waiting = Vec::new();
+        for _ in 0..10 {
+            waiting.push(lakh_core::blocking(|| ()));
+        }
+        let refused = waiting.pop().unwrap().await;
+        drop((running, tell));
+        Ok(refused?)
+    };
+    let blocks_and_panics =
+        async || -> HandlerResult<()> { Ok(lakh_core::blocking(|| panic!("on purpose: blocking")).await?) };
     let mut config = PoolConfig::new(1);
     config.set_lane(Lane::USER, LaneConfig::new(Kind::Io).cap(1).queue_limit(1));
-    let server = Server::new(move |_| App::new().get("/full", full).get("/panics", panics));
+    let server = Server::new(move |_| {
+        App::new()
+            .get("/full", full)
+            .get("/panics", panics)
+            .get("/blocking/full", blocks)
+            .get("/blocking/panics", blocks_and_panics)
+    });
     let running = server.shards(1).pool(config).bind("127.0.0.1:0").unwrap().start().unwrap();
     let mut client = common::Client::connect(running.addrs()[0]);
-    let answer = client.exchange(get("/full"));
-    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")));
-    assert_eq!(client.exchange(get("/panics")).status, 500);
+    for path in ["/full", "/blocking/full"] {
+        let answer = client.exchange(get(path));
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{path}");
+    }
+    for path in ["/panics", "/blocking/panics"] {
+        assert_eq!(client.exchange(get(path)).status, 500, "{path}");
+    }
 }

@@ -19,6 +19,7 @@ use crate::{
     slab::Slab,
     task::{self, JoinHandle, Tasks, Waiters},
     time::Timers,
+    watchdog::{Bell, Pulse, WorkName},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -62,10 +63,12 @@ struct Inner {
 }
 
 impl Shard {
-    pub(crate) fn new(id: usize, pool: Pool) -> io::Result<Self> {
+    /// `bell` is its watchdog's.
+    pub(crate) fn new(id: usize, pool: Pool, bell: Arc<Bell>) -> io::Result<Self> {
         let reactor = Reactor::new()?;
-        let remote = Arc::new(Remote::new(id, Notifier::Kernel(reactor.notifier()?)));
         let now = Instant::now();
+        let notifier = Notifier::Kernel(reactor.notifier()?);
+        let remote = Arc::new(Remote::new(id, notifier, Pulse::new(now, bell)));
         Ok(Shard(Rc::new(Inner {
             tasks: Tasks::new(Arc::clone(&remote)),
             remote,
@@ -145,6 +148,18 @@ impl Shard {
     /// The guards that exist: what a drain waits for.
     pub fn guards(&self) -> usize {
         self.0.guards.get()
+    }
+
+    /// Says what the task that is being polled is busy with from here on, up to the end of the poll: the
+    /// watchdog calls a stall by that. One store.
+    #[inline]
+    pub fn set_work(&self, name: WorkName) {
+        self.0.remote.pulse.set_work(name);
+    }
+
+    /// What the task that is being polled is busy with.
+    pub fn work(&self) -> WorkName {
+        self.0.remote.pulse.work()
     }
 
     pub(crate) fn remote(&self) -> &Arc<Remote> {
@@ -342,7 +357,7 @@ where
     F::Output: 'static,
 {
     let pool = runtime::default_pool().map_err(io::Error::other)?;
-    let shard = Shard::new(0, pool.clone())?;
+    let shard = Shard::new(0, pool.clone(), Arc::default())?;
     let result = shard.enter(|| {
         let mut handle = pin!(shard.spawn(future));
         shard.run_until(|| handle.is_finished());

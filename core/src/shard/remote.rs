@@ -6,6 +6,7 @@ use crate::{
     sync::{AtomicU8, Ordering},
     task::{Link, LinkList, TaskRef},
     unwind,
+    watchdog::Pulse,
 };
 use crossbeam_queue::ArrayQueue;
 use std::{error, fmt, future::Future, io, sync::Arc};
@@ -57,11 +58,12 @@ pub(crate) struct Remote {
     phase: AtomicU8,
     doze: Doze,
     notifier: Notifier,
+    pub(crate) pulse: Pulse,
     pub(crate) metrics: ShardMetrics,
 }
 
 impl Remote {
-    pub(crate) fn new(id: usize, notifier: Notifier) -> Self {
+    pub(crate) fn new(id: usize, notifier: Notifier, pulse: Pulse) -> Self {
         Remote {
             id,
             woken: LinkList::new(),
@@ -69,6 +71,7 @@ impl Remote {
             phase: AtomicU8::new(Phase::Running as u8),
             doze: Doze::new(),
             notifier,
+            pulse,
             metrics: ShardMetrics::default(),
         }
     }
@@ -217,6 +220,10 @@ impl ShardHandle {
         self.remote.advance(Phase::Stopping);
     }
 
+    pub(crate) fn remote(&self) -> Arc<Remote> {
+        Arc::clone(&self.remote)
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.remote.phase() == Phase::Ended
     }
@@ -276,7 +283,8 @@ impl From<SendError> for io::Error {
 impl Remote {
     /// One without a kernel behind it.
     pub(crate) fn detached() -> Arc<Self> {
-        Arc::new(Remote::new(0, Notifier::Count(crate::sync::AtomicUsize::new(0))))
+        let pulse = Pulse::new(std::time::Instant::now(), Arc::default());
+        Arc::new(Remote::new(0, Notifier::Count(crate::sync::AtomicUsize::new(0)), pulse))
     }
 
     #[cfg(loom)]

@@ -32,7 +32,12 @@ impl Shard {
     fn turn(&self, events: &mut Events, done: &dyn Fn() -> bool) {
         self.take_messages();
         self.0.timers.fire(&self.0.tasks, &self.0.waiters);
-        let polled = self.0.tasks.run(|| self.0.budget.set(POLL_BUDGET));
+        let pulse = &self.0.remote.pulse;
+        let polled = self.0.tasks.run(|number| {
+            self.0.budget.set(POLL_BUDGET);
+            pulse.begin_poll(number);
+        });
+        pulse.begin_poll(0);
         self.wait(events, polled, done);
         self.0.reactor.dispatch(events, &self.0.tasks, &self.0.waiters);
     }
@@ -40,6 +45,7 @@ impl Shard {
     fn start_turn(&self, now: Instant) {
         self.0.now.set(now);
         self.0.timers.set_now(now);
+        self.0.remote.pulse.begin_turn(self.0.timers.now_millis());
     }
 
     /// What other threads have sent since the last turn.
@@ -83,6 +89,9 @@ impl Shard {
         }
         // Before the wait, which may be long: others read them meanwhile.
         self.publish();
+        if timeout != Some(Duration::ZERO) {
+            self.0.remote.pulse.rest();
+        }
         if let Err(error) = self.0.reactor.wait(events, timeout) {
             events.clear();
             metrics.count_poll_error(&error);
@@ -112,6 +121,7 @@ impl Shard {
     pub(super) fn shut_down(&self) {
         let Inner { remote, tasks, waiters, .. } = &*self.0;
         self.0.draining.set(true);
+        remote.pulse.rest();
         remote.metrics.set_cut(self.guards());
         remote.advance(Phase::Ended);
         while let Some(message) = remote.next_message() {

@@ -12,6 +12,7 @@
 
 mod join;
 mod link;
+mod named;
 mod polled;
 mod set;
 #[cfg(all(test, not(loom)))]
@@ -21,6 +22,7 @@ mod waiter;
 pub(crate) use join::joinable;
 pub use join::{JoinError, JoinHandle};
 pub(crate) use link::{Link, LinkList};
+pub use named::{Named, named};
 pub(crate) use set::{TaskRef, Tasks};
 pub use waiter::Waiter;
 pub(crate) use waiter::Waiters;

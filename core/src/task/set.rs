@@ -129,12 +129,12 @@ impl Tasks {
     }
 
     /// Polls the tasks that are ready now; those woken meanwhile wait for the next run. Calls
-    /// `before` ahead of each poll. Returns how many were polled.
-    pub(crate) fn run(&self, before: impl Fn()) -> usize {
+    /// `before` ahead of each poll, with its number from 1. Returns how many were polled.
+    pub(crate) fn run(&self, before: impl Fn(u32)) -> usize {
         let ready = self.queue.borrow().len();
-        for _ in 0..ready {
+        for number in 1..=ready {
             let Some(index) = self.queue.borrow_mut().pop_front() else { break };
-            before();
+            before(number as u32);
             self.poll(index);
         }
         ready

@@ -40,7 +40,7 @@ impl Home {
     /// One turn: the wakes of other threads (all wakes are, without a shard), then the queue.
     fn run(&self) -> usize {
         self.remote.drain_woken(|task| self.tasks.wake(task.index));
-        self.tasks.run(|| {})
+        self.tasks.run(|_| {})
     }
 }
 
@@ -371,4 +371,26 @@ fn a_dropped_handle_leaves_its_task_running() {
     drop(home.join(async move { seen.set(true) }));
     home.run();
     assert!(ran.get());
+}
+
+#[test]
+fn a_named_future_gives_what_its_own_gives_and_takes_no_more_room() {
+    use crate::watchdog::WorkName;
+    let (home, text) = (Home::new(), String::from("borrowed across an await"));
+    let mut handle = home.join(named(WorkName::new("a name"), async move {
+        let part = &text[..8];
+        let mut first = true;
+        poll_fn(|cx| match std::mem::replace(&mut first, false) {
+            true => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            false => Poll::Ready(()),
+        })
+        .await;
+        part.to_owned()
+    }));
+    while home.run() > 0 {}
+    assert_eq!(poll(&mut handle).map(Result::unwrap), Poll::Ready("borrowed".to_owned()));
+    assert_eq!(size_of_val(&named(WorkName::NONE, ready([0_u64; 8]))), size_of_val(&ready([0_u64; 8])) + 8);
 }

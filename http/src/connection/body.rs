@@ -3,7 +3,7 @@
 use crate::{
     body::{BodyCell, BodyError, BodyFault},
     limits::{Limits, Pace},
-    proto::{BodyLength, ChunkedDecoder, ParsedHead},
+    proto::{BodyLength, ChunkedDecoder, ParsedHead, parse_trailers},
 };
 use bytes::{Bytes, BytesMut};
 use std::{ops::Range, rc::Rc};
@@ -27,7 +27,11 @@ pub(crate) struct IncomingBody {
 
 enum Rest {
     Bytes(u64),
-    Chunks(ChunkedDecoder),
+    Chunks {
+        decoder: ChunkedDecoder,
+        /// Lines of the trailer section, if someone may read them; the limits bound them.
+        trailers: Vec<u8>,
+    },
     Nothing,
     /// It cannot be told where the body ends, or it is not waited for: the connection ends with the answer.
     Failed(BodyFault),
@@ -39,7 +43,7 @@ impl IncomingBody {
         let rest = match head.body {
             BodyLength::None | BodyLength::Exactly(0) => return None,
             BodyLength::Exactly(length) => Rest::Bytes(length),
-            BodyLength::Chunked => Rest::Chunks(ChunkedDecoder::default()),
+            BodyLength::Chunked => Rest::Chunks { decoder: ChunkedDecoder::default(), trailers: Vec::new() },
         };
         Some(IncomingBody {
             rest,
@@ -55,7 +59,7 @@ impl IncomingBody {
     pub(crate) fn length(&self) -> Option<u64> {
         match self.rest {
             Rest::Bytes(length) => Some(length),
-            Rest::Chunks(_) | Rest::Failed(_) => None,
+            Rest::Chunks { .. } | Rest::Failed(_) => None,
             Rest::Nothing => Some(0),
         }
     }
@@ -107,7 +111,7 @@ impl IncomingBody {
     pub(crate) fn is_skippable(&self) -> bool {
         match self.rest {
             Rest::Bytes(left) => left <= SKIP_AT_MOST,
-            Rest::Chunks(_) => self.taken <= SKIP_AT_MOST,
+            Rest::Chunks { .. } => self.taken <= SKIP_AT_MOST,
             Rest::Nothing => true,
             Rest::Failed(_) => false,
         }
@@ -121,7 +125,7 @@ impl IncomingBody {
         }
         let result = match self.rest {
             Rest::Bytes(_) => Ok(self.feed_bytes(input)),
-            Rest::Chunks(_) => self.feed_chunks(input),
+            Rest::Chunks { .. } => self.feed_chunks(input),
             Rest::Nothing => Ok(0),
             Rest::Failed(fault) => Err(fault),
         };
@@ -148,7 +152,8 @@ impl IncomingBody {
     }
 
     fn feed_chunks(&mut self, input: &[u8]) -> Result<usize, BodyFault> {
-        let Rest::Chunks(decoder) = &mut self.rest else { return Ok(0) };
+        let is_held = self.cell.as_ref().is_some_and(BodyCell::is_held);
+        let Rest::Chunks { decoder, trailers } = &mut self.rest else { return Ok(0) };
         let mut at = 0;
         let mut parts: Vec<Range<usize>> = Vec::new();
         let mut done = false;
@@ -161,10 +166,16 @@ impl IncomingBody {
             if !chunk.data.is_empty() {
                 parts.push(at + chunk.data.start..at + chunk.data.end);
             }
+            if is_held {
+                trailers.extend_from_slice(&input[at..][chunk.trailers]);
+            }
             at += chunk.consumed;
             done = chunk.done;
         }
         if done {
+            if let (Some(cell), false) = (&self.cell, trailers.is_empty()) {
+                cell.set_trailers(parse_trailers(trailers));
+            }
             self.rest = Rest::Nothing;
         }
         if !parts.is_empty() {

@@ -58,7 +58,7 @@ impl Driver<'_, '_> {
         if let Some(error) = self.active().scan.over_limit(&service.limits().head) {
             return self.refuse(error.status());
         }
-        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+        match self.stream.poll_read(self.cx, &mut self.scratch.input) {
             Poll::Ready(Ok(0)) => self.refuse(StatusCode::BAD_REQUEST),
             Poll::Ready(Err(_)) => Step::Close,
             Poll::Ready(Ok(n)) => {
@@ -107,6 +107,7 @@ impl Driver<'_, '_> {
                 && active.skip.is_none()
                 && active.unsent.is_empty()
                 && active.close == super::Close::No
+                && active.upgrade.is_none()
         })
     }
 
@@ -116,11 +117,12 @@ impl Driver<'_, '_> {
         let (router, scratch) = (self.service.router(), &mut *self.scratch);
         if !scratch.head.is_repeated() {
             scratch.found = router.find(scratch.head.head(), input, &mut scratch.params);
+            scratch.work = router.work_of(scratch.found);
         }
         match IncomingBody::of(scratch.head.head(), self.service.limits_of(scratch.found)) {
             Some(body) => self.take_request_with_body(input, Box::new(body)),
             None => {
-                let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
+                let meta = Meta::new(self.scratch, input, self.service, self.stream);
                 let mut outcome = None;
                 self.call(input, &mut RequestBody::default, &mut outcome);
                 match &mut outcome {
@@ -134,7 +136,7 @@ impl Driver<'_, '_> {
     }
 
     fn take_request_with_body(&mut self, input: &[u8], mut body: Box<IncomingBody>) -> usize {
-        let meta = Meta::new(self.scratch.head.head(), input, self.service, &self.connection.stream);
+        let meta = Meta::new(self.scratch, input, self.service, self.stream);
         if body.is_announced_too_long() {
             self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
             return input.len();
@@ -184,16 +186,17 @@ impl Driver<'_, '_> {
         outcome: &mut Option<Outcome>,
     ) {
         let (router, scratch) = (self.service.router(), &*self.scratch);
-        let peer = Peer::Stream(&self.connection.stream);
+        let peer = Peer::Stream(self.stream);
         let head = Head::new(input, scratch.head.head(), &scratch.params, peer);
         let incoming = Incoming::new(head, &scratch.head, open_body);
+        self.service.set_work(scratch.work);
         // A panic leaves `outcome` empty, and has been reported by the panic hook.
         let _ = catch_unwind(AssertUnwindSafe(|| *outcome = Some(router.call(scratch.found, incoming))));
     }
 
     /// Answers with a status of our own and closes: the client has broken a rule, or a limit.
     pub(super) fn refuse(&mut self, status: StatusCode) -> Step {
-        self.refuse_request(status, Meta::refusal(self.service, &self.connection.stream))
+        self.refuse_request(status, Meta::refusal(self.service, self.stream))
     }
 
     /// As [`Driver::refuse`], for a request whose head is understood.
@@ -268,7 +271,7 @@ impl Driver<'_, '_> {
                 Err(fault) => Fed::Fault(fault),
             };
         }
-        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+        match self.stream.poll_read(self.cx, &mut self.scratch.input) {
             Poll::Pending => Fed::Wait,
             Poll::Ready(Ok(0) | Err(_)) => Fed::Fault(BodyFault::Lost),
             Poll::Ready(Ok(n)) => {

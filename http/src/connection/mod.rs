@@ -8,6 +8,7 @@
 //! Progress lives here and not in futures: whatever a poll leaves undone, the next one finds.
 
 mod body;
+mod ending;
 mod input;
 mod output;
 mod reply;
@@ -16,6 +17,7 @@ use crate::{
     limits::{Pace, seconds},
     proto::HeadScan,
     service::{Scratch, Service},
+    upgrade::OnUpgrade,
 };
 pub(crate) use body::IncomingBody;
 use lakh_core::{CoarseTimer, Direction, WorkGuard};
@@ -38,9 +40,14 @@ const FLUSH_AT: usize = 64 * 1024;
 
 /// One client's connection; a task of its own on its shard.
 pub(crate) struct Connection {
-    // The timer and the stream's registration tell the shard when they are dropped.
+    state: State,
+    /// Taken when the connection leaves HTTP.
+    stream: Option<TcpStream>,
+}
+
+/// All of a connection but its stream.
+struct State {
     timer: CoarseTimer,
-    stream: TcpStream,
     /// In seconds of the shard; belongs to `phase`.
     deadline: u32,
     phase: Phase,
@@ -82,8 +89,10 @@ struct Active {
     /// A body that nobody reads, to be skipped before the next request.
     skip: Option<Box<IncomingBody>>,
     close: Close,
+    /// Who gets the connection once everything is sent.
+    upgrade: Option<Box<OnUpgrade>>,
     /// A drain waits for this, and not for idle connections.
-    _guard: WorkGuard,
+    guard: WorkGuard,
 }
 
 /// How far the connection's end has come.
@@ -109,17 +118,25 @@ enum Step {
     Wait,
     /// The connection is over.
     Close,
+    /// It goes on in another protocol.
+    HandOn,
 }
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, service: Rc<Service>) -> Self {
-        Connection {
-            timer: CoarseTimer::new(),
-            stream,
-            deadline: 0,
-            phase: Phase::New,
-            active: None,
-            service,
+        let timer = CoarseTimer::new();
+        let state = State { timer, deadline: 0, phase: Phase::New, service, active: None };
+        Connection { state, stream: Some(stream) }
+    }
+}
+
+impl Connection {
+    /// Gives the stream, with what was read behind the last request, to whoever goes on with it.
+    fn hand_on(&mut self) {
+        if let (Some(stream), Some(active)) = (self.stream.take(), self.state.active.take())
+            && let Active { input, upgrade: Some(upgrade), guard, .. } = *active
+        {
+            upgrade.start(stream, input, guard);
         }
     }
 }
@@ -128,24 +145,43 @@ impl Future for Connection {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let service = Rc::clone(&self.service);
+        let Connection { state, stream } = &mut *self;
+        let Some(open) = stream else { return Poll::Ready(()) };
+        let service = Rc::clone(&state.service);
         let mut scratch = service.take_scratch();
-        let connection = &mut *self;
-        let flow =
-            Driver { connection, service: &service, scratch: &mut scratch, cx, requests: 0, begun: None }
-                .run();
+        let mut driver = Driver {
+            connection: state,
+            stream: open,
+            service: &service,
+            scratch: &mut scratch,
+            cx,
+            requests: 0,
+            begun: None,
+        };
+        let flow = driver.run();
         if flow.is_ready() {
             scratch.output.clear(); // what a lost connection was not sent is nobody else's
         }
         debug_assert!(scratch.output.is_empty());
         service.return_scratch(scratch);
-        flow
+        if flow == Poll::Ready(End::HandOn) {
+            self.hand_on();
+        }
+        flow.map(drop)
     }
+}
+
+/// How the connection ends for HTTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    Closed,
+    HandOn,
 }
 
 /// A connection for the time of one poll, with all that it works with.
 struct Driver<'a, 'cx> {
-    connection: &'a mut Connection,
+    connection: &'a mut State,
+    stream: &'a TcpStream,
     service: &'a Rc<Service>,
     scratch: &'a mut Scratch,
     cx: &'a mut Context<'cx>,
@@ -156,7 +192,7 @@ struct Driver<'a, 'cx> {
 }
 
 impl Driver<'_, '_> {
-    fn run(&mut self) -> Poll<()> {
+    fn run(&mut self) -> Poll<End> {
         for _ in 0..STEPS {
             let step = match self.connection.active {
                 None => self.step_idle(),
@@ -171,13 +207,14 @@ impl Driver<'_, '_> {
                     Ok(true) if step == Step::Wait => return Poll::Pending,
                     // What is unsent is the next step's business.
                     Ok(_) => {}
-                    Err(_) => return Poll::Ready(()),
+                    Err(_) => return Poll::Ready(End::Closed),
                 },
-                Step::Close => return Poll::Ready(()),
+                Step::Close => return Poll::Ready(End::Closed),
+                Step::HandOn => return Poll::Ready(End::HandOn),
             }
         }
         if self.flush().is_err() {
-            return Poll::Ready(());
+            return Poll::Ready(End::Closed);
         }
         self.cx.waker().wake_by_ref();
         Poll::Pending
@@ -185,7 +222,7 @@ impl Driver<'_, '_> {
 
     /// No request is in progress: waits for one.
     fn step_idle(&mut self) -> Step {
-        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+        match self.stream.poll_read(self.cx, &mut self.scratch.input) {
             Poll::Ready(Ok(0) | Err(_)) => self.end_of_input(),
             Poll::Ready(Ok(n)) => {
                 self.connection.phase = Phase::Busy;
@@ -193,7 +230,7 @@ impl Driver<'_, '_> {
             }
             // A request may have come since the kernel was last asked.
             Poll::Pending if self.service.is_draining() => {
-                match self.connection.stream.try_read(&mut self.scratch.input) {
+                match self.stream.try_read(&mut self.scratch.input) {
                     Ok(n) if n > 0 => self.take_input(n),
                     _ => self.end_of_input(),
                 }
@@ -216,6 +253,8 @@ impl Driver<'_, '_> {
             self.send_unsent()
         } else if active.exchange.is_some() {
             self.step_exchange()
+        } else if active.upgrade.is_some() {
+            self.step_upgrade()
         } else if active.close != Close::No {
             self.step_close()
         } else if active.skip.is_some() {
@@ -250,7 +289,7 @@ impl Driver<'_, '_> {
         let close = self.active().close;
         match close {
             Close::WhenSent { linger } if linger || self.may_have_input() => {
-                if self.connection.stream.shutdown(std::net::Shutdown::Write).is_err() {
+                if self.stream.shutdown(std::net::Shutdown::Write).is_err() {
                     return Step::Close;
                 }
                 let left = self.service.limits().linger.1;
@@ -264,13 +303,13 @@ impl Driver<'_, '_> {
 
     /// Bytes that nobody read make the kernel reset the connection when it is closed.
     fn may_have_input(&self) -> bool {
-        self.connection.stream.registration().is_ready(Direction::Read)
+        self.stream.registration().is_ready(Direction::Read)
     }
 
     /// Reads and drops what the peer sends, so that it can read our answer before the reset that
     /// unread bytes would cause (RFC 9112, 9.6).
     fn step_linger(&mut self, left: u64) -> Step {
-        match self.connection.stream.poll_read(self.cx, &mut self.scratch.input) {
+        match self.stream.poll_read(self.cx, &mut self.scratch.input) {
             Poll::Ready(Ok(n)) if n > 0 && left > n as u64 => {
                 self.active().close = Close::Lingering { left: left - n as u64 };
                 Step::Again
@@ -310,7 +349,8 @@ impl Driver<'_, '_> {
                 exchange: None,
                 skip: None,
                 close: Close::No,
-                _guard: service.guard(),
+                upgrade: None,
+                guard: service.guard(),
             })
         })
     }

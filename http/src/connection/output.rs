@@ -29,7 +29,7 @@ impl Driver<'_, '_> {
         let sent = if unsent {
             0
         } else {
-            match write(&self.connection.stream, &self.scratch.output) {
+            match write(self.stream, &self.scratch.output) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),
@@ -54,7 +54,7 @@ impl Driver<'_, '_> {
     pub(super) fn send_unsent(&mut self) -> Step {
         let now = self.service.now();
         let Some(active) = &mut self.connection.active else { return Step::Again };
-        match self.connection.stream.poll_write(self.cx, &active.unsent[active.sent..]) {
+        match self.stream.poll_write(self.cx, &active.unsent[active.sent..]) {
             Poll::Ready(Ok(0) | Err(_)) => Step::Close,
             Poll::Ready(Ok(n)) => {
                 active.pace.moved(now, n, self.service.limits());
@@ -102,6 +102,6 @@ impl Driver<'_, '_> {
 
     /// Bytes that the peer has not acknowledged; where the system does not tell, none.
     fn queued(&self) -> usize {
-        self.connection.stream.send_queue().unwrap_or(0)
+        self.stream.send_queue().unwrap_or(0)
     }
 }

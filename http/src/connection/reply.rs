@@ -1,17 +1,22 @@
 //! Answers: from the handler's future to the last byte of the body.
 
-use super::{Driver, FLUSH_AT, Step, body::IncomingBody};
+use super::{
+    Driver, FLUSH_AT, Step,
+    body::IncomingBody,
+    ending::{Offer, write_announcement, write_end},
+};
 use crate::{
     access::{Note, OpenNote},
     files::FileSender,
     handler::Answer,
-    proto::{ParsedHead, encode},
-    response::{Body, Response, StreamError},
-    service::Service,
+    proto::encode,
+    response::{Body, Ending, Response, StreamError, Trailers},
+    service::{Scratch, Service},
 };
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{Method, StatusCode, Version};
+use lakh_core::WorkName;
 use lakh_net::TcpStream;
 use std::{
     future::Future,
@@ -36,6 +41,7 @@ enum State {
     Chunks {
         chunks: Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>,
         coded: bool,
+        trailers: Option<Trailers>,
     },
     File(FileSender),
 }
@@ -47,17 +53,27 @@ pub(super) struct Meta {
     /// HTTP/1.0: no chunks, and keep-alive has to be said.
     old: bool,
     keep_alive: bool,
-    note: Option<Box<OpenNote>>,
+    /// The client understands trailer fields.
+    pub(super) te_trailers: bool,
+    /// What the watchdog calls the handler.
+    work: WorkName,
+    pub(super) note: Option<Box<OpenNote>>,
+    /// Protocols that the client would go on with.
+    pub(super) offer: Option<Box<Offer>>,
 }
 
 impl Meta {
     #[inline]
-    pub(super) fn new(head: &ParsedHead, bytes: &[u8], service: &Service, stream: &TcpStream) -> Self {
+    pub(super) fn new(scratch: &Scratch, bytes: &[u8], service: &Service, stream: &TcpStream) -> Self {
+        let head = scratch.head.head();
         Meta {
             head_only: head.method == Method::HEAD,
             old: head.version == Version::HTTP_10,
             keep_alive: head.keep_alive,
+            te_trailers: head.te_trailers,
+            work: scratch.work,
             note: service.on_access().map(|to| OpenNote::new(Note::of(head, bytes, stream), to)),
+            offer: Offer::of(head, bytes),
         }
     }
 
@@ -78,7 +94,10 @@ impl Meta {
             head_only: false,
             old: false,
             keep_alive: false,
+            te_trailers: false,
+            work: WorkName::NONE,
             note: service.on_access().map(|to| OpenNote::new(Note::of_refused(stream), to)),
+            offer: None,
         }
     }
 
@@ -106,9 +125,10 @@ impl Driver<'_, '_> {
         let step = match &mut exchange.state {
             State::Handling(_) => return self.step_handler(exchange),
             State::Bytes(bytes) => self.send_bytes(bytes),
-            State::Chunks { chunks, coded } => {
+            State::Chunks { chunks, coded, trailers } => {
+                self.service.set_work(exchange.meta.work);
                 self.attend(&exchange.body, true);
-                let sent = self.send_chunk(chunks.as_mut(), *coded);
+                let sent = self.send_chunk(chunks.as_mut(), *coded, trailers);
                 self.attend(&exchange.body, false);
                 match (sent, &mut exchange.body) {
                     // The chunks are made of the request's body.
@@ -141,7 +161,7 @@ impl Driver<'_, '_> {
     /// Waits for the handler or its stream. Neither is any use once the peer is gone for good; one
     /// that has only finished sending still gets its answer.
     fn wait_for_answer(&mut self) -> Step {
-        match self.connection.stream.poll_hangup(self.cx) {
+        match self.stream.poll_hangup(self.cx) {
             Poll::Ready(()) => Step::Close,
             Poll::Pending => Step::Wait,
         }
@@ -165,6 +185,7 @@ impl Driver<'_, '_> {
 
     pub(super) fn step_handler(&mut self, mut exchange: Exchange) -> Step {
         let State::Handling(answer) = &mut exchange.state else { return Step::Again };
+        self.service.set_work(exchange.meta.work);
         self.attend(&exchange.body, true);
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(answer).poll(self.cx)));
         self.attend(&exchange.body, false);
@@ -210,6 +231,12 @@ impl Driver<'_, '_> {
 
     /// As [`Driver::answer`], for every case.
     fn answer_any(&mut self, response: &mut Response, mut meta: Meta, mut body: Option<Box<IncomingBody>>) {
+        let ending = Self::take_ending(response, &meta, body.as_deref());
+        let trailers = match ending {
+            Some(Ending::Upgrade(upgrade)) => return self.switch(response, upgrade, meta),
+            Some(Ending::Trailers(trailers)) => Some(trailers),
+            None => None,
+        };
         if response.status.is_informational() {
             // The client would go on waiting for the answer.
             *response = panicked();
@@ -240,7 +267,8 @@ impl Driver<'_, '_> {
         }
         // A bare 304 does not know the length that 200 would have (RFC 9110, 8.6).
         let unknown = response.status == StatusCode::NOT_MODIFIED && matches!(reply, Body::Empty);
-        self.write_head(response, &meta, length.filter(|_| !unknown), coded);
+        let trailers = trailers.filter(|_| send_body && coded);
+        self.write_head(response, &meta, length.filter(|_| !unknown), coded, trailers.as_ref());
         if let Some(note) = &mut meta.note {
             note.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
         }
@@ -256,7 +284,7 @@ impl Driver<'_, '_> {
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
             Body::File(file) => Some(State::File(FileSender::new(*file))),
-            Body::Stream(chunks) => Some(State::Chunks { chunks, coded }),
+            Body::Stream(chunks) => Some(State::Chunks { chunks, coded, trailers }),
         };
         match state {
             Some(state) => self.active().exchange = Some(Exchange { state, meta, body }),
@@ -264,7 +292,14 @@ impl Driver<'_, '_> {
         }
     }
 
-    fn write_head(&mut self, response: &Response, meta: &Meta, length: Option<u64>, coded: bool) {
+    fn write_head(
+        &mut self,
+        response: &Response,
+        meta: &Meta,
+        length: Option<u64>,
+        coded: bool,
+        trailers: Option<&Trailers>,
+    ) {
         let out = &mut self.scratch.output;
         self.service.write_head_start(out, response);
         if encode::content_length_allowed(response.status, meta.method()) {
@@ -273,6 +308,12 @@ impl Driver<'_, '_> {
                 None if coded => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
                 None => {}
             }
+        }
+        if let Some(trailers) = trailers {
+            write_announcement(out, trailers);
+        }
+        if response.status == StatusCode::UPGRADE_REQUIRED {
+            out.extend_from_slice(b"connection: upgrade\r\n");
         }
         if !meta.keep_alive {
             out.extend_from_slice(b"connection: close\r\n");
@@ -304,9 +345,9 @@ impl Driver<'_, '_> {
         let head = self.scratch.output.len();
         let written = if head > 0 {
             let both = [IoSlice::new(&self.scratch.output), IoSlice::new(bytes)];
-            self.connection.stream.poll_write_vectored(self.cx, &both)
+            self.stream.poll_write_vectored(self.cx, &both)
         } else {
-            self.connection.stream.poll_write(self.cx, bytes)
+            self.stream.poll_write(self.cx, bytes)
         };
         match written {
             Poll::Pending => Sent::Not(Step::Wait),
@@ -330,6 +371,7 @@ impl Driver<'_, '_> {
         &mut self,
         mut chunks: Pin<&mut dyn Stream<Item = Result<Bytes, StreamError>>>,
         coded: bool,
+        trailers: &mut Option<Trailers>,
     ) -> Sent {
         if self.scratch.output.len() >= FLUSH_AT {
             return Sent::Not(Step::Again);
@@ -346,14 +388,9 @@ impl Driver<'_, '_> {
                 }
                 Sent::Not(Step::Again)
             }
-            Ok(Poll::Ready(None)) => {
-                if coded {
-                    encode::write_last_chunk(out);
-                }
-                Sent::All
-            }
+            Ok(Poll::Ready(None)) if !coded || write_end(out, trailers.take()) => Sent::All,
             // What was sent cannot be taken back: the missing end tells the client.
-            Ok(Poll::Ready(Some(Err(_)))) | Err(_) => match self.flush() {
+            Ok(Poll::Ready(None | Some(Err(_)))) | Err(_) => match self.flush() {
                 Ok(_) | Err(_) => Sent::Failed,
             },
         }
@@ -366,7 +403,7 @@ impl Driver<'_, '_> {
             Ok(false) => return Sent::Not(Step::Again),
             Err(_) => return Sent::Failed,
         }
-        match file.poll_send(&self.connection.stream, self.cx) {
+        match file.poll_send(self.stream, self.cx) {
             Poll::Pending => Sent::Not(Step::Wait),
             Poll::Ready(Ok(n)) => {
                 self.moved(n);

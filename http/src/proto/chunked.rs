@@ -30,15 +30,17 @@ pub struct Chunk {
     pub consumed: usize,
     /// The part of the input that belongs to the body. It may be empty.
     pub data: Range<usize>,
+    /// The part of the input that belongs to the trailer section: lines with their ends, without the empty last
+    /// one. Gather it from all calls for [`parse_trailers`](super::parse_trailers). Mostly empty.
+    pub trailers: Range<usize>,
     /// Whether the body has ended; what follows `consumed` is the next request.
     pub done: bool,
 }
 
 /// Decodes one chunked body.
 ///
-/// Chunk extensions are checked and skipped. Trailer fields are checked and, for now, dropped: nothing of a trailer
-/// may be merged into the head (RFC 9110, 6.5.1), and a caller that wants them would get them with the last
-/// [`Chunk`].
+/// Chunk extensions are checked and skipped. Trailer fields are checked and handed on as they are: nothing of a
+/// trailer may be merged into the head (RFC 9110, 6.5.1).
 ///
 /// ```
 /// use lakh_http::proto::{ChunkLimits, ChunkedDecoder};
@@ -101,6 +103,13 @@ enum State {
     Failed,
 }
 
+impl State {
+    /// Within a line of the trailer section.
+    fn is_in_trailer(self) -> bool {
+        matches!(self, State::TrailerName | State::TrailerValue | State::TrailerLf)
+    }
+}
+
 impl ChunkedDecoder {
     /// Reads up to the end of the next stretch of data, to the end of the body, or to the end of `input`.
     ///
@@ -110,12 +119,13 @@ impl ChunkedDecoder {
     ///
     /// The coding is broken: no later byte of the connection can be understood. Every further call fails as well.
     pub fn decode(&mut self, input: &[u8], limits: &ChunkLimits) -> Result<Chunk, ChunkError> {
-        let mut at = 0;
+        let (mut at, mut trailers) = (0, 0..0);
         while self.state != State::Done && at < input.len() {
             if self.state == State::Data {
                 let end = at + self.take_data(input.len() - at);
-                return Ok(Chunk { consumed: end, data: at..end, done: false });
+                return Ok(Chunk { consumed: end, data: at..end, trailers, done: false });
             }
+            let before = self.state;
             match self.step(input[at], limits) {
                 Ok(state) => self.state = state,
                 Err(kind) => {
@@ -123,9 +133,12 @@ impl ChunkedDecoder {
                     return Err(ChunkError(kind));
                 }
             }
+            if before.is_in_trailer() || self.state.is_in_trailer() {
+                trailers = if trailers.is_empty() { at..at + 1 } else { trailers.start..at + 1 };
+            }
             at += 1;
         }
-        Ok(Chunk { consumed: at, data: at..at, done: self.state == State::Done })
+        Ok(Chunk { consumed: at, data: at..at, trailers, done: self.state == State::Done })
     }
 
     /// Whether the body has ended.

@@ -4,7 +4,7 @@
 use http::Version;
 
 use super::{BodyLength, ChunkError, ChunkLimits, ChunkedDecoder, HeadError, HeadLimits, HeadScan};
-use super::{Parsed, ParsedHead, encode};
+use super::{Parsed, ParsedHead, encode, is_trailer_field, parse_trailers};
 
 /// A whole head, `None` for a partial one.
 type Outcome = Result<Option<ParsedHead>, HeadError>;
@@ -196,6 +196,7 @@ fn check_rewritten(head: &ParsedHead, data: &[u8]) {
 #[derive(Debug, PartialEq)]
 struct Body {
     data: Vec<u8>,
+    trailers: Vec<u8>,
     consumed: usize,
     done: bool,
 }
@@ -203,7 +204,7 @@ struct Body {
 /// Decodes the pieces one after the other, as a connection would.
 fn decode(pieces: &[&[u8]], limits: &ChunkLimits) -> Result<Body, ChunkError> {
     let mut decoder = ChunkedDecoder::default();
-    let mut body = Body { data: Vec::new(), consumed: 0, done: false };
+    let mut body = Body { data: Vec::new(), trailers: Vec::new(), consumed: 0, done: false };
     for mut piece in pieces.iter().copied() {
         while !piece.is_empty() && !body.done {
             let announced = decoder.announced();
@@ -215,6 +216,8 @@ fn decode(pieces: &[&[u8]], limits: &ChunkLimits) -> Result<Body, ChunkError> {
             assert!(announced == 0 || chunk.data.len() as u64 <= announced);
             assert_eq!(chunk.done, decoder.is_done());
             body.data.extend_from_slice(&piece[chunk.data]);
+            assert!(chunk.trailers.start <= chunk.trailers.end && chunk.trailers.end <= chunk.consumed);
+            body.trailers.extend_from_slice(&piece[chunk.trailers]);
             body.consumed += chunk.consumed;
             body.done = chunk.done;
             piece = &piece[chunk.consumed..];
@@ -228,11 +231,14 @@ fn check_body(body: &Body, data: &[u8], limits: &ChunkLimits) {
     assert!(bytes.ends_with(b"\r\n"));
     assert_eq!(decode(&[bytes], limits).as_ref(), Ok(body), "what follows the body plays no part");
     assert_eq!(decode_with_httparse(bytes), body.data);
+    assert!(bytes[..bytes.len() - 2].ends_with(&body.trailers), "trailers stand before the last line end");
+    assert!(body.trailers.is_empty() || body.trailers.ends_with(b"\r\n"));
+    assert!(parse_trailers(&body.trailers).keys().all(is_trailer_field));
 
     let mut rewritten = Vec::new();
     body.data.chunks(1000).for_each(|data| encode::write_chunk(&mut rewritten, data));
     encode::write_last_chunk(&mut rewritten);
-    let again = Body { data: body.data.clone(), consumed: rewritten.len(), done: true };
+    let again = Body { data: body.data.clone(), trailers: Vec::new(), consumed: rewritten.len(), done: true };
     assert_eq!(decode(&[&rewritten], limits), Ok(again));
 }
 

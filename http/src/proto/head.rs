@@ -141,6 +141,8 @@ pub struct ParsedHead {
     pub keep_alive: bool,
     /// `Expect: 100-continue` on a request that has a body to wait for (RFC 9110, 10.1.1).
     pub expect_continue: bool,
+    /// `TE: trailers`: the client understands trailer fields (RFC 9110, 10.1.4).
+    pub te_trailers: bool,
     /// Both an Upgrade field and `Connection: upgrade`, in HTTP/1.1 (RFC 9110, 7.8).
     pub upgrade: bool,
 }
@@ -283,6 +285,7 @@ impl ParsedHead {
         }
         self.expect_continue = modern && framing.expects_continue && has_body;
         self.keep_alive = !framing.close && (modern || framing.keep_alive);
+        self.te_trailers = modern && framing.te_trailers;
         self.upgrade = modern && framing.upgrade && framing.connection_upgrade;
         let host = framing.host.map(|index| self.headers[index].1);
         self.set_host(buf, host, authority, modern)

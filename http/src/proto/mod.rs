@@ -15,11 +15,13 @@ pub mod encode;
 pub mod fuzz;
 pub mod head;
 mod memo;
+mod trailers;
 
 pub use chunked::{Chunk, ChunkError, ChunkLimits, ChunkedDecoder};
 pub use encode::DateCache;
 pub use head::{BodyLength, HeadError, HeadLimits, HeadScan, Parsed, ParsedHead, Span};
 pub use memo::{HeadMemo, KeptHead};
+pub use trailers::{is_trailer_field, parse_trailers};
 
 /// `tchar` of RFC 9110, 5.6.2: what methods, field names and extension names are made of.
 const TOKEN: [bool; 256] = byte_class(b"!#$%&'*+-.^_`|~");

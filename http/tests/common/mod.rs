@@ -87,7 +87,7 @@ impl TestServer {
     }
 
     /// Waits for one more turn of the shard's loop.
-    fn round(&self) {
+    pub fn round(&self) {
         let (tell, told) = std::sync::mpsc::channel();
         let shard = self.running.shards().next().unwrap();
         shard.send(move |_| tell.send(()).unwrap()).unwrap();

@@ -12,6 +12,7 @@ pub(super) struct Framing {
     pub(super) keep_alive: bool,
     pub(super) connection_upgrade: bool,
     pub(super) upgrade: bool,
+    pub(super) te_trailers: bool,
     pub(super) expects_continue: bool,
     pub(super) expects_else: bool,
     pub(super) error: Option<Kind>,
@@ -40,6 +41,8 @@ impl Framing {
             self.note_coding(value);
         } else if is(name, b"expect") {
             self.note_expect(value);
+        } else if is(name, b"te") {
+            self.te_trailers |= list(value).any(|te| te.eq_ignore_ascii_case(b"trailers"));
         } else {
             self.upgrade |= is(name, b"upgrade");
         }
@@ -117,6 +120,7 @@ fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The first letter of the name with that length which [`Framing`] wants to see.
 const INITIALS: [u8; 32] = {
     let mut initials = [0; 32];
+    initials["te".len()] = b't';
     initials["host".len()] = b'h';
     initials["expect".len()] = b'e';
     initials["upgrade".len()] = b'u';

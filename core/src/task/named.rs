@@ -1,0 +1,73 @@
+//! Futures with a name.
+#![allow(unsafe_code)]
+
+use crate::{
+    shard::{self, WorkGuard},
+    watchdog::WorkName,
+};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// A future under a name, which the watchdog tells if it blocks its shard. As cancel safe as `future`.
+///
+/// ```
+/// # lakh_core::block_on(async {
+/// lakh_core::spawn_detached(lakh_core::named(lakh_core::WorkName::new("compaction"), async {
+///     // ...
+/// }));
+/// # }).unwrap();
+/// ```
+pub fn named<F: Future>(name: WorkName, future: F) -> Named<F> {
+    Named { name, future, guard: None }
+}
+
+/// The future of [`named`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Named<F> {
+    name: WorkName,
+    future: F,
+    // Dropped last: until then the future's work is in flight.
+    guard: Option<WorkGuard>,
+}
+
+impl<F> Named<F> {
+    /// Counts as work in flight as long as it lives; see [`Shard::guard`](crate::Shard::guard).
+    pub fn guarded(mut self, guard: WorkGuard) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+}
+
+impl<F: Future> Future for Named<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let around = replace_work(self.name);
+        // SAFETY: `future` is pinned with its struct: nothing moves it out of there, there is no `Drop` that
+        // could, and `Named` is `Unpin` only if it is.
+        let future = unsafe { self.map_unchecked_mut(|this| &mut this.future) };
+        let outcome = future.poll(cx);
+        replace_work(around);
+        outcome
+    }
+}
+
+/// Without a shard there is nobody to tell.
+fn replace_work(name: WorkName) -> WorkName {
+    let replaced = shard::try_with(|shard| {
+        let before = shard.work();
+        shard.set_work(name);
+        before
+    });
+    replaced.unwrap_or_default()
+}
+
+impl<F> fmt::Debug for Named<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Named").field(&self.name).finish()
+    }
+}
