@@ -6,6 +6,7 @@
 //! | [`Query`] | the query string |
 //! | [`State`] | the app's state, or a part of it |
 //! | [`Method`], [`Version`], [`HeaderMap`] | what they say |
+//! | [`Cookies`](crate::cookies::Cookies), signed and private ones | what the client has sent of them |
 //! | [`ClientAddr`] | who has sent the request |
 //! | [`LastEventId`](crate::sse::LastEventId) | which event a client had last |
 //! | [`Extension`], [`RequestId`](crate::middleware::RequestId) | what middleware has left |
