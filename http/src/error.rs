@@ -2,6 +2,7 @@
 
 use crate::{
     body::BodyError,
+    extract::FormError,
     into_response::IntoResponse,
     response::{Fields, Response, TEXT},
 };
@@ -122,6 +123,8 @@ impl<E: Error + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
         let any: &dyn Any = &error;
         if let Some(error) = any.downcast_ref::<BodyError>() {
+            HandlerError::new(error.status(), error.to_string())
+        } else if let Some(error) = any.downcast_ref::<FormError>() {
             HandlerError::new(error.status(), error.to_string())
         } else if let Some(error) = any.downcast_ref::<PoolFull>() {
             of_full_pool(error)

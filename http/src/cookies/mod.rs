@@ -89,6 +89,7 @@ impl Cookies {
     /// assert_eq!(cookies.value("theme"), Some("dark"));
     /// assert_eq!(cookies.get("seen").unwrap().http_only(), Some(true));
     /// ```
+    #[allow(clippy::should_implement_trait)] // nothing is summed up
     pub fn add(mut self, cookie: impl Into<Cookie<'static>>) -> Self {
         self.jar.add(completed(cookie.into()));
         self

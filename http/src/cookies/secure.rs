@@ -69,6 +69,7 @@ macro_rules! with_a_key {
             }
 
             /// Lets the answer set a cookie, with defaults as in [`Cookies::add`](super::Cookies::add).
+            #[allow(clippy::should_implement_trait)] // nothing is summed up
             pub fn add(mut self, cookie: impl Into<Cookie<'static>>) -> Self {
                 self.jar.$seal(&self.key).add(completed(cookie.into()));
                 self
