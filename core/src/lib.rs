@@ -24,6 +24,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod fs;
 pub mod histogram;
 mod metrics;
 pub mod pool;
