@@ -31,7 +31,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const LONGEST_BODY: u64 = 1 << 40;
-/// How long a client may fall behind: it also waits while the disk does.
+/// How long a client may send too slowly; while it waits for the disk no time is counted.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Who is refused in the middle of an upload goes on sending before it looks for the answer.
 const LINGER: (Duration, u64) = (Duration::from_secs(10), 1 << 30);

@@ -1,7 +1,7 @@
 //! Writing files from a shard, which never waits for the disk itself.
 //!
 //! A [`FileWriter`] takes bytes as they come and has the pool's file lane write them: one job at a time,
-//! in the group of the file's mount. Reading is `http`'s business so far.
+//! in the group of the file's mount. Nothing here reads.
 //!
 //! ```
 //! use lakh_core::fs::FileWriter;
