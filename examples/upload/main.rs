@@ -20,8 +20,9 @@ use flags::{Flags, fail};
 use lakh::{
     core::fs::FileWriter,
     http::{
-        App, HandlerError, HandlerResult, Html, Limits, Response, RouteLimits, Server, StatusCode,
+        App, HandlerError, HandlerResult, Html, Limits, RouteLimits, Server, StatusCode,
         extract::{Field, FromState, Multipart, Path, State},
+        sse::Sse,
     },
 };
 use progress::{Meter, Uploads};
@@ -85,7 +86,7 @@ fn app(service: Service) -> App {
     )
 }
 
-fn events(State(uploads): State<Arc<Uploads>>, Path(id): Path<String>) -> HandlerResult<Response> {
+fn events(State(uploads): State<Arc<Uploads>>, Path(id): Path<String>) -> HandlerResult<Sse> {
     uploads.progress(&id).map(progress::events)
 }
 

@@ -1,28 +1,22 @@
 //! How far uploads are, and telling it: shared by all shards, since whoever watches may be on another.
 
-use lakh::{
-    core,
-    http::{Body, Bytes, HandlerError, HandlerResult, Response, StatusCode, header},
+use lakh::http::{
+    HandlerError, HandlerResult, StatusCode,
+    sse::{Event, Sse},
 };
 use std::{
     collections::HashMap,
-    convert::Infallible,
-    future::Future,
-    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Uploads that may be under way or watched at once.
 const MOST: usize = 1024;
 /// How often those who watch are told.
 const EVERY: Duration = Duration::from_millis(200);
-/// After so much silence a comment keeps the connection alive.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Uploads that are under way or watched, by the name that the client gave them.
 #[derive(Default)]
@@ -69,52 +63,24 @@ impl Drop for Meter {
     }
 }
 
-/// `progress` events with the bytes so far, then one `end` (server-sent events, as HTML defines them).
-pub(crate) fn events(progress: Arc<Progress>) -> Response {
-    let mut watch = Watch { progress, tick: core::sleep(Duration::ZERO), told: None, is_over: false };
-    Response::new(Body::from_poll_fn(move |cx| {
-        watch.poll_event(cx).map(|event| event.map(Ok::<_, Infallible>))
-    }))
-    .with_header(header::CONTENT_TYPE, "text/event-stream")
-    .with_header(header::CACHE_CONTROL, "no-store")
-}
-
-struct Watch {
-    progress: Arc<Progress>,
-    tick: core::Sleep,
-    /// What was told last, and when.
-    told: Option<(u64, Instant)>,
-    is_over: bool,
-}
-
-impl Watch {
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.is_over {
-            return Poll::Ready(None);
-        }
+/// `progress` events with the bytes so far, then one `end`.
+pub(crate) fn events(progress: Arc<Progress>) -> Sse {
+    Sse::from_async_fn(async move |events| {
+        let mut told = None;
         loop {
-            ready!(Pin::new(&mut self.tick).poll(cx));
-            let now = core::with(|shard| shard.now());
-            self.tick.reset(now + EVERY);
-            if let Some(event) = self.event(now) {
-                return Poll::Ready(Some(event));
+            // Asked before the bytes: the last ones are told, too.
+            let has_ended = progress.has_ended.load(Ordering::Acquire);
+            let bytes = progress.bytes.load(Ordering::Relaxed);
+            let event = Event::new(bytes.to_string()).name("progress");
+            if told.replace(bytes) != Some(bytes) && events.send(event).await.is_err() {
+                return;
             }
+            if has_ended {
+                // Whoever is gone need not be told.
+                let _ = events.send(Event::new("").name("end")).await;
+                return;
+            }
+            lakh::sleep(EVERY).await;
         }
-    }
-
-    fn event(&mut self, now: Instant) -> Option<Bytes> {
-        // A server that is to end does not wait for those who watch.
-        self.is_over =
-            self.progress.has_ended.load(Ordering::Acquire) || core::with(|shard| shard.is_draining());
-        let bytes = self.progress.bytes.load(Ordering::Relaxed);
-        let progress = format!("event: progress\ndata: {bytes}\n\n");
-        let event = match self.told {
-            _ if self.is_over => format!("{progress}event: end\ndata:\n\n"),
-            Some((told, at)) if told == bytes && now < at + KEEP_ALIVE => return None,
-            Some((told, _)) if told == bytes => ":\n\n".to_owned(),
-            _ => progress,
-        };
-        self.told = Some((bytes, now));
-        Some(event.into())
-    }
+    })
 }
