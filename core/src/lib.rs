@@ -25,6 +25,7 @@
 #![deny(unsafe_code)]
 
 mod blocking;
+pub mod fs;
 pub mod histogram;
 mod metrics;
 pub mod pool;

@@ -2,12 +2,14 @@
 
 use crate::{
     body::BodyError,
+    extract::FormError,
     into_response::IntoResponse,
     response::{Fields, Response, TEXT},
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lakh_core::{
     BlockingError,
+    fs::FileError,
     pool::{JobError, PoolFull},
 };
 use std::{any::Any, borrow::Cow, error::Error, fmt};
@@ -126,12 +128,16 @@ impl<E: Error + 'static> From<E> for HandlerError {
         let any: &dyn Any = &error;
         if let Some(error) = any.downcast_ref::<BodyError>() {
             HandlerError::new(error.status(), error.to_string())
+        } else if let Some(error) = any.downcast_ref::<FormError>() {
+            HandlerError::new(error.status(), error.to_string())
         } else if let Some(error) = any.downcast_ref::<PoolFull>() {
             of_full_pool(error)
         } else if let Some(error) = any.downcast_ref::<JobError>() {
             of_lost_job(error)
         } else if let Some(error) = any.downcast_ref::<BlockingError>() {
             of_blocking(error)
+        } else if let Some(error) = any.downcast_ref::<FileError>() {
+            of_unwritten_file(error)
         } else {
             HandlerError::internal(error)
         }
@@ -168,6 +174,18 @@ fn lost(is_shutdown: bool, cause: impl Error + 'static) -> HandlerError {
 /// As what the pool says.
 fn of_blocking(error: &BlockingError) -> HandlerError {
     if error.is_full() { come_back(error.clone()) } else { lost(error.is_shutdown(), error.clone()) }
+}
+
+/// As the pool's refusal or loss; 507 for a full disk (RFC 4918, 11.5); 500.
+fn of_unwritten_file(error: &FileError) -> HandlerError {
+    match (error.pool_full(), error.job_error()) {
+        (Some(refused), _) => of_full_pool(refused),
+        (None, Some(lost)) => of_lost_job(lost),
+        (None, None) if error.is_storage_full() => {
+            HandlerError::status_only(StatusCode::INSUFFICIENT_STORAGE).with_cause(error.clone())
+        }
+        (None, None) => HandlerError::internal(error.clone()),
+    }
 }
 
 impl IntoResponse for HandlerError {
@@ -211,6 +229,12 @@ impl IntoResponse for BlockingError {
     }
 }
 
+impl IntoResponse for FileError {
+    fn into_response(self) -> Response {
+        HandlerError::from(self).into_response()
+    }
+}
+
 impl IntoResponse for JobError {
     fn into_response(self) -> Response {
         HandlerError::from(self).into_response()
@@ -220,6 +244,17 @@ impl IntoResponse for JobError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_507_and_keeps_its_cause_here() {
+        let full = FileError::from(std::io::Error::from(std::io::ErrorKind::StorageFull));
+        let error = HandlerError::from(full);
+        assert_eq!(error.status(), StatusCode::INSUFFICIENT_STORAGE);
+        assert_eq!(error.message(), "Insufficient Storage");
+        assert!(error.cause().is_some());
+        let other = FileError::from(std::io::Error::other("/secret/path"));
+        assert_eq!(HandlerError::from(other).status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
 
     #[test]
     fn causes_stay_here_and_statuses_are_those_of_errors() {

@@ -119,7 +119,8 @@ impl IntoResponse for Body {
 
 /// Header fields beside a body, in a handler's answer: `([("x-a", "b")], body)`. They replace fields of their
 /// names, so that `([(CONTENT_TYPE, "image/svg+xml")], text)` does what it looks like; a name that comes
-/// twice is sent twice. Names or values that are not legal in a header make the answer 500.
+/// twice is sent twice, and `Set-Cookie` is added to others. Names or values that are not legal in a header
+/// make the answer 500.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot stand for the header fields of an answer",
     note = "use an array of names and values, `[(\"x-name\", \"value\")]`, or a HeaderMap"
@@ -166,7 +167,9 @@ impl HeaderFields for HeaderMap {
 fn with_fields(fields: impl HeaderFields, mut response: Response) -> Response {
     match fields.into_fields() {
         Ok(fields) => {
-            fields.iter().for_each(|(name, _)| response.remove_header(name));
+            // Each Set-Cookie is about a cookie of its own (RFC 6265, 3).
+            let replacing = fields.iter().filter(|(name, _)| name != header::SET_COOKIE);
+            replacing.for_each(|(name, _)| response.remove_header(name));
             response.fields.extend::<Fields>(fields.into_iter().collect());
             response
         }

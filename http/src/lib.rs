@@ -26,6 +26,7 @@ mod app;
 pub mod bench;
 mod body;
 mod connection;
+pub mod cookies;
 mod error;
 mod extensions;
 pub mod extract;

@@ -1,7 +1,7 @@
 //! The fuzz targets' invariants over the seed corpus and over mutations of it.
 use std::path::Path;
 
-use lakh_http::proto::fuzz::{fuzz_chunked, fuzz_head};
+use lakh_http::proto::fuzz::{fuzz_chunked, fuzz_head, fuzz_multipart};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -26,7 +26,7 @@ enum Mutation {
 }
 
 fn mutation() -> impl Strategy<Value = Mutation> {
-    let telling = prop::sample::select(&b"\r\n\t\0 :;,=\"#?*/09afxA\x0b\x7f\x80\xff"[..]);
+    let telling = prop::sample::select(&b"\r\n\t\0 :;,=\"#?*/-X09afxA\x0b\x7f\x80\xff"[..]);
     let byte = prop_oneof![telling, any::<u8>()];
     prop_oneof![
         (any::<Index>(), 0..8u8).prop_map(|(at, bit)| Mutation::Flip(at, bit)),
@@ -58,7 +58,7 @@ fn mutate(bytes: &mut Vec<u8>, mutation: &Mutation, corpus: &[Vec<u8>]) {
         Mutation::Splice(with, from, to) => {
             let other = &corpus[with.index(corpus.len())];
             bytes.truncate(from.index(len));
-            bytes.extend_from_slice(&other[to.index(other.len())..]);
+            bytes.extend_from_slice(&other[to.index(other.len() + 1)..]);
         }
     }
 }
@@ -93,4 +93,14 @@ fn the_invariants_hold_for_mutated_heads() {
 #[test]
 fn the_invariants_hold_for_mutated_chunked_bodies() {
     check_mutations(&corpus("chunked"), fuzz_chunked);
+}
+
+#[test]
+fn the_invariants_hold_for_every_form_of_the_corpus() {
+    corpus("multipart").iter().for_each(|bytes| fuzz_multipart(bytes));
+}
+
+#[test]
+fn the_invariants_hold_for_mutated_forms() {
+    check_mutations(&corpus("multipart"), fuzz_multipart);
 }

@@ -225,6 +225,75 @@ pub fn is_local(file: &File) -> bool {
     imp::is_local(file)
 }
 
+/// The number of the mount that the file was opened on, as [`MountTable`](super::mounts::MountTable) has
+/// it; `None` where the system does not say.
+///
+/// Source: `statx(2)` with `STATX_MNT_ID`, Linux 5.8 and newer.
+///
+/// # Examples
+///
+/// ```no_run
+/// let file = std::fs::File::open("/")?;
+/// println!("{:?}", lakh_core::sys::file::mount_id(&file));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn mount_id(file: &File) -> Option<u64> {
+    imp::mount_id(file)
+}
+
+/// Renames a file within its filesystem, and never over another one. This may block.
+///
+/// Source: `renameat2(2)` with `RENAME_NOREPLACE`; `link(2)` and `unlink(2)` where the system or the
+/// filesystem lacks that.
+///
+/// # Errors
+///
+/// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if there is something at `to`. Otherwise what the
+/// system says.
+///
+/// # Examples
+///
+/// ```
+/// use lakh_core::sys::file::rename_new;
+///
+/// let temp = tempfile::tempdir()?;
+/// let (a, b) = (temp.path().join("a"), temp.path().join("b"));
+/// std::fs::write(&a, "hello")?;
+/// rename_new(&a, &b)?;
+/// std::fs::write(&a, "other")?;
+/// assert_eq!(rename_new(&a, &b).unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match imp::rename_new(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            std::fs::hard_link(from, to)?;
+            std::fs::remove_file(from)
+        }
+        result => result,
+    }
+}
+
+/// Waits until the names in a directory are on the disk. Where directories cannot be opened as files,
+/// nothing is done. This may block.
+///
+/// Source: `fsync(2)`.
+///
+/// # Errors
+///
+/// What the system says.
+///
+/// # Examples
+///
+/// ```
+/// let temp = tempfile::tempdir()?;
+/// lakh_core::sys::file::sync_directory(temp.path())?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
 fn not_beneath() -> io::Error {
     io::ErrorKind::CrossesDevices.into()
 }

@@ -17,6 +17,9 @@
 //! | [`file::read_at_nowait`] | `preadv2(RWF_NOWAIT)` | `Unsupported` | `Unsupported` |
 //! | [`file::cached_bytes`] | `cachestat` | `Unsupported` | `Unsupported` |
 //! | [`file::is_local`] | `fstatfs` | never | never |
+//! | [`file::mount_id`] | `statx(STATX_MNT_ID)` | `None` | `None` |
+//! | [`file::rename_new`] | `renameat2(RENAME_NOREPLACE)` | `link` and `unlink` | the same of Windows |
+//! | [`file::sync_directory`] | `fsync` | `fsync` | nothing |
 //!
 //! [`Unsupported`](std::io::ErrorKind::Unsupported) is an answer, not a failure: the caller takes the
 //! path that may block, on the pool. New kernels add calls and sandboxes take them away, so a Linux

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 /// What an HTML form sends in the body as `application/x-www-form-urlencoded`, by serde.
 ///
 /// Another `Content-Type` is refused with 415, a body that does not fit with 400. Forms with files are
-/// `multipart/form-data`.
+/// `multipart/form-data`: [`Multipart`](super::Multipart).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Form<T>(pub T);
 

@@ -6,6 +6,7 @@
 //! | [`Query`] | the query string |
 //! | [`State`] | the app's state, or a part of it |
 //! | [`Method`], [`Version`], [`HeaderMap`] | what they say |
+//! | [`Cookies`](crate::cookies::Cookies), signed and private ones | what the client has sent of them |
 //! | [`ClientAddr`] | who has sent the request |
 //! | [`LastEventId`](crate::sse::LastEventId) | which event a client had last |
 //! | [`Extension`], [`RequestId`](crate::middleware::RequestId) | what middleware has left |
@@ -14,6 +15,7 @@
 //! | of the body, too: [`FromRequest`], last in an async handler | |
 //! |---|---|
 //! | [`Json`], [`Form`] | the body, by serde |
+//! | [`Multipart`] | a form with files, field by field |
 //! | [`Bytes`], [`String`], `Vec<u8>` | the body as it is |
 //! | [`RequestBody`] | the body as a stream |
 //! | [`Request`] | everything |
@@ -25,6 +27,7 @@ mod client;
 mod form;
 mod head;
 mod json;
+mod multipart;
 mod path;
 mod query;
 mod state;
@@ -34,6 +37,7 @@ pub use client::ClientAddr;
 pub use form::Form;
 pub use head::Extension;
 pub use json::Json;
+pub use multipart::{Field, FormError, Multipart, MultipartLimits};
 pub use path::Path;
 pub use query::Query;
 pub use state::{FromState, State};

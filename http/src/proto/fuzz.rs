@@ -1,6 +1,10 @@
 //! Invariants of the parsers, as functions over arbitrary bytes.
 //!
 //! The fuzz targets in `fuzz/` call them, and so does the test that runs the seed corpus and mutations of it.
+mod multipart;
+
+pub use multipart::fuzz_multipart;
+
 use http::Version;
 
 use super::{BodyLength, ChunkError, ChunkLimits, ChunkedDecoder, HeadError, HeadLimits, HeadScan};

@@ -9,18 +9,22 @@
 //!
 //! An error from either parser means that the peer's bytes can no longer be told apart into messages: answer with
 //! the error's status, close, and never read another byte as a request (RFC 9112, 9.6 and 11.2).
+//!
+//! [`MultipartParser`] takes the bodies of forms apart, for the [extractor](crate::extract::Multipart).
 pub mod chunked;
 pub mod encode;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod head;
 mod memo;
+pub mod multipart;
 mod trailers;
 
 pub use chunked::{Chunk, ChunkError, ChunkLimits, ChunkedDecoder};
 pub use encode::DateCache;
 pub use head::{BodyLength, HeadError, HeadLimits, HeadScan, Parsed, ParsedHead, Span};
 pub use memo::{HeadMemo, KeptHead};
+pub use multipart::{MultipartError, MultipartParser, PartEvent, PartHead, PartLimits};
 pub use trailers::{is_trailer_field, parse_trailers};
 
 /// `tchar` of RFC 9110, 5.6.2: what methods, field names and extension names are made of.

@@ -1,7 +1,9 @@
 //! `openat2`, `preadv2` and `cachestat`, each of which an old kernel or a sandbox may lack.
 
 use super::{Symlinks, cachestat, walk};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, openat, openat2, renameat_with, statx,
+};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -82,6 +84,20 @@ pub(super) fn is_local(file: &File) -> bool {
     let Ok(stat) = rustix::fs::fstatfs(file) else { return false };
     // The numbers have 32 bits; some architectures extend their sign.
     LOCAL.contains(&(stat.f_type as u32))
+}
+
+pub(super) fn mount_id(file: &File) -> Option<u64> {
+    let stat = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).ok()?;
+    // Older kernels leave out what they do not know.
+    (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
+}
+
+pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // EINVAL is for filesystems that lack the flag.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => Err(io::ErrorKind::Unsupported.into()),
+        result => Ok(result?),
+    }
 }
 
 /// `<linux/magic.h>` and the filesystems' own headers, for the types in `mounts::is_local`.

@@ -188,3 +188,27 @@ fn files_that_the_kernel_makes_up_are_not_local() {
         assert!(!is_local(&file));
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_open_file_is_on_the_mount_that_the_table_says() {
+    use crate::sys::mounts::MountTable;
+    let table = MountTable::read().unwrap();
+    for path in ["/proc/self/status", "/dev/null"] {
+        let Some(id) = mount_id(&File::open(path).unwrap()) else { return }; // before Linux 5.8
+        assert_eq!(table.lookup(Path::new(path)).map(|mount| mount.id.into()), Some(id), "{path}");
+    }
+}
+
+#[test]
+fn a_rename_to_a_new_name_never_replaces() {
+    let temp = tempfile::tempdir().unwrap();
+    let (from, to) = (temp.path().join("from"), temp.path().join("to"));
+    fs::write(&from, "from").unwrap();
+    fs::write(&to, "to").unwrap();
+    assert_eq!(rename_new(&from, &to).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!((fs::read(&from).unwrap(), fs::read(&to).unwrap()), (b"from".to_vec(), b"to".to_vec()));
+    fs::remove_file(&to).unwrap();
+    rename_new(&from, &to).unwrap();
+    assert_eq!((from.exists(), fs::read(&to).unwrap()), (false, b"from".to_vec()));
+}

@@ -47,3 +47,11 @@ pub(super) fn cached_bytes(_file: &File, _offset: u64, _len: u64) -> io::Result<
 pub(super) fn is_local(_file: &File) -> bool {
     false
 }
+
+pub(super) fn mount_id(_file: &File) -> Option<u64> {
+    None
+}
+
+pub(super) fn rename_new(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,155 @@
+//! Where a file under work is while no worker has it.
+
+use super::{
+    FileError,
+    group::Group,
+    target::{Mode, Target},
+};
+use crate::pool::{Job, Lane, Pool};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Shared by a writer and its job. Nothing blocks under the lock, and targets are dropped by workers only.
+#[derive(Debug, Default)]
+pub(super) struct Place(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Empty before it is open, while a worker has it, and once it is finished.
+    target: Option<Target>,
+    group: Group,
+    /// The bytes of the next job, and the emptied buffer after it.
+    bytes: Vec<u8>,
+    /// Set by the writer's end, never unset: what a worker brings back is discarded.
+    abandoned: bool,
+}
+
+/// Files whose writers are gone and that the full lane did not take: the next job of their group removes
+/// them. At most as many as there were writers.
+static DISCARDED: Mutex<Vec<(Group, Arc<Place>)>> = Mutex::new(Vec::new());
+
+/// What a job does with the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    Write,
+    Finish { sync: bool },
+}
+
+impl Place {
+    /// Starts a job that opens the file.
+    pub(super) fn open(self: &Arc<Self>, path: &Path, mode: Mode, pool: &Pool, group: Group) -> Opening {
+        let (place, path) = (Arc::clone(self), path.to_owned());
+        Ok(pool.run_in_group(Lane::FILE, group, move || {
+            discard_waiting(group);
+            let target = Target::open(&path, mode)?;
+            place.inner().group = target.group().or(group);
+            place.put_back(target);
+            Ok(())
+        })?)
+    }
+
+    /// Starts a job that writes `bytes`, and perhaps finishes the file. If the pool refuses it, the bytes
+    /// stay with the caller.
+    pub(super) fn start(self: &Arc<Self>, work: Work, bytes: &mut Vec<u8>, pool: &Pool) -> Opening {
+        let group = self.group();
+        std::mem::swap(&mut self.inner().bytes, bytes);
+        let place = Arc::clone(self);
+        let job = pool.run_in_group(Lane::FILE, group, move || {
+            discard_waiting(group);
+            place.work(work)
+        });
+        if job.is_err() {
+            std::mem::swap(&mut self.inner().bytes, bytes);
+        }
+        Ok(job?)
+    }
+
+    /// For workers.
+    fn work(&self, work: Work) -> io::Result<()> {
+        let (target, mut bytes) = {
+            let mut inner = self.inner();
+            (inner.target.take(), std::mem::take(&mut inner.bytes))
+        };
+        // A job that panicked has taken it along.
+        let mut target = target.ok_or(io::ErrorKind::BrokenPipe)?;
+        target.write(&bytes)?;
+        bytes.clear();
+        match work {
+            Work::Write => {
+                self.inner().bytes = bytes;
+                self.put_back(target);
+                Ok(())
+            }
+            Work::Finish { sync } => target.finish(sync),
+        }
+    }
+
+    fn put_back(&self, target: Target) {
+        let mut inner = self.inner();
+        let unwanted = match inner.abandoned {
+            true => Some(target),
+            false => inner.target.replace(target),
+        };
+        drop(inner);
+        drop(unwanted);
+    }
+
+    pub(super) fn group(&self) -> Group {
+        self.inner().group
+    }
+
+    /// The buffer that the last job has emptied.
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        std::mem::take(&mut self.inner().bytes)
+    }
+
+    /// The writer is gone: a worker closes and removes the file.
+    pub(super) fn discard(self: Arc<Self>, pool: &Pool) {
+        let (group, has_target) = {
+            let mut inner = self.inner();
+            inner.abandoned = true;
+            (inner.group, inner.target.is_some())
+        };
+        if !has_target {
+            // A worker has it and will see that it is abandoned, or it is finished.
+            return;
+        }
+        let place = Arc::clone(&self);
+        let job = pool.run_in_group(Lane::FILE, group, move || {
+            discard_waiting(group);
+            // If the pool ends before, the closure is what holds the file, and its drop removes it.
+            let target = place.inner().target.take();
+            drop(target);
+        });
+        match job {
+            Ok(job) => job.detach(),
+            Err(refused) if refused.is_full() => {
+                DISCARDED.lock().unwrap_or_else(PoisonError::into_inner).push((group, self));
+            }
+            // The pool has shut down: no worker is left to do it, and no shard to be held up.
+            Err(_) => {}
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) type Opening = Result<Job<io::Result<()>>, FileError>;
+
+/// Removes the files of this group that wait for it. For workers.
+fn discard_waiting(group: Group) {
+    loop {
+        let next = {
+            let mut discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
+            discarded.iter().position(|(g, _)| *g == group).map(|at| discarded.swap_remove(at))
+        };
+        if next.is_none() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The open file and what becomes of it. Everything in here may block: for workers.
+
+use super::group::Group;
+use crate::sys::file::{mount_id, rename_new, sync_directory};
+use std::{
+    collections::hash_map::RandomState,
+    fs::{self, File, OpenOptions},
+    hash::{BuildHasher, Hasher},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+/// Names that are tried for the file under work.
+const NAMES: usize = 16;
+
+/// How a file comes by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// In the place of what is there, at the end and at once.
+    Replace,
+    /// At the end, if there is nothing then.
+    New,
+    /// From the beginning.
+    InPlace,
+}
+
+/// A file under work. Dropping it removes it, unless it is written in place.
+#[derive(Debug)]
+pub(super) struct Target {
+    file: File,
+    path: PathBuf,
+    /// Where it is until it has its name.
+    under_work: Option<PathBuf>,
+    mode: Mode,
+}
+
+impl Target {
+    pub(super) fn open(path: &Path, mode: Mode) -> io::Result<Self> {
+        if mode == Mode::InPlace {
+            let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+            return Ok(Target { file, path: path.to_owned(), under_work: None, mode });
+        }
+        // What will fail at the end had better fail before a long upload.
+        match path.symlink_metadata() {
+            Ok(_) if mode == Mode::New => return Err(io::ErrorKind::AlreadyExists.into()),
+            Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            _ => {}
+        }
+        let (file, under_work) = create_beside(path)?;
+        Ok(Target { file, path: path.to_owned(), under_work: Some(under_work), mode })
+    }
+
+    pub(super) fn group(&self) -> Group {
+        mount_id(&self.file)
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// Gives the file its name; with `sync`, on the disk, too.
+    pub(super) fn finish(mut self, sync: bool) -> io::Result<()> {
+        if sync {
+            self.file.sync_all()?;
+        }
+        if let Some(under_work) = &self.under_work {
+            match self.mode {
+                Mode::New => rename_new(under_work, &self.path)?,
+                _ => fs::rename(under_work, &self.path)?,
+            }
+        }
+        self.under_work = None;
+        match self.path.parent() {
+            Some(folder) if sync => sync_directory(folder),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        if let Some(under_work) = &self.under_work {
+            // Nobody waits for it any more, so there is no one to tell; its name says what it is.
+            let _ = fs::remove_file(under_work);
+        }
+    }
+}
+
+/// A new file in the same folder, so that renaming it does not copy it.
+fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    let folder = path.parent().filter(|_| path.file_name().is_some());
+    let folder = folder.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
+    for _ in 0..NAMES {
+        let name = folder.join(format!(".lakh-{:016x}.part", random()));
+        match OpenOptions::new().write(true).create_new(true).open(&name) {
+            Ok(file) => return Ok((file, name)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(taken)
+}
+
+/// Unlikely to come twice, which is all that is asked of it: `create_new` does the rest.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

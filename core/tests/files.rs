@@ -1,0 +1,334 @@
+//! Files written from a shard: when they appear, what is refused, what is left behind.
+
+use lakh_core::{
+    Runtime, block_on,
+    fs::{FileError, FileWriter},
+    pool::{Job, Kind, Lane, LaneConfig, Pool, PoolConfig},
+    sleep, spawn, timeout, with,
+};
+use std::{
+    fs,
+    future::{Future, poll_fn},
+    path::{Path, PathBuf},
+    pin::{Pin, pin},
+    sync::mpsc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tempfile::{TempDir, tempdir};
+
+/// Ends a test that hangs; no test waits for it.
+const SAFETY_NET: Duration = Duration::from_secs(20);
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Waits until there is nothing else in the folder.
+async fn until_there_is(folder: &Path, wanted: &[&str]) {
+    let done = async {
+        while names(folder) != wanted {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SAFETY_NET, done).await.unwrap_or_else(|_| panic!("there is {:?}", names(folder)));
+}
+
+fn folder() -> (TempDir, PathBuf) {
+    let temp = tempdir().unwrap();
+    let path = temp.path().join("file");
+    (temp, path)
+}
+
+/// Runs `test` on a shard whose pool has one worker and room for one file job besides.
+fn with_a_small_pool<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Send + Sync + 'static) {
+    let mut config = PoolConfig::new(1).workers(Kind::Io, 2);
+    config.set_lane(Lane::FILE, LaneConfig::new(Kind::Io).queue_limit(1).cap(1));
+    config.set_lane(Lane::USER, LaneConfig::new(Kind::Io).cap(1));
+    let (tell, told) = mpsc::channel();
+    let runtime = Runtime::builder().shards(1).pool(config).start(move |shard| {
+        let task = shard.spawn(test());
+        let tell = tell.clone();
+        shard.spawn_detached(async move { tell.send(task.await.is_ok()).unwrap() });
+        Ok(())
+    });
+    let runtime = runtime.unwrap();
+    assert!(told.recv_timeout(SAFETY_NET).expect("the test ends"), "the test panicked");
+    drop(runtime);
+}
+
+/// Occupies the file lane's worker, and its queue if that is wanted.
+struct Hold {
+    release: mpsc::Sender<()>,
+    jobs: Vec<Job<()>>,
+}
+
+impl Hold {
+    async fn worker(pool: &Pool) -> Self {
+        let (release, released) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let job = pool.run(Lane::FILE, move || {
+            tell.send(()).unwrap();
+            // An error says that the hold was dropped.
+            let _ = released.recv();
+        });
+        pool.run(Lane::USER, move || told.recv().unwrap()).unwrap().await.unwrap();
+        Hold { release, jobs: vec![job.unwrap()] }
+    }
+
+    async fn all(pool: &Pool) -> Self {
+        let mut hold = Self::worker(pool).await;
+        hold.jobs.push(pool.run(Lane::FILE, || ()).unwrap());
+        hold
+    }
+
+    async fn end(self) {
+        drop(self.release);
+        for job in self.jobs {
+            job.await.unwrap();
+        }
+    }
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn pool() -> Pool {
+    with(|shard| shard.pool().clone())
+}
+
+#[test]
+fn a_file_has_its_name_when_it_is_finished_and_not_before() {
+    let (temp, path) = folder();
+    fs::write(&path, "old").unwrap();
+    let to = path.clone();
+    block_on(async move {
+        let mut file = FileWriter::options().buffer(10).open(&to).await.unwrap();
+        for _ in 0..1000 {
+            file.write_all(b"0123456").await.unwrap();
+        }
+        assert_eq!(fs::read(&to).unwrap(), b"old");
+        assert_eq!((file.finish().await.unwrap(), file.len()), (7000, 7000));
+        assert_eq!(file.finish().await.unwrap(), 7000, "a second call gives the same");
+        assert!(file.write(b"more").await.is_err());
+    })
+    .unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"0123456".repeat(1000));
+    assert_eq!(names(temp.path()), ["file"]);
+}
+
+#[test]
+fn a_file_may_be_empty_or_longer_than_its_buffers() {
+    let (temp, path) = folder();
+    let content: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let expected = content.clone();
+    block_on(async move {
+        let mut file = FileWriter::options().sync(true).open(&path).await.unwrap();
+        file.write_all(&content).await.unwrap();
+        assert_eq!(file.finish().await.unwrap(), 1_000_000);
+        let mut file = FileWriter::create(path.with_file_name("empty")).await.unwrap();
+        assert_eq!(file.finish().await.unwrap(), 0);
+    })
+    .unwrap();
+    assert!(fs::read(temp.path().join("file")).unwrap() == expected);
+    assert_eq!(names(temp.path()), ["empty", "file"]);
+}
+
+#[test]
+fn a_writer_that_is_dropped_leaves_nothing() {
+    let (temp, path) = folder();
+    let inside = temp.path().to_owned();
+    block_on(async move {
+        let mut file = FileWriter::options().buffer(4).open(&path).await.unwrap();
+        assert_eq!(names(&inside).len(), 1);
+        file.write_all(b"more than a buffer").await.unwrap();
+        drop(file);
+        until_there_is(&inside, &[]).await;
+
+        // While it is opened.
+        let mut opening = Box::pin(FileWriter::create(path.clone()));
+        // If the worker is fast it is open already.
+        let opened = poll_once(opening.as_mut());
+        drop((opening, opened));
+        until_there_is(&inside, &[]).await;
+
+        // With its task.
+        let task = spawn(async move {
+            let mut file = FileWriter::create(path).await.unwrap();
+            file.write_all(b"x").await.unwrap();
+            sleep(SAFETY_NET * 10).await;
+        });
+        drop(task);
+    })
+    .unwrap();
+    // The pool has been shut down meanwhile, with or without a worker at it.
+    block_on(async move { until_there_is(temp.path(), &[]).await }).unwrap();
+}
+
+#[test]
+fn a_new_file_replaces_none() {
+    let (temp, path) = folder();
+    let to = path.clone();
+    block_on(async move {
+        let mut first = FileWriter::options().create_new().open(&to).await.unwrap();
+        let mut second = FileWriter::options().create_new().open(&to).await.unwrap();
+        first.write_all(b"first").await.unwrap();
+        second.write_all(b"second").await.unwrap();
+        first.finish().await.unwrap();
+        assert!(second.finish().await.unwrap_err().is_already_exists());
+        assert!(second.finish().await.unwrap_err().is_already_exists(), "a second call gives the same");
+        assert!(FileWriter::options().create_new().open(&to).await.unwrap_err().is_already_exists());
+    })
+    .unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"first");
+    assert_eq!(names(temp.path()), ["file"]);
+}
+
+#[test]
+fn a_file_written_in_place_is_emptied_first_and_stays() {
+    let (temp, path) = folder();
+    fs::write(&path, "something long").unwrap();
+    let to = path.clone();
+    block_on(async move {
+        let mut file = FileWriter::options().in_place().open(&to).await.unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"");
+        file.write_all(b"short").await.unwrap();
+        file.finish().await.unwrap();
+        drop(FileWriter::options().in_place().open(to.with_file_name("kept")).await.unwrap());
+    })
+    .unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"short");
+    assert_eq!(names(temp.path()), ["file", "kept"]);
+}
+
+#[test]
+fn what_cannot_be_a_file_is_refused_at_once() {
+    let (temp, path) = folder();
+    fs::create_dir(&path).unwrap();
+    let root = temp.path().to_owned();
+    block_on(async move {
+        for bad in [path, root.join("no/such/folder"), PathBuf::from("/")] {
+            let error = FileWriter::create(&bad).await.unwrap_err();
+            assert!(error.io_error().is_some(), "{}: {error}", bad.display());
+        }
+    })
+    .unwrap();
+    assert_eq!(names(temp.path()), ["file"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_told_at_the_next_call_and_at_every_later_one() {
+    block_on(async {
+        let options = FileWriter::options().in_place().buffer(1000);
+        let mut file = options.clone().open("/dev/full").await.unwrap();
+        let mut written = Ok(());
+        // The first buffer is taken before the disk is asked, the second one while it is.
+        for _ in 0..4 {
+            written = written.and(file.write_all(&[b'x'; 1000]).await);
+        }
+        assert!(written.unwrap_err().is_storage_full());
+        assert!(file.write(b"x").await.unwrap_err().is_storage_full());
+        assert!(file.finish().await.unwrap_err().is_storage_full());
+
+        let mut file = options.open("/dev/full").await.unwrap();
+        file.write_all(b"short").await.unwrap();
+        assert!(file.finish().await.unwrap_err().is_storage_full());
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_full_pool_is_told_and_loses_nothing() {
+    let (temp, path) = folder();
+    let to = path.clone();
+    with_a_small_pool(move || {
+        let to = to.clone();
+        async move {
+            let pool = pool();
+            let is_full = |error: FileError| error.pool_full().is_some_and(|refused| refused.is_full());
+            let mut file = FileWriter::options().buffer(4).open(&to).await.unwrap();
+            let hold = Hold::all(&pool).await;
+            assert!(is_full(FileWriter::create(&to).await.unwrap_err()));
+            assert_eq!(file.write(b"012345").await.unwrap(), 4, "there is room for these");
+            assert!(is_full(file.write(b"45").await.unwrap_err()));
+            assert!(is_full(file.finish().await.unwrap_err()));
+            hold.end().await;
+            file.write_all(b"45").await.unwrap();
+            assert_eq!(file.finish().await.unwrap(), 6);
+        }
+    });
+    assert_eq!(fs::read(path).unwrap(), b"012345");
+    assert_eq!(names(temp.path()), ["file"]);
+}
+
+#[test]
+fn a_writer_waits_when_both_its_buffers_are_full() {
+    let (temp, path) = folder();
+    let to = path.clone();
+    with_a_small_pool(move || {
+        let to = to.clone();
+        async move {
+            let pool = pool();
+            let mut file = FileWriter::options().buffer(4).open(&to).await.unwrap();
+            let hold = Hold::worker(&pool).await;
+            assert_eq!(file.write(b"0123456789").await.unwrap(), 4);
+            assert_eq!(file.write(b"456789").await.unwrap(), 4);
+            {
+                let mut third = pin!(file.write(b"89"));
+                assert!(poll_once(third.as_mut()).is_pending());
+            }
+            assert_eq!(file.len(), 8, "a future that is dropped has taken nothing");
+            hold.end().await;
+            file.write_all(b"89").await.unwrap();
+            assert_eq!(file.finish().await.unwrap(), 10);
+        }
+    });
+    assert_eq!(fs::read(path).unwrap(), b"0123456789");
+    drop(temp);
+}
+
+#[test]
+fn a_writer_that_is_dropped_while_the_pool_is_full_is_cleared_away_by_the_next_job() {
+    let (temp, path) = folder();
+    let inside = temp.path().to_owned();
+    with_a_small_pool(move || {
+        let (path, inside) = (path.clone(), inside.clone());
+        async move {
+            let pool = pool();
+            let file = FileWriter::create(&path).await.unwrap();
+            let hold = Hold::all(&pool).await;
+            drop(file);
+            hold.end().await;
+            let mut next = FileWriter::create(inside.join("next")).await.unwrap();
+            next.finish().await.unwrap();
+            // A job of another test may be at it.
+            until_there_is(&inside, &["next"]).await;
+        }
+    });
+}
+
+#[test]
+fn a_finish_that_is_dropped_goes_on() {
+    let (temp, path) = folder();
+    let to = path.clone();
+    with_a_small_pool(move || {
+        let to = to.clone();
+        async move {
+            let pool = pool();
+            let mut file = FileWriter::create(&to).await.unwrap();
+            file.write_all(b"x").await.unwrap();
+            let hold = Hold::worker(&pool).await;
+            assert!(poll_once(pin!(file.finish())).is_pending());
+            assert!(file.write(b"y").await.is_err(), "it takes no more");
+            hold.end().await;
+            assert_eq!(poll_fn(|cx| file.poll_finish(cx)).await.unwrap(), 1);
+        }
+    });
+    assert_eq!(fs::read(path).unwrap(), b"x");
+    drop(temp);
+}
