@@ -52,5 +52,5 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, 
 pub use into_response::{HeaderFields, Html, IntoResponse, Redirect};
 pub use limits::{Limits, RouteLimits};
 pub use request::{Head, Request};
-pub use response::{Body, Response, StreamError};
+pub use response::{Body, Chunks, Response, StreamError};
 pub use server::{Running, Server};
