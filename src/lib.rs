@@ -20,7 +20,7 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files.
+//! HTTP server and static files. With the feature `tokio`, `lakh::tokio` runs futures that need tokio.
 
 #![forbid(unsafe_code)]
 
@@ -28,4 +28,6 @@ pub use lakh_core as core;
 pub use lakh_http as http;
 pub use lakh_net as net;
 
+#[cfg(feature = "tokio")]
+pub use lakh_core::tokio;
 pub use lakh_core::{block_on, sleep, spawn, spawn_detached, timeout};
