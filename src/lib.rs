@@ -20,7 +20,8 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files. With the feature `tokio`, `lakh::tokio` runs futures that need tokio.
+//! HTTP server and static files. With the feature `tokio`, `lakh::tokio` runs futures that need tokio;
+//! with the feature `tower`, [`http`] serves services of tower (an axum `Router`) and uses its layers.
 
 #![forbid(unsafe_code)]
 

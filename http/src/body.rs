@@ -164,6 +164,16 @@ impl RequestBody {
         self.allowance = Some(self.allowance.map_or(bytes, |allowance| allowance.min(bytes)));
     }
 
+    /// The body, if all of it is in memory and nobody has limited it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn take_memory(&mut self) -> Option<Bytes> {
+        match &mut self.source {
+            Source::Nothing => Some(Bytes::new()),
+            Source::Bytes(bytes) if self.allowance.is_none() => Some(std::mem::take(bytes)),
+            _ => None,
+        }
+    }
+
     /// The whole body's length in bytes, if the head says it: 0 without a body, `None` if it is
     /// chunked or made [of a stream](RequestBody::from_stream).
     pub fn length(&self) -> Option<u64> {

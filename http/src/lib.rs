@@ -40,6 +40,8 @@ mod response;
 mod router;
 mod server;
 mod service;
+#[cfg(feature = "tower")]
+pub mod tower;
 
 pub use access::Note;
 pub use app::App;

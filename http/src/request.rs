@@ -182,18 +182,18 @@ fn text(bytes: &[u8]) -> &str {
 ///
 /// let app = App::new().post("/shout", shout);
 /// ```
-pub struct Request(Box<Parts>);
+pub struct Request(pub(crate) Box<Parts>);
 
 /// In one allocation: requests are handed from one middleware to the next.
-struct Parts {
-    bytes: Bytes,
-    parsed: ParsedHead,
-    names: Option<ParamNames>,
-    params: ParamSpans,
-    peer: Option<SocketAddr>,
-    client: Option<SocketAddr>,
-    body: RequestBody,
-    extensions: Extensions,
+pub(crate) struct Parts {
+    pub(crate) bytes: Bytes,
+    pub(crate) parsed: ParsedHead,
+    pub(crate) names: Option<ParamNames>,
+    pub(crate) params: ParamSpans,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) body: RequestBody,
+    pub(crate) extensions: Extensions,
 }
 
 impl Request {
