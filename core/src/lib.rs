@@ -37,6 +37,8 @@ pub mod sys;
 mod task;
 mod time;
 pub mod timer;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod unwind;
 
 pub use metrics::ShardMetrics;

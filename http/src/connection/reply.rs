@@ -6,7 +6,7 @@ use crate::{
     files::FileSender,
     handler::Answer,
     proto::{ParsedHead, encode},
-    response::{Body, Response, StreamError},
+    response::{Body, Chunks, Response, StreamError, within},
     service::Service,
 };
 use bytes::Bytes;
@@ -34,10 +34,19 @@ enum State {
     /// The head is written; this is what is left of the body.
     Bytes(Bytes),
     Chunks {
-        chunks: Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>,
-        coded: bool,
+        chunks: Chunks,
+        framing: Framing,
     },
     File(FileSender),
+}
+
+/// How the client is told where a body of chunks ends.
+#[derive(Clone, Copy)]
+enum Framing {
+    Coded,
+    /// So many bytes are left of those that were announced.
+    Announced(u64),
+    UntilClose,
 }
 
 /// What the answer has to know of its request.
@@ -106,9 +115,9 @@ impl Driver<'_, '_> {
         let step = match &mut exchange.state {
             State::Handling(_) => return self.step_handler(exchange),
             State::Bytes(bytes) => self.send_bytes(bytes),
-            State::Chunks { chunks, coded } => {
+            State::Chunks { chunks, framing } => {
                 self.attend(&exchange.body, true);
-                let sent = self.send_chunk(chunks.as_mut(), *coded);
+                let sent = self.send_chunk(chunks.as_mut(), framing);
                 self.attend(&exchange.body, false);
                 match (sent, &mut exchange.body) {
                     // The chunks are made of the request's body.
@@ -231,7 +240,7 @@ impl Driver<'_, '_> {
         if let Some(body) = &mut body
             && !body.is_complete()
         {
-            if send_body && length.is_none() && body.is_held() {
+            if send_body && matches!(reply, Body::Stream(_) | Body::Sized(..)) && body.is_held() {
                 // The stream may go on reading; whether all was read shows at its end.
                 self.send_continue(body);
             } else if body.expects_continue || !body.is_skippable() {
@@ -256,7 +265,10 @@ impl Driver<'_, '_> {
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
             Body::File(file) => Some(State::File(FileSender::new(*file))),
-            Body::Stream(chunks) => Some(State::Chunks { chunks, coded }),
+            Body::Sized(0, _) => None,
+            Body::Sized(left, chunks) => Some(State::Chunks { chunks, framing: Framing::Announced(left) }),
+            Body::Stream(chunks) if coded => Some(State::Chunks { chunks, framing: Framing::Coded }),
+            Body::Stream(chunks) => Some(State::Chunks { chunks, framing: Framing::UntilClose }),
         };
         match state {
             Some(state) => self.active().exchange = Some(Exchange { state, meta, body }),
@@ -329,31 +341,35 @@ impl Driver<'_, '_> {
     fn send_chunk(
         &mut self,
         mut chunks: Pin<&mut dyn Stream<Item = Result<Bytes, StreamError>>>,
-        coded: bool,
+        framing: &mut Framing,
     ) -> Sent {
         if self.scratch.output.len() >= FLUSH_AT {
             return Sent::Not(Step::Again);
         }
         let next = catch_unwind(AssertUnwindSafe(|| chunks.as_mut().poll_next(self.cx)));
+        let next = next.map(|next| match framing {
+            Framing::Announced(left) => next.map(|next| within(left, next)),
+            _ => next,
+        });
         let out = &mut self.scratch.output;
-        match next {
-            Ok(Poll::Pending) => Sent::Not(Step::Wait),
-            Ok(Poll::Ready(Some(Ok(chunk)))) => {
-                if coded {
-                    encode::write_chunk(out, &chunk);
-                } else {
-                    out.extend_from_slice(&chunk);
-                }
+        match (next, framing) {
+            (Ok(Poll::Pending), _) => Sent::Not(Step::Wait),
+            (Ok(Poll::Ready(Some(Ok(chunk)))), Framing::Coded) => {
+                encode::write_chunk(out, &chunk);
                 Sent::Not(Step::Again)
             }
-            Ok(Poll::Ready(None)) => {
-                if coded {
+            (Ok(Poll::Ready(Some(Ok(chunk)))), framing) => {
+                out.extend_from_slice(&chunk);
+                if matches!(framing, Framing::Announced(0)) { Sent::All } else { Sent::Not(Step::Again) }
+            }
+            (Ok(Poll::Ready(None)), framing) => {
+                if matches!(framing, Framing::Coded) {
                     encode::write_last_chunk(out);
                 }
                 Sent::All
             }
             // What was sent cannot be taken back: the missing end tells the client.
-            Ok(Poll::Ready(Some(Err(_)))) | Err(_) => match self.flush() {
+            (Ok(Poll::Ready(Some(Err(_)))) | Err(_), _) => match self.flush() {
                 Ok(_) | Err(_) => Sent::Failed,
             },
         }
