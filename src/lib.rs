@@ -20,7 +20,9 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files. The [`guide`] begins with an empty folder.
+//! HTTP server and static files. The [`guide`] begins with an empty folder. With the feature `tokio`,
+//! `lakh::tokio` runs futures that need tokio; with the feature `tower`, [`http`] serves services of tower (an
+//! axum `Router`) and uses its layers.
 
 #![forbid(unsafe_code)]
 
@@ -30,4 +32,6 @@ pub use lakh_core as core;
 pub use lakh_http as http;
 pub use lakh_net as net;
 
+#[cfg(feature = "tokio")]
+pub use lakh_core::tokio;
 pub use lakh_core::{block_on, blocking, shield, sleep, spawn, spawn_detached, timeout};

@@ -40,6 +40,8 @@ pub mod sys;
 mod task;
 mod time;
 pub mod timer;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 mod unwind;
 mod watchdog;
 

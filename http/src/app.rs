@@ -222,11 +222,7 @@ impl<S: 'static> App<S> {
     /// If `prefix` does not begin with `/` or ends with one, or a path conflicts with another one.
     #[track_caller]
     pub fn nest<T: 'static>(mut self, prefix: &str, app: App<T>) -> Self {
-        let is_prefix = prefix.starts_with('/') && !prefix.ends_with('/');
-        assert!(
-            is_prefix,
-            "the prefix {prefix:?} of a nested app has to begin with / and not to end with one"
-        );
+        check_prefix(prefix);
         let (routes, fallback, hooks) = app.into_parts();
         for route in routes {
             // The nested app's own root goes without a slash.
@@ -243,6 +239,24 @@ impl<S: 'static> App<S> {
         }
         self.on_drain.extend(hooks);
         self
+    }
+
+    /// Serves a service of tower, such as an axum `Router`, below `prefix`, which it does not see: below `/api`,
+    /// a request for `/api/users?page=2` is one for `/users?page=2`. See [`tower`](crate::tower).
+    ///
+    /// # Panics
+    /// If `prefix` does not begin with `/` or ends with one, or a path conflicts with another one.
+    #[cfg(feature = "tower")]
+    #[track_caller]
+    pub fn nest_service<T>(self, prefix: &str, service: T) -> Self
+    where
+        T: crate::tower::HttpService<crate::tower::SendBody>,
+    {
+        check_prefix(prefix);
+        let endpoint: Rc<dyn Endpoint> = Rc::new(crate::tower::Nested::new(prefix, service));
+        self.add(None, prefix, Rc::clone(&endpoint))
+            .add(None, &format!("{prefix}/"), Rc::clone(&endpoint))
+            .add(None, &format!("{prefix}/{{*path}}"), endpoint)
     }
 
     /// Takes in another app's routes beside this one's, with their state, middleware and limits, and
@@ -380,6 +394,12 @@ impl<S: 'static> App<S> {
             panic!("the route {path:?} has a handler for {taken} already");
         }
     }
+}
+
+#[track_caller]
+fn check_prefix(prefix: &str) {
+    let is_prefix = prefix.starts_with('/') && !prefix.ends_with('/');
+    assert!(is_prefix, "the prefix {prefix:?} has to begin with / and not to end with one");
 }
 
 fn wrapper(middleware: impl Middleware) -> Wrap {

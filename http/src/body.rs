@@ -5,14 +5,19 @@
 
 use crate::proto::ChunkError;
 use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
 use std::{
     cell::RefCell,
     error, fmt,
     future::poll_fn,
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
+
+/// Sources of an error that are looked at, one behind the other.
+const MOST_SOURCES: usize = 16;
 
 /// The body of a request.
 ///
@@ -34,6 +39,7 @@ enum Source {
     Nothing,
     Connection(Rc<BodyCell>),
     Bytes(Bytes),
+    Chunks(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>>>>),
 }
 
 /// What the connection and the handler share of a body.
@@ -147,19 +153,40 @@ impl RequestBody {
         RequestBody { source: Source::Connection(cell), length, allowance: None }
     }
 
+    /// A body of chunks as they come, in the place of another one: for middleware that decodes or checks it.
+    ///
+    /// An error that is a [`BodyError`] keeps its status; any other one is [refused](BodyError::is_refused).
+    pub fn from_stream<E>(chunks: impl Stream<Item = Result<Bytes, E>> + 'static) -> Self
+    where
+        E: Into<Box<dyn error::Error>>,
+    {
+        let chunks = Box::pin(Converted(Box::pin(chunks)));
+        RequestBody { source: Source::Chunks(chunks), length: None, allowance: None }
+    }
+
     /// Lets it give `bytes` bytes more at most; beyond them its reader gets an error with
     /// [`is_too_long`](BodyError::is_too_long).
     pub fn limit(&mut self, bytes: u64) {
         self.allowance = Some(self.allowance.map_or(bytes, |allowance| allowance.min(bytes)));
     }
 
+    /// The body, if all of it is in memory and nobody has limited it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn take_memory(&mut self) -> Option<Bytes> {
+        match &mut self.source {
+            Source::Nothing => Some(Bytes::new()),
+            Source::Bytes(bytes) if self.allowance.is_none() => Some(std::mem::take(bytes)),
+            _ => None,
+        }
+    }
+
     /// The whole body's length in bytes, if the head says it: 0 without a body, `None` if it is
-    /// chunked.
+    /// chunked or made [of a stream](RequestBody::from_stream).
     pub fn length(&self) -> Option<u64> {
         match &self.source {
             Source::Nothing => Some(0),
             Source::Bytes(bytes) => Some(bytes.len() as u64),
-            Source::Connection(_) => self.length,
+            Source::Connection(_) | Source::Chunks(_) => self.length,
         }
     }
 
@@ -181,6 +208,7 @@ impl RequestBody {
             Source::Bytes(bytes) if bytes.is_empty() => None,
             Source::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
             Source::Connection(cell) => ready!(cell.poll_chunk(cx)),
+            Source::Chunks(chunks) => ready!(chunks.as_mut().poll_next(cx)),
         };
         Poll::Ready(self.within_allowance(next))
     }
@@ -256,6 +284,21 @@ impl fmt::Debug for RequestBody {
     }
 }
 
+/// A stream whose errors become [`BodyError`]s.
+struct Converted<S>(Pin<Box<S>>);
+
+impl<S, E> Stream for Converted<S>
+where
+    S: Stream<Item = Result<Bytes, E>>,
+    E: Into<Box<dyn error::Error>>,
+{
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.as_mut().poll_next(cx).map(|next| next.map(|chunk| chunk.map_err(BodyError::of)))
+    }
+}
+
 /// Why a request's body cannot be had. Always the client's doing.
 #[derive(Debug, Clone)]
 pub struct BodyError(pub(crate) BodyFault);
@@ -267,6 +310,7 @@ pub(crate) enum BodyFault {
     TooLong,
     TooSlow,
     Lost,
+    Refused,
 }
 
 impl From<ChunkError> for BodyFault {
@@ -279,10 +323,26 @@ impl From<ChunkError> for BodyFault {
 }
 
 impl BodyError {
+    /// The body error among an error and its sources, or one that says that it was refused.
+    fn of(error: impl Into<Box<dyn error::Error>>) -> Self {
+        let error = error.into();
+        let mut source: Option<&(dyn error::Error + 'static)> = Some(&*error);
+        for _ in 0..MOST_SOURCES {
+            match source {
+                Some(error) => match error.downcast_ref::<BodyError>() {
+                    Some(error) => return error.clone(),
+                    None => source = error.source(),
+                },
+                None => break,
+            }
+        }
+        BodyError(BodyFault::Refused)
+    }
+
     /// The status that tells the client: 400, 408, 413 or 431.
     pub fn status(&self) -> StatusCode {
         match self.0 {
-            BodyFault::Malformed | BodyFault::Lost => StatusCode::BAD_REQUEST,
+            BodyFault::Malformed | BodyFault::Lost | BodyFault::Refused => StatusCode::BAD_REQUEST,
             BodyFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             BodyFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
             BodyFault::TrailersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -299,6 +359,11 @@ impl BodyError {
         self.0 == BodyFault::TooSlow
     }
 
+    /// What stands between the connection and the reader could not decode the body, or did not want it.
+    pub fn is_refused(&self) -> bool {
+        self.0 == BodyFault::Refused
+    }
+
     /// The connection ended in the middle of the body.
     pub fn is_lost(&self) -> bool {
         self.0 == BodyFault::Lost
@@ -313,6 +378,7 @@ impl fmt::Display for BodyError {
             BodyFault::TooLong => "the body is longer than the limit",
             BodyFault::TooSlow => "the body came too slowly",
             BodyFault::Lost => "the connection ended in the middle of the body",
+            BodyFault::Refused => "the body was refused on its way",
         })
     }
 }

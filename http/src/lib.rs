@@ -45,6 +45,8 @@ mod server;
 mod service;
 pub mod sse;
 pub mod testing;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod upgrade;
 
 pub use access::Note;
@@ -60,7 +62,7 @@ pub use into_response::{HeaderFields, Html, IntoResponse, Redirect};
 pub use limits::{Limits, RouteLimits};
 pub use metrics::ServiceMetrics;
 pub use request::{Head, Request};
-pub use response::{Body, Response, StreamError};
+pub use response::{Body, Chunks, Response, StreamError};
 pub use server::{Running, Server};
 pub use sse::Sse;
 pub use upgrade::Upgraded;

@@ -187,17 +187,17 @@ fn decode(raw: &str) -> Cow<'_, str> {
 ///
 /// let app = App::new().post("/shout", shout);
 /// ```
-pub struct Request(Box<Parts>);
+pub struct Request(pub(crate) Box<Parts>);
 
 /// In one allocation: requests are handed from one middleware to the next.
-struct Parts {
-    head: Rc<KeptHead>,
-    names: Option<ParamNames>,
-    params: ParamSpans,
-    peer: Option<SocketAddr>,
-    client: Option<SocketAddr>,
-    body: RequestBody,
-    extensions: Extensions,
+pub(crate) struct Parts {
+    pub(crate) head: Rc<KeptHead>,
+    pub(crate) names: Option<ParamNames>,
+    pub(crate) params: ParamSpans,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) client: Option<SocketAddr>,
+    pub(crate) body: RequestBody,
+    pub(crate) extensions: Extensions,
 }
 
 impl Request {

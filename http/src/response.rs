@@ -1,6 +1,12 @@
 //! An answer, and what can be turned into one.
 
-use crate::{HandlerError, error::Origin, files::FileBody, proto::encode, upgrade::OnUpgrade};
+use crate::{
+    HandlerError,
+    error::Origin,
+    files::{FileBody, FileSender},
+    proto::encode,
+    upgrade::OnUpgrade,
+};
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -279,13 +285,27 @@ pub enum Body {
     File(Box<FileBody>),
     /// Chunks as they come, sent with the chunked coding (or until the end of the connection to
     /// HTTP/1.0 clients). The next one is asked for when the peer has taken those before.
-    Stream(Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>),
+    Stream(Chunks),
+    /// Chunks as they come, of so many bytes together. They are announced as `Content-Length`; a stream that
+    /// gives fewer or more cuts the connection.
+    Sized(u64, Chunks),
 }
+
+/// The chunks of a body.
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>;
 
 impl Body {
     /// A body of chunks as they come.
     pub fn stream(chunks: impl Stream<Item = Result<Bytes, StreamError>> + 'static) -> Self {
         Body::Stream(Box::pin(chunks))
+    }
+
+    /// A body of chunks as they come that are `length` bytes together.
+    pub fn sized_stream(
+        length: u64,
+        chunks: impl Stream<Item = Result<Bytes, StreamError>> + 'static,
+    ) -> Self {
+        Body::Sized(length, Box::pin(chunks))
     }
 
     /// A body of the chunks that a function gives when it is polled, up to the first `None`.
@@ -306,6 +326,29 @@ impl Body {
         Self::stream(PollFn(poll))
     }
 
+    /// The next bytes, whatever the body is made of; `None` at its end. For middleware that changes them.
+    ///
+    /// # Errors
+    /// If the stream fails, gives fewer or more bytes than it has announced, or a file cannot be read.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        let bytes = match self {
+            Body::Stream(chunks) => return chunks.as_mut().poll_next(cx),
+            Body::Sized(left, chunks) => return chunks.as_mut().poll_next(cx).map(|next| within(left, next)),
+            Body::File(_) => return self.poll_file(cx),
+            Body::Empty => Bytes::new(),
+            Body::Static(bytes) => Bytes::from_static(std::mem::take(bytes)),
+            Body::Bytes(bytes) => std::mem::take(bytes),
+        };
+        Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+    }
+
+    fn poll_file(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, StreamError>>> {
+        if let Body::File(file) = std::mem::take(self) {
+            *self = Body::sized_stream(file.length(), FileSender::new(*file));
+        }
+        self.poll_chunk(cx)
+    }
+
     /// The bytes, if they are few enough to be copied behind their head.
     #[inline]
     pub(crate) fn short(&self) -> Option<&[u8]> {
@@ -324,7 +367,24 @@ impl Body {
             Body::Static(bytes) => Some(bytes.len() as u64),
             Body::Bytes(bytes) => Some(bytes.len() as u64),
             Body::File(file) => Some(file.length()),
+            Body::Sized(length, _) => Some(*length),
             Body::Stream(_) => None,
+        }
+    }
+}
+
+/// Counts a chunk of `left` announced bytes.
+pub(crate) fn within(
+    left: &mut u64,
+    next: Option<Result<Bytes, StreamError>>,
+) -> Option<Result<Bytes, StreamError>> {
+    let given = next.as_ref().map_or(0, |chunk| chunk.as_ref().map_or(0, |bytes| bytes.len() as u64));
+    match left.checked_sub(given) {
+        None => Some(Err("the body is longer than announced".into())),
+        Some(rest) if next.is_none() && rest > 0 => Some(Err("the body is shorter than announced".into())),
+        Some(rest) => {
+            *left = rest;
+            next
         }
     }
 }

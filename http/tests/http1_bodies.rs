@@ -3,7 +3,9 @@
 mod common;
 
 use common::{TestServer, eventually, get};
-use lakh_http::{App, Body, BodyError, Bytes, Limits, Request, Response, StatusCode};
+use lakh_http::{
+    App, Body, BodyError, Bytes, Limits, Request, RequestBody, Response, StatusCode, middleware::Next,
+};
 use std::{
     cell::RefCell,
     convert::Infallible,
@@ -383,6 +385,65 @@ fn a_big_answer_to_a_client_that_does_not_read_lets_the_loop_rest() {
     for _ in 0..1000 {
         assert_eq!(pipelined.answer().body.len(), 10_000);
     }
+}
+
+#[test]
+fn a_stream_of_a_known_length_is_announced_and_held_to_it() {
+    let server = TestServer::start(|_| {
+        let of = |length: u64| {
+            move || {
+                let mut chunks = ["ab", "", "cde"].into_iter();
+                let chunks = Body::from_poll_fn(move |_| {
+                    Poll::Ready(chunks.next().map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk))))
+                });
+                let Body::Stream(chunks) = chunks else { unreachable!("it is a stream") };
+                Response::new(Body::Sized(length, chunks))
+            }
+        };
+        App::new().get("/exact", of(5)).get("/short", of(6)).get("/long", of(4)).get("/none", of(0))
+    });
+    let mut client = server.connect();
+    for request in [get("/exact"), "GET /exact HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_owned()] {
+        let answer = client.exchange(request);
+        assert_eq!((answer.field("content-length"), answer.text()), (Some("5"), "abcde"));
+    }
+    client.send("HEAD /exact HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().field("content-length"), Some("5"));
+    assert_eq!(client.exchange(get("/none")).text(), "");
+    for (path, sent) in [("/short", "abcde"), ("/long", "ab")] {
+        let mut client = server.connect();
+        client.send(get(path));
+        client.head();
+        assert_eq!(client.rest(), sent.as_bytes(), "{path}");
+    }
+}
+
+#[test]
+fn middleware_may_decode_a_request_and_change_an_answer_chunk_by_chunk() {
+    let server = TestServer::start(|_| {
+        async fn shout(mut request: Request, next: Next) -> Response {
+            let mut body = std::mem::take(request.body_mut());
+            let Body::Stream(lower) = Body::from_poll_fn(move |cx| {
+                body.poll_chunk(cx).map_ok(|chunk| Bytes::from(chunk.to_ascii_uppercase()))
+            }) else {
+                unreachable!("it is a stream")
+            };
+            *request.body_mut() = RequestBody::from_stream(lower);
+            let mut response = next.run(request).await;
+            let mut body = std::mem::take(response.body_mut());
+            *response.body_mut() = Body::from_poll_fn(move |cx| {
+                body.poll_chunk(cx).map_ok(|chunk| [&chunk[..], b"!"].concat().into())
+            });
+            response
+        }
+        App::new().post("/", async |body: Bytes| body).wrap(shout)
+    });
+    let limit = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n";
+    assert_eq!(server.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").text(), "ABC!");
+    let mut client = server.connect();
+    client.try_send(limit);
+    client.try_send(vec![b'x'; 3 << 20]);
+    assert_eq!(client.answer().status, 413, "the status of the body's own error is kept");
 }
 
 #[test]

@@ -74,6 +74,34 @@ pub fn pin_current_thread(cpu: usize) -> io::Result<()> {
     imp::pin_current_thread(cpu)
 }
 
+/// Lets the calling thread run on every core that the process's main thread may run on: for threads that were
+/// started by one that is [pinned](pin_current_thread).
+///
+/// Source: `sched_setaffinity(2)`.
+///
+/// # Errors
+///
+/// [`Unsupported`](io::ErrorKind::Unsupported) elsewhere than on Linux, or what the system says.
+///
+/// # Examples
+///
+/// ```
+/// use lakh_core::sys::cpu;
+///
+/// let all = cpu::allowed_cpus();
+/// let thread = std::thread::spawn(move || {
+///     cpu::pin_current_thread(all[0])?;
+///     cpu::unpin_current_thread()?;
+///     Ok::<_, std::io::Error>(assert_eq!(cpu::allowed_cpus(), all))
+/// });
+/// if let Err(error) = thread.join().unwrap() {
+///     assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+/// }
+/// ```
+pub fn unpin_current_thread() -> io::Result<()> {
+    imp::unpin_current_thread()
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

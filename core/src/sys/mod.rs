@@ -9,6 +9,7 @@
 //! | [`cpu::cpu_quota`] | affinity and cgroup quotas | the number of cores | the number of cores |
 //! | [`cpu::allowed_cpus`] | `sched_getaffinity` | all cores | all cores |
 //! | [`cpu::pin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
+//! | [`cpu::unpin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`limits::raise_descriptor_limit`] | `setrlimit` | `setrlimit` | nothing to raise |
 //! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
 //! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |

@@ -10,7 +10,7 @@ use crate::{
     files::FileSender,
     handler::Answer,
     proto::encode,
-    response::{Body, Ending, Response, StreamError, Trailers},
+    response::{Body, Chunks, Ending, Response, StreamError, Trailers, within},
     service::{Scratch, Service},
 };
 use bytes::Bytes;
@@ -39,11 +39,19 @@ enum State {
     /// The head is written; this is what is left of the body.
     Bytes(Bytes),
     Chunks {
-        chunks: Pin<Box<dyn Stream<Item = Result<Bytes, StreamError>>>>,
-        coded: bool,
-        trailers: Option<Trailers>,
+        chunks: Chunks,
+        framing: Framing,
     },
     File(FileSender),
+}
+
+/// How the client is told where a body of chunks ends.
+enum Framing {
+    /// The chunked coding, and what follows its last chunk.
+    Coded(Option<Trailers>),
+    /// So many bytes are left of those that were announced.
+    Announced(u64),
+    UntilClose,
 }
 
 /// What the answer has to know of its request.
@@ -125,10 +133,10 @@ impl Driver<'_, '_> {
         let step = match &mut exchange.state {
             State::Handling(_) => return self.step_handler(exchange),
             State::Bytes(bytes) => self.send_bytes(bytes),
-            State::Chunks { chunks, coded, trailers } => {
+            State::Chunks { chunks, framing } => {
                 self.service.set_work(exchange.meta.work);
                 self.attend(&exchange.body, true);
-                let sent = self.send_chunk(chunks.as_mut(), *coded, trailers);
+                let sent = self.send_chunk(chunks.as_mut(), framing);
                 self.attend(&exchange.body, false);
                 match (sent, &mut exchange.body) {
                     // The chunks are made of the request's body.
@@ -258,7 +266,7 @@ impl Driver<'_, '_> {
         if let Some(body) = &mut body
             && !body.is_complete()
         {
-            if send_body && length.is_none() && body.is_held() {
+            if send_body && matches!(reply, Body::Stream(_) | Body::Sized(..)) && body.is_held() {
                 // The stream may go on reading; whether all was read shows at its end.
                 self.send_continue(body);
             } else if body.expects_continue || !body.is_skippable() {
@@ -284,7 +292,12 @@ impl Driver<'_, '_> {
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
             Body::File(file) => Some(State::File(FileSender::new(*file))),
-            Body::Stream(chunks) => Some(State::Chunks { chunks, coded, trailers }),
+            Body::Sized(0, _) => None,
+            Body::Sized(left, chunks) => Some(State::Chunks { chunks, framing: Framing::Announced(left) }),
+            Body::Stream(chunks) if coded => {
+                Some(State::Chunks { chunks, framing: Framing::Coded(trailers) })
+            }
+            Body::Stream(chunks) => Some(State::Chunks { chunks, framing: Framing::UntilClose }),
         };
         match state {
             Some(state) => self.active().exchange = Some(Exchange { state, meta, body }),
@@ -370,29 +383,40 @@ impl Driver<'_, '_> {
     fn send_chunk(
         &mut self,
         mut chunks: Pin<&mut dyn Stream<Item = Result<Bytes, StreamError>>>,
-        coded: bool,
-        trailers: &mut Option<Trailers>,
+        framing: &mut Framing,
     ) -> Sent {
         if self.scratch.output.len() >= FLUSH_AT {
             return Sent::Not(Step::Again);
         }
         let next = catch_unwind(AssertUnwindSafe(|| chunks.as_mut().poll_next(self.cx)));
+        let next = next.map(|next| match framing {
+            Framing::Announced(left) => next.map(|next| within(left, next)),
+            _ => next,
+        });
         let out = &mut self.scratch.output;
-        match next {
-            Ok(Poll::Pending) => Sent::Not(Step::Wait),
-            Ok(Poll::Ready(Some(Ok(chunk)))) => {
-                if coded {
-                    encode::write_chunk(out, &chunk);
-                } else {
-                    out.extend_from_slice(&chunk);
-                }
+        match (next, framing) {
+            (Ok(Poll::Pending), _) => Sent::Not(Step::Wait),
+            (Ok(Poll::Ready(Some(Ok(chunk)))), Framing::Coded(_)) => {
+                encode::write_chunk(out, &chunk);
                 Sent::Not(Step::Again)
             }
-            Ok(Poll::Ready(None)) if !coded || write_end(out, trailers.take()) => Sent::All,
-            // What was sent cannot be taken back: the missing end tells the client.
-            Ok(Poll::Ready(None | Some(Err(_)))) | Err(_) => match self.flush() {
-                Ok(_) | Err(_) => Sent::Failed,
+            (Ok(Poll::Ready(Some(Ok(chunk)))), framing) => {
+                out.extend_from_slice(&chunk);
+                if matches!(framing, Framing::Announced(0)) { Sent::All } else { Sent::Not(Step::Again) }
+            }
+            (Ok(Poll::Ready(None)), Framing::Coded(trailers)) => match write_end(out, trailers.take()) {
+                true => Sent::All,
+                false => self.cut(),
             },
+            (Ok(Poll::Ready(None)), Framing::UntilClose | Framing::Announced(_)) => Sent::All,
+            (Ok(Poll::Ready(Some(Err(_)))) | Err(_), _) => self.cut(),
+        }
+    }
+
+    /// What was sent cannot be taken back: the missing end tells the client.
+    fn cut(&mut self) -> Sent {
+        match self.flush() {
+            Ok(_) | Err(_) => Sent::Failed,
         }
     }
 

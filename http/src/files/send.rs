@@ -7,7 +7,9 @@ use super::{
     open::{OpenFile, Reach},
     range::Part,
 };
+use crate::response::StreamError;
 use bytes::Bytes;
+use futures_core::Stream;
 use lakh_core::{
     Sleep,
     pool::{Job, Lane},
@@ -50,31 +52,6 @@ impl FileBody {
     /// How many bytes there are to send.
     pub fn length(&self) -> u64 {
         self.left
-    }
-
-    /// The next bytes, read by the pool, where no socket is there to send them to; none at the end. Cancel
-    /// safe.
-    pub(crate) async fn read(&mut self) -> io::Result<Bytes> {
-        let (file, at, len) = (Arc::clone(&self.file), self.at, self.left.min(READ_AT_ONCE));
-        if len == 0 {
-            return Ok(Bytes::new());
-        }
-        let read = move || {
-            let mut buffer = vec![0; len as usize];
-            let n = read_at(file.file(), &mut buffer, at)?;
-            buffer.truncate(n);
-            Ok(Bytes::from(buffer))
-        };
-        let group = self.file.group();
-        let job = lakh_core::with(|shard| shard.pool().run_in_group(Lane::FILE, group, read));
-        let bytes: io::Result<Bytes> = job.map_err(io::Error::other)?.await.map_err(io::Error::other)?;
-        let bytes = bytes?;
-        if bytes.is_empty() {
-            return Err(has_shrunk());
-        }
-        self.at += bytes.len() as u64;
-        self.left -= bytes.len() as u64;
-        Ok(bytes)
     }
 }
 
@@ -192,19 +169,7 @@ impl FileSender {
                     }
                 }
                 None => self.read(Vec::new(), 0)?,
-                Some(Work::Reading { job, deadline }) => match Pin::new(job).poll(cx) {
-                    Poll::Ready(Ok(read)) => self.has_read(read?)?,
-                    Poll::Ready(Err(lost)) => return Poll::Ready(Err(io::Error::other(lost))),
-                    Poll::Pending => {
-                        ready!(Pin::new(deadline).poll(cx));
-                        return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                    }
-                },
-                Some(Work::Refused { until, times }) => {
-                    ready!(Pin::new(until).poll(cx));
-                    let times = *times;
-                    self.read(Vec::new(), times)?;
-                }
+                Some(Work::Reading { .. } | Work::Refused { .. }) => ready!(self.poll_read(cx))?,
                 Some(Work::Read { bytes, sent }) if *sent == bytes.len() => {
                     let bytes = std::mem::take(bytes);
                     self.work = None;
@@ -220,6 +185,47 @@ impl FileSender {
                         _ => {}
                     }
                     return self.noting_the_peer(written);
+                }
+            }
+        }
+    }
+
+    /// Goes on with what is being read.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.work.as_deref_mut() {
+            Some(Work::Reading { job, deadline }) => match Pin::new(job).poll(cx) {
+                Poll::Ready(Ok(read)) => Poll::Ready(read.and_then(|bytes| self.has_read(bytes))),
+                Poll::Ready(Err(lost)) => Poll::Ready(Err(io::Error::other(lost))),
+                Poll::Pending => {
+                    ready!(Pin::new(deadline).poll(cx));
+                    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+                }
+            },
+            Some(Work::Refused { until, times }) => {
+                ready!(Pin::new(until).poll(cx));
+                let times = *times;
+                Poll::Ready(self.read(Vec::new(), times))
+            }
+            None | Some(Work::Read { .. }) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// The next bytes in memory, for whoever does not send them as they are. Cancel safe: progress is kept here.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        if self.way == Way::Sendfile {
+            self.way = Way::ReadNowait;
+        }
+        loop {
+            match self.work.take().map(|work| *work) {
+                Some(Work::Read { bytes, .. }) => {
+                    self.body.at += bytes.len() as u64;
+                    self.body.left -= bytes.len() as u64;
+                    return Poll::Ready(Ok(bytes.into()));
+                }
+                None => self.read(Vec::new(), 0)?,
+                unfinished => {
+                    self.work = unfinished.map(Box::new);
+                    ready!(self.poll_read(cx))?;
                 }
             }
         }
@@ -328,6 +334,17 @@ impl FileSender {
     }
 }
 
+impl Stream for FileSender {
+    type Item = Result<Bytes, StreamError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_done() {
+            return Poll::Ready(None);
+        }
+        self.poll_bytes(cx).map(|read| Some(read.map_err(Into::into)))
+    }
+}
+
 fn now() -> Instant {
     lakh_core::with(lakh_core::Shard::now)
 }
@@ -393,6 +410,27 @@ mod tests {
                 result.unwrap();
                 assert!(arrived == content[start..end], "{reach:?}, {start}..{end}");
             }
+        }
+    }
+
+    #[test]
+    fn each_way_gives_the_part_to_whoever_changes_it() {
+        let content = content();
+        for reach in [Reach::Pool, Reach::Local, Reach::Sendable] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&content).unwrap();
+            let open = OpenFile::new(file, LEN as u64, reach, None, Duration::from_secs(10));
+            let part = Part { start: 7, len: 1_000_000 };
+            let read = lakh_core::block_on(async move {
+                let mut body = crate::Body::File(Box::new(FileBody::new(Arc::new(open), part)));
+                let mut read = Vec::new();
+                while let Some(bytes) = poll_fn(|cx| body.poll_chunk(cx)).await {
+                    read.extend_from_slice(&bytes.unwrap());
+                    assert_eq!(body.length(), Some(1_000_000 - read.len() as u64));
+                }
+                read
+            });
+            assert!(read.unwrap() == content[7..1_000_007], "{reach:?}");
         }
     }
 

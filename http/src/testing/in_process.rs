@@ -117,21 +117,13 @@ impl TestResponse<InProcess> {
     /// What the handler's stream has failed with, or that it has panicked.
     pub async fn try_chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
         let InProcess { body, exchange } = &mut self.body;
-        let next = match body {
-            Body::Stream(chunks) => loop {
-                let next = poll_fn(|cx| exchange.poll_fed(cx, |cx| chunks.as_mut().poll_next(cx))).await;
-                match next.unwrap_or_else(|_| Some(Err("the body has panicked".into()))).transpose() {
-                    Ok(Some(chunk)) if chunk.is_empty() => {}
-                    next => return next,
-                }
-            },
-            Body::File(file) => return Ok(Some(file.read().await?).filter(|chunk| !chunk.is_empty())),
-            Body::Empty => None,
-            Body::Static(bytes) => Some(Bytes::from_static(bytes)),
-            Body::Bytes(bytes) => Some(std::mem::take(bytes)),
-        };
-        *body = Body::Empty;
-        Ok(next.filter(|chunk| !chunk.is_empty()))
+        loop {
+            let next = poll_fn(|cx| exchange.poll_fed(cx, |cx| body.poll_chunk(cx))).await;
+            match next.unwrap_or_else(|_| Some(Err("the body has panicked".into()))).transpose() {
+                Ok(Some(chunk)) if chunk.is_empty() => {}
+                next => return next,
+            }
+        }
     }
 
     /// What is left of the body. Not cancel safe: a dropped future loses what it has gathered.

@@ -14,3 +14,7 @@ pub(super) fn allowed_cpus() -> Option<Vec<usize>> {
 pub(super) fn pin_current_thread(_cpu: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+pub(super) fn unpin_current_thread() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

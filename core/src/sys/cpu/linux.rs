@@ -1,6 +1,9 @@
 //! Affinity through rustix, quotas through the control group files.
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::{
+    process::getpid,
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use std::io;
 use std::num::NonZeroUsize;
 
@@ -23,5 +26,11 @@ pub(super) fn pin_current_thread(cpu: usize) -> io::Result<()> {
     }
     let mut set = CpuSet::new();
     set.set(cpu);
+    Ok(sched_setaffinity(None, &set)?)
+}
+
+pub(super) fn unpin_current_thread() -> io::Result<()> {
+    // The main thread has the process's number.
+    let set = sched_getaffinity(Some(getpid()))?;
     Ok(sched_setaffinity(None, &set)?)
 }
