@@ -32,6 +32,7 @@ mod runtime;
 mod shard;
 pub mod signal;
 mod slab;
+pub mod stderr;
 mod sync;
 pub mod sys;
 mod task;
@@ -47,5 +48,6 @@ pub use shard::{
     MAILBOX_CAPACITY, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,
     drain_requested, poll_budget, spawn, spawn_detached, try_with, with, yield_now,
 };
+pub use stderr::warn;
 pub use task::{JoinError, JoinHandle, Waiter};
 pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};

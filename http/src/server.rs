@@ -4,12 +4,12 @@ use crate::{
     access::Note, addr::IntoAddr, app::App, connection::Connection, limits::Limits, metrics::ServiceMetrics,
     service::Service,
 };
-use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig, yield_now};
+use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, pool::PoolConfig, warn, yield_now};
 use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
 use std::{
     fmt,
     future::poll_fn,
-    io::{self, Write},
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -194,8 +194,7 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
         match accepted {
             Ok((stream, _)) => service.serve(Connection::new(stream, Rc::clone(&service))),
             Err(error) => {
-                // That nobody reads stderr is no reason to fail.
-                let _ = writeln!(io::stderr(), "lakh: a listener has failed and is closed: {error}");
+                warn(format_args!("lakh: a listener has failed and is closed: {error}"));
                 return;
             }
         }
