@@ -337,6 +337,16 @@ pub(super) fn set_user_timeout(socket: SockRef<'_>, timeout: Option<Duration>) -
     }
 }
 
+pub(super) fn set_notsent_lowat(socket: SockRef<'_>, bytes: u32) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return socket.set_tcp_notsent_lowat(bytes);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (socket, bytes);
+        Ok(())
+    }
+}
+
 /// What getpeername(2) says while a connection is being made counts as "would block".
 fn still_connecting(error: io::Error) -> io::Error {
     #[cfg(unix)]
