@@ -11,6 +11,7 @@
 //! the error's status, close, and never read another byte as a request (RFC 9112, 9.6 and 11.2).
 pub mod chunked;
 pub mod encode;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod head;
