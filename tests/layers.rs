@@ -107,7 +107,12 @@ fn dependencies_point_downwards_only() {
     for (folder, name, may_use) in PACKAGES {
         for (table, dependency) in dependencies(folder) {
             let ours = PACKAGES.iter().any(|(_, name, _)| *name == dependency);
-            assert!(!ours || may_use.contains(&&*dependency), "{name} has {dependency} in [{table}]");
+            // A package's tests may want a feature of it.
+            let itself = dependency == name && table == "dev-dependencies";
+            assert!(
+                !ours || itself || may_use.contains(&&*dependency),
+                "{name} has {dependency} in [{table}]"
+            );
         }
     }
 }
@@ -182,6 +187,15 @@ fn the_command_line_is_the_command_lines_business() {
             assert!(!TERMINAL_CRATES.contains(&&*dependency), "{name} has {dependency} in [{table}]");
         }
     }
+}
+
+#[test]
+fn the_second_opinion_on_heads_is_no_part_of_a_server() {
+    let manifest = read(&root().join("http/Cargo.toml"));
+    let table = |name: &str| between(&manifest, &format!("\n[{name}]\n"), "\n[").unwrap_or_default();
+    let line = table("dependencies").lines().find(|line| line.starts_with("httparse"));
+    assert!(line.is_none_or(|line| line.contains("optional = true")), "{line:?}");
+    assert!(!table("features").lines().any(|line| line.starts_with("default") && line.contains("fuzz")));
 }
 
 #[test]

@@ -7,10 +7,11 @@ use crate::{
     human,
     listen::Plan,
     log::{Log, Style},
-    terminal::{self, Paint, say},
+    terminal::{self, Paint},
 };
 use lakh_core::{
     pool::{Kind, Lane, LaneConfig, PoolConfig},
+    stderr,
     sys::cpu::cpu_quota,
 };
 use lakh_http::{App, Files, Server};
@@ -23,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-/// How long the end waits for whoever reads the log.
+/// How long the end waits for whoever reads the log, and then for whoever reads standard error.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
@@ -54,14 +55,16 @@ pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
     );
     let report = report.map_err(|error| Failure::broken(format!("cannot wait for signals: {error}")))?;
     if draining.get() {
-        say(&match report.cut {
+        stderr::print(&match report.cut {
             0 => "done\n".to_owned(),
             cut => format!("{cut} cut after {}\n", human::duration(options.grace)),
         });
     }
     if log.is_some_and(|log| !log.finish(LAST_LINES)) {
-        say("lakh: the end of the log is lost: standard output does not take it\n");
+        stderr::print("lakh: the end of the log is lost: standard output does not take it\n");
     }
+    // Who does not read it must not keep the process.
+    let _ = stderr::flush(LAST_LINES);
     Ok(())
 }
 
@@ -137,7 +140,7 @@ fn announce_drain(requests: usize, log: Option<&Log>) {
     }
     // A terminal shows ^C before it.
     let space = if watched { " " } else { "" };
-    say(&match requests {
+    stderr::print(&match requests {
         0 => format!("{space}stopping… "),
         1 => format!("{space}draining 1 connection… "),
         many => format!("{space}draining {many} connections… "),

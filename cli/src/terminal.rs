@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-/// Writes progress and problems. That nobody reads them is no reason to stop.
+/// Writes why it ends. That nobody reads it is no reason to stop.
 pub(crate) fn say(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());

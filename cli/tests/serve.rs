@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio},
     thread,
@@ -86,28 +86,28 @@ impl Server {
 
     /// Sends a signal to a server that handles it, and waits for the end.
     fn end_with(&mut self, signal: Signal) -> ExitStatus {
-        self.wait_until_it_handles(signal);
+        wait_until_it_handles(&self.child, signal);
         self.signal(signal);
         self.child.wait().unwrap()
-    }
-
-    /// The server handles signals from shortly after its first lines on.
-    fn wait_until_it_handles(&self, signal: Signal) {
-        let bit = 1u64 << (signal.as_raw() - 1);
-        let status = format!("/proc/{}/status", self.child.id());
-        while let Ok(status) = fs::read_to_string(&status) {
-            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
-            if u64::from_str_radix(caught.trim(), 16).unwrap() & bit != 0 {
-                return;
-            }
-            thread::yield_now();
-        }
     }
 
     fn errors(&mut self) -> String {
         let mut text = String::new();
         self.stderr.read_to_string(&mut text).unwrap();
         text
+    }
+}
+
+/// The server handles signals from shortly after its first lines on.
+fn wait_until_it_handles(server: &Child, signal: Signal) {
+    let bit = 1u64 << (signal.as_raw() - 1);
+    let status = format!("/proc/{}/status", server.id());
+    while let Ok(status) = fs::read_to_string(&status) {
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & bit != 0 {
+            return;
+        }
+        thread::yield_now();
     }
 }
 
@@ -356,7 +356,7 @@ fn a_second_interrupt_ends_it_at_once() {
     assert_eq!(client.get("/"), 200);
     client.send(b"GET / HTTP/1.1\r\n");
     server.wait_until_busy();
-    server.wait_until_it_handles(Signal::INT);
+    wait_until_it_handles(&server.child, Signal::INT);
     server.signal(Signal::INT);
     let mut begun = [0; "draining".len()];
     server.stderr.read_exact(&mut begun).unwrap();
@@ -416,6 +416,38 @@ fn it_serves_on_when_standard_output_is_stuck_and_counts_what_it_drops() {
     assert!(dropped > 0 && logged > 1000, "{logged} + {dropped}");
     assert_eq!(Client::connect(&server).get("/index.html?after"), 200);
     assert!(server.log_line().contains("GET /index.html?after"));
+}
+
+#[test]
+fn it_ends_when_standard_error_is_stuck() {
+    let (_reader, writer) = full_pipe();
+    let folder = folder();
+    let mut child = lakh()
+        .args(["serve", "--shards", "1", "--log", "off", "-p", "0", "--grace", "50ms"])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let (_, address) = (line(&mut stdout), line(&mut stdout));
+    let addr: SocketAddr = address.trim().strip_prefix("http://").unwrap().parse().unwrap();
+    // In flight, so that the end has more than one thing to say.
+    let mut client = TcpStream::connect(addr).unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    wait_until_it_handles(&child, Signal::TERM);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// A pipe that takes no byte before some are read.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while writer.write(&[b' '; 512]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
 }
 
 #[test]

@@ -35,6 +35,7 @@ mod shard;
 mod shield;
 pub mod signal;
 mod slab;
+pub mod stderr;
 mod sync;
 pub mod sys;
 mod task;
@@ -55,6 +56,7 @@ pub use shard::{
     drain_requested, poll_budget, spawn, spawn_detached, try_with, with, yield_now,
 };
 pub use shield::shield;
+pub use stderr::warn;
 pub use task::{JoinError, JoinHandle, Named, Waiter, named};
 pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};
 pub use watchdog::{Stall, WorkName};

@@ -10,7 +10,10 @@ use crate::{
     slab::Slab,
     task::{Tasks, Waiter, Waiters},
 };
-use mio::{Events, Interest, Poll as KernelPoll, Token, event::Source};
+use mio::{
+    Events, Interest, Poll as KernelPoll, Token,
+    event::{Event, Source},
+};
 use std::{
     cell::{Cell, RefCell},
     fmt, io,
@@ -43,6 +46,7 @@ mod ready {
     /// The peer will send no more: reading is always ready, to find the end of the stream.
     pub(super) const READ_CLOSED: u8 = 4;
     pub(super) const WRITE_CLOSED: u8 = 8;
+    pub(super) const BOTH_CLOSED: u8 = READ_CLOSED | WRITE_CLOSED;
     /// Urgent data has come: a read stops short at its mark (tcp(7)), so a short read proves nothing.
     pub(super) const URGENT: u8 = 16;
     /// Nothing will ever be sent or received: a reset, an error, or both directions are closed.
@@ -72,6 +76,44 @@ impl Entry {
             Direction::Write => &mut self.write,
         }
     }
+
+    /// Adds what an event says; gives it with what follows from it.
+    fn add(&mut self, mut set: u8) -> u8 {
+        self.ready |= set;
+        // kqueue(2) tells the two ends by two events.
+        if self.ready & ready::BOTH_CLOSED == ready::BOTH_CLOSED {
+            set |= ready::HANGUP;
+        }
+        if set & ready::HANGUP != 0 {
+            set |= ready::READ | ready::WRITE;
+        }
+        self.ready |= set;
+        set
+    }
+}
+
+/// What an event says by itself.
+fn flags_of(event: &Event) -> u8 {
+    let mut set = 0;
+    if event.is_readable() {
+        set |= ready::READ;
+    }
+    if event.is_writable() {
+        set |= ready::WRITE;
+    }
+    if event.is_read_closed() {
+        set |= ready::READ | ready::READ_CLOSED;
+    }
+    if event.is_write_closed() {
+        set |= ready::WRITE | ready::WRITE_CLOSED;
+    }
+    if event.is_error() {
+        set |= ready::HANGUP;
+    }
+    if event.is_priority() {
+        set |= ready::READ | ready::URGENT;
+    }
+    set
 }
 
 /// The readiness half of a shard.
@@ -121,26 +163,7 @@ impl Reactor {
                 let Some(entry) = entries.get_mut(index).filter(|e| e.generation.get() == generation) else {
                     continue; // the notifier, or an event of a source that is gone
                 };
-                let mut set = 0;
-                if event.is_readable() {
-                    set |= ready::READ;
-                }
-                if event.is_writable() {
-                    set |= ready::WRITE;
-                }
-                if event.is_read_closed() {
-                    set |= ready::READ | ready::READ_CLOSED;
-                }
-                if event.is_write_closed() {
-                    set |= ready::WRITE | ready::WRITE_CLOSED;
-                }
-                if event.is_error() || (event.is_read_closed() && event.is_write_closed()) {
-                    set |= ready::READ | ready::WRITE | ready::HANGUP;
-                }
-                if event.is_priority() {
-                    set |= ready::READ | ready::URGENT;
-                }
-                entry.ready |= set;
+                let set = entry.add(flags_of(event));
                 if set & ready::READ != 0 && entry.read != Waiter::NONE {
                     woken.push(mem::take(&mut entry.read));
                 }
@@ -363,5 +386,30 @@ impl Drop for Registration {
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Registration({}.{})", self.index, self.generation)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_closed_are_a_hangup_whether_told_at_once_or_one_by_one() {
+        let close_read = ready::READ | ready::READ_CLOSED;
+        let close_write = ready::WRITE | ready::WRITE_CLOSED;
+        let all_of_it = ready::HANGUP | ready::READ | ready::WRITE;
+        for events in
+            [&[close_read | close_write][..], &[close_read, close_write], &[close_write, close_read]]
+        {
+            let mut entry =
+                Entry { generation: NonZeroU32::MIN, read: Waiter::NONE, write: Waiter::NONE, ready: 0 };
+            let (last, before) = events.split_last().unwrap();
+            for &set in before {
+                assert_eq!(entry.add(set), set);
+                assert_eq!(entry.ready & ready::HANGUP, 0);
+            }
+            assert_eq!(entry.add(*last) & all_of_it, all_of_it);
+            assert_eq!(entry.ready, close_read | close_write | ready::HANGUP);
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     pool::{Pool, PoolConfig, PoolError},
     shard::{Shard, ShardHandle},
     signal::Signal,
+    stderr::{self, warn},
     sys,
     time::sleep,
     unwind,
@@ -15,7 +16,7 @@ use countdown::{CountDownOnDrop, Countdown};
 use std::{
     fmt,
     future::{Future, poll_fn},
-    io::{self, Write},
+    io,
     pin::{Pin, pin},
     sync::{Arc, mpsc},
     task::{Context, Poll, Waker},
@@ -28,6 +29,9 @@ const EXIT_INTERRUPTED: i32 = 130;
 
 /// How long a shard that is told to stop may take to drop its tasks, at the end of a drain.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long the end waits for whoever reads standard error.
+const LAST_WARNINGS: Duration = Duration::from_millis(500);
 
 /// How to start a [`Runtime`].
 #[derive(Clone)]
@@ -312,6 +316,8 @@ impl Runtime {
             let mut task = pin!(task);
             task.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         });
+        // What is not written by then is lost with the process.
+        let _ = stderr::flush(LAST_WARNINGS);
         match result {
             Poll::Ready(Ok(report)) => report,
             _ => Err(io::Error::other("the supervisor panicked")),
@@ -348,7 +354,7 @@ impl Runtime {
 
     /// Does not wait for the threads that have not ended.
     fn leave_behind(&mut self) {
-        warn(format_args!("lakh: a shard does not stop, since a task blocks it, and is left behind"));
+        warn("lakh: a shard does not stop, since a task blocks it, and is left behind");
         for (_, thread) in &mut self.shards {
             thread.take_if(|thread| !thread.is_finished());
         }
@@ -396,7 +402,7 @@ impl Drop for Runtime {
             let Some(thread) = thread.take() else { continue };
             // A shard that drops its own runtime cannot wait for itself.
             if thread.thread().id() != here && thread.join().is_err() {
-                warn(format_args!("lakh: a shard's thread panicked"));
+                warn("lakh: a shard's thread panicked");
             }
         }
         // Watches to the end: a shard that does not stop is what it is for.
@@ -409,11 +415,6 @@ impl fmt::Debug for Runtime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runtime").field("shards", &self.shards.len()).finish()
     }
-}
-
-/// Tells whoever looks at stderr; that nobody can is no reason to fail.
-fn warn(message: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{message}");
 }
 
 /// How a drain ended.

@@ -349,3 +349,60 @@ fn a_pinned_combinator_may_wait_for_two_directions_at_once() {
     })
     .unwrap();
 }
+
+/// A stream whose kernel buffer is full, after its first events; and its other end.
+async fn full_stream() -> (Stream, UnixStream) {
+    let (near, far) = Stream::pair();
+    while (&near.inner).write(&[0; 4096]).is_ok() {}
+    a_turn().await;
+    near.registration.would_block(Direction::Write);
+    (near, far)
+}
+
+/// Polls once with a waker that counts.
+fn poll_counted<T>(count: &Arc<Count>, poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    let waker = Waker::from(Arc::clone(count));
+    poll(&mut Context::from_waker(&waker))
+}
+
+#[test]
+fn who_waits_for_a_hangup_and_then_for_writing_is_woken_for_writing() {
+    block_on(async {
+        let (near, mut far) = full_stream().await;
+        let count = Arc::new(Count::default());
+        assert!(poll_counted(&count, |cx| near.registration.poll_hangup(cx)).is_pending());
+        let write = |cx: &mut Context<'_>| near.registration.poll_ready(Direction::Write, cx);
+        assert!(poll_counted(&count, write).is_pending());
+        while far.read(&mut [0; 4096]).is_ok() {}
+        a_turn().await;
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(poll_counted(&count, write).is_ready());
+    })
+    .unwrap();
+}
+
+/// poll(2) tells a hangup only to who asks.
+#[cfg(not(mio_unsupported_force_poll_poll))]
+#[test]
+fn who_waits_for_a_hangup_is_woken_by_nothing_else() {
+    block_on(async {
+        let (near, mut far) = full_stream().await;
+        let count = Arc::new(Count::default());
+        let hangup = |cx: &mut Context<'_>| near.registration.poll_hangup(cx);
+        assert!(poll_counted(&count, hangup).is_pending());
+        far.write_all(b"x").unwrap();
+        while far.read(&mut [0; 4096]).is_ok() {}
+        a_turn().await;
+        assert!(near.is_readable() && near.registration.is_ready(Direction::Write));
+        far.shutdown(std::net::Shutdown::Write).unwrap();
+        a_turn().await;
+        assert!(near.registration.peer_closed());
+        assert_eq!(count.0.load(Ordering::Relaxed), 0);
+        assert!(poll_counted(&count, hangup).is_pending());
+        drop(far);
+        a_turn().await;
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert!(poll_counted(&count, hangup).is_ready());
+    })
+    .unwrap();
+}

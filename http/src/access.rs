@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A request and its answer, once the answer is written or will never be.
+/// A request and its answer, once the answer is given away or will never be: its last byte is with the kernel,
+/// or in the connection's own buffer of what the kernel has not taken yet. Whether the client got it, nobody
+/// here knows.
 #[derive(Debug, Clone)]
 pub struct Note {
     method: Option<Method>,
@@ -64,8 +66,9 @@ impl Note {
         self.status
     }
 
-    /// Whether the connection ended before all of the answer was written: the client went away or was
-    /// too slow, the answer's own source failed, or a drain's time was over.
+    /// Whether the connection ended before the last byte of the answer was given to the kernel or to the
+    /// connection's buffers: the client went away or was too slow, the answer's own source failed, or a
+    /// drain's time was over. A short answer that waits in the buffers when that happens counts as given.
     pub fn is_cut(&self) -> bool {
         self.cut
     }
@@ -75,7 +78,8 @@ impl Note {
         self.bytes
     }
 
-    /// From the request's head to the last byte given to the kernel, or to the connection's end.
+    /// From the request's head until the last byte of the answer was given to the kernel or to the connection's
+    /// buffers, or until the connection's end.
     pub fn took(&self) -> Duration {
         self.took
     }
@@ -102,7 +106,7 @@ impl OpenNote {
         }
     }
 
-    /// The answer is written to its end; dropping the note tells so.
+    /// The answer is given away to its end; dropping the note tells so.
     pub(crate) fn finish(&mut self) {
         if let Some(note) = &mut self.note {
             note.cut = false;

@@ -10,12 +10,14 @@ use crate::{
     router::Router,
     service::Service,
 };
-use lakh_core::{Builder, DrainReport, Runtime, Shard, ShardHandle, Stall, pool::PoolConfig, yield_now};
-use lakh_net::{ListenOptions, ListenerGroup, TcpListener};
+use lakh_core::{
+    Builder, DrainReport, Runtime, Shard, ShardHandle, Stall, pool::PoolConfig, warn, yield_now,
+};
+use lakh_net::{Keepalive, ListenOptions, ListenerGroup, TcpListener};
 use std::{
     fmt,
     future::poll_fn,
-    io::{self, Write},
+    io,
     net::SocketAddr,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -49,6 +51,11 @@ pub struct Server {
     on_access: Option<Box<AccessFactory>>,
 }
 
+/// The first probe comes after connections without a request are closed ([`Limits`]: 75 s), so that these
+/// cost none.
+const KEEPALIVE: Keepalive =
+    Keepalive { idle: Duration::from_secs(90), interval: Duration::from_secs(10), retries: 6 };
+
 impl Server {
     /// A server whose service `factory` makes, once on each shard. The service and its handlers
     /// stay there: they need be neither `Send` nor `Sync`.
@@ -57,7 +64,7 @@ impl Server {
             factory: Box::new(move |shard| factory(shard).into_router()),
             runtime: Runtime::builder(),
             groups: Vec::new(),
-            listen: ListenOptions::default(),
+            listen: ListenOptions { keepalive: Some(KEEPALIVE), ..ListenOptions::default() },
             limits: Limits::default(),
             grace: Duration::from_secs(30),
             name: None,
@@ -103,7 +110,11 @@ impl Server {
         self
     }
 
-    /// How the listeners that are bound from here on are made.
+    /// How the listeners that are bound from here on are made. By default as [`ListenOptions`] says, but
+    /// with a [`Keepalive`] that begins after 90 s of silence and gives a client up after 150 s. It ends the
+    /// handlers and streams of clients that have vanished without a word; everything else has a deadline
+    /// of its own ([`Limits`]), and a connection that only waits for its next request is closed before the
+    /// first probe. These options take the place of all of that.
     pub fn listen_options(mut self, options: ListenOptions) -> Self {
         self.listen = options;
         self
@@ -217,8 +228,7 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
         match accepted {
             Ok((stream, _)) => service.serve(Connection::new(stream, Rc::clone(&service))),
             Err(error) => {
-                // That nobody reads stderr is no reason to fail.
-                let _ = writeln!(io::stderr(), "lakh: a listener has failed and is closed: {error}");
+                warn(format_args!("lakh: a listener has failed and is closed: {error}"));
                 return;
             }
         }
@@ -298,5 +308,27 @@ impl Running {
         on_signal: impl FnOnce(usize) + 'static,
     ) -> io::Result<DrainReport> {
         self.runtime.run_until_signal(self.grace, on_ready, on_signal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::SockRef;
+
+    #[test]
+    fn listeners_probe_silent_clients_unless_told_otherwise() {
+        let listener = |server: Server| {
+            let group = server.bind("127.0.0.1:0").unwrap().groups.remove(0);
+            group.into_listeners(1).unwrap().remove(0)
+        };
+        let by_default = listener(Server::new(|_| App::new()));
+        assert!(SockRef::from(&by_default).keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(SockRef::from(&by_default).tcp_keepalive_time().unwrap(), KEEPALIVE.idle);
+        assert!(KEEPALIVE.idle > Limits::default().keep_alive);
+
+        let told = listener(Server::new(|_| App::new()).listen_options(ListenOptions::default()));
+        assert!(!SockRef::from(&told).keepalive().unwrap());
     }
 }

@@ -711,3 +711,25 @@ fn an_error_says_which_rule_was_broken() {
     assert_eq!(error.to_string(), "no Host field (RFC 9112, 3.2)");
     assert_eq!(error.status(), StatusCode::BAD_REQUEST);
 }
+
+#[test]
+fn a_byte_that_no_target_may_have_is_refused_at_once_and_before_what_follows() {
+    for byte in [&b"#"[..], b"\xff", b"\xb2", "\u{e9}".as_bytes()] {
+        for (method, before) in
+            [("GET", "/"), ("GET", "/a/long/path?with=a&query="), ("CONNECT", "a"), ("GET", "")]
+        {
+            let head = [method.as_bytes(), b" ", before.as_bytes(), byte].concat();
+            for rest in ["", " ", " HTTP/1.2\r\n", " HTTP/1.1\r\nHost: a\r\n\r\n", "\0 HTTP/1.1\r\n", "\n"] {
+                refuse(400, [&head, rest.as_bytes()].concat());
+            }
+        }
+    }
+    // What comes first counts.
+    refuse(400, "GET /\0\u{e9} HTTP/1.1\r\n");
+    let limits = HeadLimits { target: 4, ..HeadLimits::default() };
+    for (head, status) in
+        [("GET /aa# HTTP/1.1\r\n", 400), ("GET /aa#aaaa HTTP/1.1\r\n", 400), ("GET /aaaa# ", 414)]
+    {
+        assert_eq!(parse(head.as_bytes(), &limits).unwrap_err().status().as_u16(), status, "{head}");
+    }
+}

@@ -124,6 +124,8 @@ fn accepted_connections_inherit_the_listeners_options() {
         let (stream, _client) = accepted_with(ListenOptions::default()).await;
         assert!(SockRef::from(&stream).tcp_nodelay().unwrap());
         assert!(!SockRef::from(&stream).keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_ne!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), 45_678);
 
         let options = ListenOptions {
             nodelay: false,
@@ -133,6 +135,7 @@ fn accepted_connections_inherit_the_listeners_options() {
                 retries: 3,
             }),
             user_timeout: Some(Duration::from_millis(8123)),
+            notsent_lowat: Some(45_678),
             ..ListenOptions::default()
         };
         let (stream, _client) = accepted_with(options).await;
@@ -143,6 +146,7 @@ fn accepted_connections_inherit_the_listeners_options() {
         {
             assert_eq!(probes(&socket), (Duration::from_secs(77), Duration::from_secs(7), 3));
             assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(8123)));
+            assert_eq!(socket.tcp_notsent_lowat().unwrap(), 45_678);
         }
     });
 }

@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     env,
     fs::File,
-    io::{self, Read, Write},
+    io::{self, PipeReader, PipeWriter, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -98,6 +98,10 @@ struct Server {
 
 impl Server {
     fn start(shards: usize) -> Self {
+        Self::start_with(shards, Stdio::piped())
+    }
+
+    fn start_with(shards: usize, stderr: Stdio) -> Self {
         let listener = std::net::TcpListener::bind(loopback()).unwrap();
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "server", "--ignored", "--nocapture"])
@@ -105,7 +109,7 @@ impl Server {
             .env(SHARDS, shards.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap();
         let mut control = accept_from(&listener, &mut process);
@@ -286,6 +290,33 @@ fn a_reserve_that_others_took_is_regained_when_a_descriptor_is_free() {
         drop(answered);
         server.end();
     }
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_holds_no_shard_up() {
+    let (mut reader, writer) = full_pipe();
+    let mut server = Server::start_with(1, writer.into());
+    let served = server.fill(20);
+    assert_eq!(server.metrics_with_shed(20), [served.len() as u64, 20, 0, 0]);
+    served.iter().for_each(is_served);
+    // The line was only waiting to be read.
+    let reading = std::thread::spawn(move || {
+        let mut said = Vec::new();
+        reader.read_to_end(&mut said).unwrap();
+        String::from_utf8(said).unwrap()
+    });
+    drop(server.control);
+    assert!(server.process.wait().unwrap().success());
+    assert!(reading.join().unwrap().contains("cannot accept"));
+}
+
+/// A pipe that takes no byte before some are read.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while writer.write(&[b' '; 512]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    (reader, writer)
 }
 
 /// Whether the server has closed it, without waiting.

@@ -462,3 +462,29 @@ fn the_futures_io_traits_work_on_owned_streams() {
         AsyncWriteExt::close(&mut stream).await.expect("closing twice is harmless");
     });
 }
+
+/// poll(2) tells a hangup only to who asks.
+#[cfg(not(mio_unsupported_force_poll_poll))]
+#[test]
+fn a_task_that_waits_for_a_hangup_is_not_woken_by_data_but_by_a_reset() {
+    on_shard(async {
+        let (stream, mut peer) = pair_with_std().await;
+        let stream = Rc::new(stream);
+        let polls = Rc::new(Cell::new(0));
+        let (waits, counted) = (Rc::clone(&stream), Rc::clone(&polls));
+        let task = spawn(poll_fn(move |cx| {
+            counted.set(counted.get() + 1);
+            waits.poll_hangup(cx)
+        }));
+        yield_now().await;
+        peer.write_all(b"data").unwrap();
+        let mut buf = [0; 4];
+        read_exact(&stream, &mut buf).await.unwrap();
+        yield_now().await;
+        assert_eq!((polls.get(), task.is_finished()), (1, false));
+        socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        task.await.unwrap();
+        assert_eq!(polls.get(), 2);
+    });
+}

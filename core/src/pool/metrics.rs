@@ -91,6 +91,20 @@ pub struct Saturation {
     pub kind: Kind,
     /// How many workers of that kind there may be.
     pub workers: usize,
+    /// The group that holds all of them up: every job that waits is of this group, and it runs as many
+    /// as it may. More workers help only as far as they raise its cap.
+    pub group: Option<SaturatedGroup>,
+}
+
+/// A group of a lane whose jobs wait for each other, in [`Saturation::group`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SaturatedGroup {
+    /// As given to [`Pool::run_in_group`](super::Pool::run_in_group); in the lane of the files, the mount's
+    /// number in `/proc/self/mountinfo`. `None` for the jobs that were given none.
+    pub number: Option<u64>,
+    /// How many of its jobs run.
+    pub running: usize,
 }
 
 /// The histograms of a lane, written by workers without the pool's lock.

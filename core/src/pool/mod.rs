@@ -65,12 +65,12 @@ pub use config::{LaneConfig, MAX_WORKERS, PoolConfig, THREADS_VARIABLE};
 pub use error::{JobError, PoolError, PoolFull};
 pub use job::{Job, Step};
 pub use lane::{Kind, Lane};
-pub use metrics::{LaneMetrics, PoolMetrics, Saturation, WorkerMetrics};
+pub use metrics::{LaneMetrics, PoolMetrics, SaturatedGroup, Saturation, WorkerMetrics};
 pub use watch::SATURATED_AFTER;
 
 use crate::sync::thread;
 use shared::{Shared, start_worker};
-use watch::{Watch, warnings};
+use watch::Watch;
 
 /// A handle to the pool; clones are handles to the same one, for any thread.
 ///
@@ -112,7 +112,7 @@ impl Pool {
         let shared = Arc::new(Shared::new(&config)?);
         let starter = Arc::clone(&shared);
         let thread = thread::Builder::new().name("lakh-pool".to_owned());
-        let watch = Watch::new(SATURATED_AFTER, warnings());
+        let watch = Watch::new(SATURATED_AFTER, |found: &Saturation| crate::warn(watch::line(found)));
         let body = move || starter.start_workers(|kind, number| start_worker(&starter, kind, number), watch);
         thread.spawn(body).map_err(PoolError::thread)?;
         Ok(Pool { owner: Arc::new(Owner { shared }) })

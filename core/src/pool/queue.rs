@@ -109,6 +109,13 @@ impl<E> Queue<E> {
         self.groups.values().filter_map(|group| group.jobs.values().next())
     }
 
+    /// The group that all queued jobs are of, and how many it runs, if that is as many as it may. O(groups).
+    pub(super) fn only_group_at_cap(&self) -> Option<(Key, usize)> {
+        let mut waiting = self.groups.iter().filter(|(_, group)| !group.jobs.is_empty());
+        let (&key, group) = waiting.next()?;
+        (waiting.next().is_none() && group.running >= self.cap).then_some((key, group.running))
+    }
+
     #[cfg(all(test, not(loom)))]
     pub(super) fn groups(&self) -> usize {
         self.groups.len()
@@ -171,6 +178,18 @@ mod tests {
         assert!(!queue.has_turn());
         queue.finished(Some(1));
         assert_eq!(popped(&mut queue), [1]);
+    }
+
+    #[test]
+    fn a_group_holds_everything_up_if_all_that_waits_is_its_own_and_it_is_at_its_cap() {
+        let mut queue = filled(1, &[(Some(1), 0), (Some(1), 1)]);
+        assert_eq!(queue.only_group_at_cap(), None, "it may run");
+        queue.pop();
+        assert_eq!(queue.only_group_at_cap(), Some((Some(1), 1)));
+        queue.push(None, 2, 2);
+        assert_eq!(queue.only_group_at_cap(), None, "another one waits");
+        queue.pop();
+        assert_eq!(queue.only_group_at_cap(), Some((Some(1), 1)), "the other one runs");
     }
 
     #[test]

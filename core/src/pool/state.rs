@@ -10,7 +10,7 @@ use super::config::{PoolConfig, fit_sizes};
 use super::error::{PoolError, PoolFull, Refusal};
 use super::job::{Ran, Work};
 use super::lane::{Kind, Lane};
-use super::metrics::{LaneMetrics, PoolMetrics, Saturation, WorkerMetrics};
+use super::metrics::{LaneMetrics, PoolMetrics, SaturatedGroup, Saturation, WorkerMetrics};
 use super::queue::{Key, Queue};
 use crate::histogram::Snapshot;
 
@@ -337,6 +337,7 @@ impl State {
             queued: lane.queue.len(),
             kind: lane.kind,
             workers: self.kinds[lane.kind.index()].size,
+            group: lane.only_group(),
         })
     }
 
@@ -419,6 +420,12 @@ impl LaneState {
         } else {
             None
         }
+    }
+
+    /// The group that holds up all that waits in this lane.
+    fn only_group(&self) -> Option<SaturatedGroup> {
+        let (number, running) = self.queue.only_group_at_cap()?;
+        Some(SaturatedGroup { number, running })
     }
 
     fn oldest(&self, now: Instant) -> Option<Duration> {

@@ -538,7 +538,7 @@ fn a_lane_that_waits_too_long_is_named() {
     arrived.recv().unwrap();
     until(|| pool.saturated(Duration::ZERO).is_some());
     let late = pool.saturated(Duration::ZERO).unwrap();
-    assert_eq!((&*late.lane, late.queued), ("cpu", 2));
+    assert_eq!((&*late.lane, late.queued, late.group), ("cpu", 2, None));
     assert!(lane(&pool, Lane::CPU).oldest.is_some());
     assert!(pool.saturated(Duration::from_secs(86_400)).is_none());
     gate.open();
@@ -580,6 +580,23 @@ fn a_saturated_lane_is_warned_of_and_counted() {
     assert_eq!(lane(&pool, Lane::USER).saturated, 0);
     end(&pool);
     assert!(warnings.recv().is_err(), "the watch ends with the pool");
+}
+
+#[test]
+fn a_group_that_holds_a_whole_lane_up_is_named() {
+    let pool = Pool::new(PoolConfig::new(2)).unwrap();
+    let (gate, arrived) = Gate::new();
+    let hung: Vec<_> = (0..20).map(|_| pool.run_in_group(Lane::FILE, Some(7), gate.job()).unwrap()).collect();
+    arrived.recv().unwrap();
+    let group = || pool.saturated(Duration::ZERO).unwrap().group;
+    until(|| group().is_some());
+    let running = lane(&pool, Lane::FILE).running;
+    assert_eq!(group(), Some(SaturatedGroup { number: Some(7), running }));
+    gate.open();
+    for job in hung {
+        block_on(job).unwrap();
+    }
+    end(&pool);
 }
 
 #[test]

@@ -1,16 +1,13 @@
 //! Notices that jobs wait too long, and says so now and then.
 //!
 //! The thread that starts the workers looks at the queues, but only while something waits in them: an idle pool
-//! sleeps. What it has to say is written by a thread of its own, since standard error may be a pipe that
-//! nobody reads, and the workers must be started all the same.
+//! sleeps.
 
-use std::io::{self, Write};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::config::THREADS_VARIABLE;
 use super::lane::Kind;
-use super::metrics::Saturation;
+use super::metrics::{SaturatedGroup, Saturation};
 
 /// A lane in which a job has waited longer than this in the queue is saturated. As often is looked while
 /// anything waits.
@@ -51,33 +48,29 @@ impl<W: FnMut(&Saturation)> Watch<W> {
     }
 }
 
-/// Writes a line to standard error, on a thread of its own. One that cannot be written holds the next ones up
-/// and nothing else.
-pub(super) fn warnings() -> impl FnMut(&Saturation) {
-    let mut last: Option<JoinHandle<()>> = None;
-    move |found| {
-        if last.as_ref().is_some_and(|thread| !thread.is_finished()) {
-            return;
-        }
-        let line = line(found);
-        let thread = std::thread::Builder::new().name("lakh-warning".to_owned());
-        // Nobody may look at standard error, and the system may have no thread: the metrics tell the same.
-        last = thread.spawn(move || _ = io::stderr().write_all(line.as_bytes())).ok();
-    }
-}
-
-fn line(found: &Saturation) -> String {
-    let Saturation { lane, oldest, queued, kind, workers } = found;
+/// What is said of a lane.
+pub(super) fn line(found: &Saturation) -> String {
+    let Saturation { lane, oldest, queued, kind, workers, group } = found;
     let remedy = match kind {
-        Kind::Io => format!("if what they work on is not slow itself, raise {THREADS_VARIABLE}"),
+        Kind::Io => format!(
+            "if what they work on is not slow itself, give the pool more threads: {THREADS_VARIABLE}, or what else \
+             sets them"
+        ),
         Kind::Cpu => "give the process more processors, or less to compute".to_owned(),
     };
     format!(
-        "lakh: the pool is saturated: {queued} jobs wait in the lane `{lane}`, one of them for {:.1} s; there are \
-         {workers} {} workers ({remedy})\n",
+        "lakh: the pool is saturated: {queued} jobs wait in the lane `{lane}`, one of them for {:.1} s; {}there are \
+         {workers} {} workers ({remedy})",
         oldest.as_secs_f64(),
+        group.map(of_group).unwrap_or_default(),
         kind.name(),
     )
+}
+
+fn of_group(group: SaturatedGroup) -> String {
+    let SaturatedGroup { number, running } = group;
+    let group = number.map_or("no group".to_owned(), |number| format!("group {number}"));
+    format!("all are of {group} (with files: a mount), which runs {running} and may run no more; ")
 }
 
 #[cfg(all(test, not(loom)))]
@@ -86,7 +79,7 @@ mod tests {
 
     fn found(kind: Kind) -> Saturation {
         let oldest = Duration::from_millis(2_340);
-        Saturation { lane: "file".into(), oldest, queued: 17, kind, workers: 4 }
+        Saturation { lane: "file".into(), oldest, queued: 17, kind, workers: 4, group: None }
     }
 
     #[test]
@@ -117,12 +110,23 @@ mod tests {
         assert_eq!(
             line(&found(Kind::Io)),
             "lakh: the pool is saturated: 17 jobs wait in the lane `file`, one of them for 2.3 s; there are \
-             4 io workers (if what they work on is not slow itself, raise LAKH_POOL_THREADS)\n"
+             4 io workers (if what they work on is not slow itself, give the pool more threads: \
+             LAKH_POOL_THREADS, or what else sets them)"
         );
         assert!(
-            line(&found(Kind::Cpu)).ends_with(
-                "there are 4 cpu workers (give the process more processors, or less to compute)\n"
-            )
+            line(&found(Kind::Cpu))
+                .ends_with("there are 4 cpu workers (give the process more processors, or less to compute)")
         );
+    }
+
+    #[test]
+    fn a_warning_of_one_group_names_it() {
+        let told = |number| {
+            line(&Saturation { group: Some(SaturatedGroup { number, running: 2 }), ..found(Kind::Io) })
+        };
+        let text = told(Some(93));
+        let named = "for 2.3 s; all are of group 93 (with files: a mount), which runs 2 and may run no more; there are";
+        assert!(text.contains(named), "{text}");
+        assert!(told(None).contains("; all are of no group (with files: a mount), which runs 2 and"));
     }
 }

@@ -15,8 +15,7 @@ pub(crate) use pulse::Pulse;
 use crate::{shard::Remote, unwind};
 use pulse::Watch;
 use std::{
-    fmt,
-    io::{self, Write},
+    fmt, io,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -164,8 +163,7 @@ impl Reporter {
             // It is code of the user; the panic hook has told of it.
             unwind::catch(|| on_stall(stall));
         } else if let Some(line) = self.line(stall, now) {
-            // That nobody reads stderr is no reason to fail.
-            let _ = writeln!(io::stderr(), "{line}");
+            crate::warn(line);
         }
     }
 

@@ -220,9 +220,6 @@ impl ParsedHead {
     /// Splits the target into path and query; gives the authority of an absolute form (RFC 9112, 3.2).
     #[inline]
     fn set_target(&mut self, target: &Target<'_>) -> Result<Option<Span>, HeadError> {
-        if !target.is_clean {
-            return Err(HeadError(Kind::TargetByte));
-        }
         if target.bytes[0] != b'/' {
             return self.set_unusual_target(target.bytes);
         }

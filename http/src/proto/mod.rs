@@ -13,6 +13,7 @@
 //! [`MultipartParser`] takes the bodies of forms apart, for the [extractor](crate::extract::Multipart).
 pub mod chunked;
 pub mod encode;
+#[cfg(feature = "fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
 pub mod head;

@@ -2,7 +2,7 @@
 
 use super::{
     keepalive::{Keepalive, set_keepalive},
-    stream::set_user_timeout,
+    stream::{set_notsent_lowat, set_user_timeout},
 };
 use crate::sys::PORT_SHARING;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -16,15 +16,27 @@ pub struct ListenOptions {
     pub backlog: i32,
     /// Send small writes at once (TCP_NODELAY). On by default.
     pub nodelay: bool,
-    /// Probe peers that are silent. Off by default: HTTP has deadlines.
+    /// Probe peers that are silent, so that those that are gone without a word are found out. Off by
+    /// default.
     pub keepalive: Option<Keepalive>,
     /// Give a connection up when sent data stays unacknowledged this long (Linux).
     pub user_timeout: Option<Duration>,
+    /// Bytes that the kernel holds unsent for a connection before it takes no more (TCP_NOTSENT_LOWAT in
+    /// tcp(7); Linux): with many slow readers this is less memory in the kernel, and what is written late
+    /// can be fresh. What is sent and not yet acknowledged does not count. Off by default: less is handed
+    /// over at a time, so whoever sends long files pays more system calls.
+    pub notsent_lowat: Option<u32>,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        ListenOptions { backlog: 4096, nodelay: true, keepalive: None, user_timeout: None }
+        ListenOptions {
+            backlog: 4096,
+            nodelay: true,
+            keepalive: None,
+            user_timeout: None,
+            notsent_lowat: None,
+        }
     }
 }
 
@@ -98,6 +110,9 @@ fn new_socket(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
     set_keepalive(SockRef::from(&socket), options.keepalive)?;
     if options.user_timeout.is_some() {
         set_user_timeout(SockRef::from(&socket), options.user_timeout)?;
+    }
+    if let Some(bytes) = options.notsent_lowat {
+        set_notsent_lowat(SockRef::from(&socket), bytes)?;
     }
     Ok(socket)
 }

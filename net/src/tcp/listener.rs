@@ -5,12 +5,12 @@ use super::{
     shortage::{self, Attempt},
 };
 use crate::sys;
-use lakh_core::{Direction, Registration, Sleep, poll_budget, sleep};
+use lakh_core::{Direction, Registration, Sleep, poll_budget, sleep, warn};
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
     hash::{BuildHasher, RandomState},
-    io::{self, Write},
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -193,13 +193,11 @@ impl TcpListener {
             self.metrics.count_starved();
         }
         if may_say(Instant::now()) {
-            // A log that nobody reads any more must not end the listener.
-            let _ = writeln!(
-                io::stderr(),
+            warn(format_args!(
                 "lakh: cannot accept: {cause}; {} connections closed unanswered on this shard so far \
                  (if files have run out, raise the limit with ulimit -n)",
                 self.metrics.shed()
-            );
+            ));
         }
         self.pause_for(if shed == 0 { SHORT_PAUSE_MILLIS } else { PAUSE_MILLIS });
     }
@@ -240,7 +238,8 @@ impl Backlog {
     }
 
     /// Ready with the next connection, or `None` if there are no more. Pending only to let other tasks
-    /// run. Connections for which no descriptor is left are closed, and counted as shed.
+    /// run. Connections for which no descriptor is left are closed by the reserve, and counted as shed;
+    /// without a reserve it ends, counted as starved, and what is left is reset with the socket.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(TcpStream, SocketAddr)>> {
         while self.left > 0 {
             ready!(poll_budget(cx));

@@ -200,7 +200,10 @@ impl TcpStream {
 
     /// Ready once the connection is dead in both directions: reset by the peer, failed, or closed on both
     /// sides. A peer that has only finished sending does not count. The task is woken then, in the place
-    /// of one that waits for writing.
+    /// of one that waits for writing. Where mio polls with poll(2) it may stay pending.
+    ///
+    /// # Panics
+    /// Elsewhere than on the stream's own shard.
     pub fn poll_hangup(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.registration.poll_hangup(cx)
     }
@@ -330,6 +333,16 @@ pub(super) fn set_user_timeout(socket: SockRef<'_>, timeout: Option<Duration>) -
     #[cfg(not(target_os = "linux"))]
     {
         let _ = (socket, timeout);
+        Ok(())
+    }
+}
+
+pub(super) fn set_notsent_lowat(socket: SockRef<'_>, bytes: u32) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return socket.set_tcp_notsent_lowat(bytes);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (socket, bytes);
         Ok(())
     }
 }

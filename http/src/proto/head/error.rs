@@ -52,6 +52,7 @@ impl HeadError {
 
 impl HeadError {
     /// Whether a byte stands where the grammar has no place for it, line ends aside.
+    #[cfg(feature = "fuzz")]
     pub(in crate::proto) fn is_about_grammar(&self) -> bool {
         use Kind::{HeaderName, HeaderValue, RequestLine, Version, VersionUnsupported};
         matches!(self.0, RequestLine | HeaderName | HeaderValue | Version | VersionUnsupported)

@@ -1,5 +1,6 @@
 //! Finding the end of a head that comes in pieces.
 use super::error::{HeadError, Kind};
+use super::syntax::is_target_byte;
 use super::{HeadLimits, MAX_HEAD, MAX_HEADERS};
 use crate::proto::TOKEN;
 
@@ -95,7 +96,7 @@ impl HeadScan {
 
     fn scan_target(&mut self, buf: &[u8]) {
         let rest = &buf[self.seen as usize..];
-        let end = rest.iter().position(|&b| b <= b' ' || b == 0x7f);
+        let end = rest.iter().position(|&byte| !is_target_byte(byte));
         let len = end.unwrap_or(rest.len());
         self.target = self.target.saturating_add(u16::try_from(len).unwrap_or(u16::MAX));
         self.seen += len as u32;

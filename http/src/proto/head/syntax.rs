@@ -15,14 +15,13 @@ pub(super) enum Stop {
     Bad(Kind),
 }
 
-/// A target that ends in a space, and what the one look at its bytes has shown.
+/// A target that ends in a space, and what the one look at its bytes has shown. There is neither `#` in it nor
+/// anything but ASCII; the other visible characters that a URI may not contain are let through since browsers send
+/// them.
 pub(super) struct Target<'a> {
     pub(super) bytes: &'a [u8],
     /// Where the first `?` is.
     pub(super) question: Option<usize>,
-    /// Neither `#` nor anything but ASCII. The other visible characters that a URI may not contain are let through
-    /// since browsers send them.
-    pub(super) is_clean: bool,
 }
 
 /// Name and value of a field.
@@ -75,11 +74,14 @@ impl<'a> Reader<'a> {
             }
             len += 8;
         }
+        if unclean != 0 {
+            return Err(Stop::Bad(Kind::TargetByte));
+        }
         if len == 0 || start[len] != b' ' {
             return Err(Stop::Bad(Kind::RequestLine));
         }
         self.rest = &start[len + 1..];
-        Ok(Target { bytes: &start[..len], question, is_clean: unclean == 0 })
+        Ok(Target { bytes: &start[..len], question })
     }
 
     /// The version and the line's end.
@@ -195,11 +197,17 @@ impl<'a> Reader<'a> {
 /// Fewer than eight bytes are left: too few for the rest of a whole head.
 #[cold]
 fn end_of_target(target: &[u8]) -> Stop {
-    match target.iter().position(|&byte| byte <= b' ' || byte == 0x7f) {
+    match target.iter().position(|&byte| !is_target_byte(byte)) {
         None => Stop::Short,
+        Some(end) if target[end] == b'#' || !target[end].is_ascii() => Stop::Bad(Kind::TargetByte),
         Some(end) if end > 0 && target[end] == b' ' => other_version(&target[end + 1..]),
         Some(_) => Stop::Bad(Kind::RequestLine),
     }
+}
+
+/// What a target may be made of.
+pub(super) fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'#'
 }
 
 /// Tells an unsupported version from a malformed one, as soon as they differ.
