@@ -307,7 +307,8 @@ fn a_standard_error_that_nobody_reads_holds_no_shard_up() {
         assert!(n > 0, "the line has not come");
         said.extend_from_slice(&some[..n]);
     }
-    server.end();
+    drop(server.control);
+    assert!(server.process.wait().unwrap().success());
 }
 
 /// A pipe that takes no byte before some are read.
