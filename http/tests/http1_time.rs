@@ -1,21 +1,18 @@
-//! Slow clients, fairness and the drain, over real sockets.
+//! Slow clients and the drain, over real sockets.
 //!
 //! Deadlines are in whole seconds and never end early: tests assert that they end, and not at once.
 
 mod common;
 
 use common::{Answer, Client, TestServer, eventually, get, pause_of_a_slow_peer};
-use lakh_http::{App, Body, BodyError, Bytes, Limits, Request, Response};
+use lakh_http::{App, Body, Bytes, Limits, Request, Response};
 use std::{
-    cell::Cell,
     convert::Infallible,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
-    rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc,
+        atomic::{AtomicBool, Ordering},
     },
     task::Poll,
     time::{Duration, Instant},
@@ -268,112 +265,6 @@ fn idle_connections_cost_no_turns() {
     server.settle();
     let turns = server.observe_for(Duration::from_millis(500));
     assert!(turns <= 5, "{turns} turns while all wait");
-}
-
-// Fairness
-
-#[test]
-fn a_connection_that_pipelines_without_end_does_not_starve_the_others() {
-    let server = TestServer::start(|_| app());
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut greedy = server.connect().stream;
-    let mut reading = greedy.try_clone().unwrap();
-    let (stop_writing, stop_reading) = (Arc::clone(&stop), Arc::clone(&stop));
-    let writer = std::thread::spawn(move || {
-        let requests = get("/").repeat(1000);
-        while !stop_writing.load(Ordering::Relaxed) && greedy.write_all(requests.as_bytes()).is_ok() {}
-        let _ = greedy.shutdown(Shutdown::Both);
-    });
-    let answered = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&answered);
-    let reader = std::thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 20];
-        while !stop_reading.load(Ordering::Relaxed) {
-            match reading.read(&mut buffer) {
-                Ok(n) if n > 0 => count.fetch_add(n, Ordering::Relaxed),
-                _ => break,
-            };
-        }
-        let _ = reading.shutdown(Shutdown::Both);
-    });
-    eventually("the greedy one is under way", || answered.load(Ordering::Relaxed) > 1 << 20);
-    let mut others: Vec<Client> = (0..8).map(|_| server.connect()).collect();
-    let before = answered.load(Ordering::Relaxed);
-    for _ in 0..20 {
-        others.iter_mut().for_each(|client| client.send(get("/")));
-        others.iter_mut().for_each(|client| assert_eq!(client.answer().text(), "hello"));
-    }
-    // As much as the greedy one got meanwhile: each round may cost it a turn's share and no more.
-    assert!(answered.load(Ordering::Relaxed) > before);
-    stop.store(true, Ordering::Relaxed);
-    reader.join().unwrap();
-    writer.join().unwrap();
-}
-
-/// However cheap their answers are to send: it is the handlers' time that the others wait for.
-#[test]
-fn pipelined_requests_are_not_all_answered_before_the_next_connections_turn() {
-    let server = TestServer::start(|_| {
-        let answered = Rc::new(Cell::new(0));
-        let count = Rc::clone(&answered);
-        App::new()
-            .get("/", move || answered.set(answered.get() + 1))
-            .get("/answered", move || count.get().to_string())
-    });
-    let (mut greedy, mut modest) = (server.connect(), server.connect());
-    greedy.exchange(get("/"));
-    modest.exchange(get("/answered"));
-    // Both have sent all they want when the shard looks.
-    let shard = server.running.shards().next().unwrap();
-    let ((held, is_held), (go, wait)) = (mpsc::channel(), mpsc::channel::<()>());
-    let hold = move |_: &lakh_core::Shard| {
-        held.send(()).unwrap();
-        wait.recv().unwrap();
-    };
-    shard.send(hold).unwrap();
-    is_held.recv().unwrap();
-    greedy.send(get("/").repeat(1000));
-    modest.send(get("/answered"));
-    go.send(()).unwrap();
-    let answered: usize = modest.answer().text().parse().unwrap();
-    assert!(answered < 200, "{answered} requests went first");
-    for _ in 0..1000 {
-        assert_eq!(greedy.answer().status, 200);
-    }
-}
-
-#[test]
-fn an_upload_and_a_download_without_end_do_not_starve_the_others() {
-    let server = TestServer::with_limits(Limits { body: u64::MAX, ..Limits::default() }, |_| {
-        app().post("/count", async |mut request: Request| -> Result<String, BodyError> {
-            let mut n = 0;
-            while let Some(chunk) = request.body_mut().chunk().await {
-                n += chunk?.len();
-            }
-            Ok(n.to_string())
-        })
-    });
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut up = server.connect();
-    up.send("POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n");
-    let mut down = server.connect();
-    down.send(get("/endless"));
-    let (stop_up, stop_down) = (Arc::clone(&stop), Arc::clone(&stop));
-    let threads = [
-        std::thread::spawn(move || {
-            let block = vec![0; 1 << 20];
-            while !stop_up.load(Ordering::Relaxed) && up.stream.write_all(&block).is_ok() {}
-        }),
-        std::thread::spawn(move || {
-            let mut block = vec![0; 1 << 20];
-            while !stop_down.load(Ordering::Relaxed) && down.stream.read(&mut block).is_ok_and(|n| n > 0) {}
-        }),
-    ];
-    for _ in 0..50 {
-        assert_eq!(server.exchange(get("/")).text(), "hello");
-    }
-    stop.store(true, Ordering::Relaxed);
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 // Drain

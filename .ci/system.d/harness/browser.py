@@ -52,11 +52,13 @@ class Browser:
             self.command(f"{domain}.enable")
 
     def close(self):
+        """May be called again."""
         if not self.process:
             return
         # All of its processes are in its group, which lasts until it is waited for.
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(15)
+        process, self.process = self.process, None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(15)
         os.close(self.commands)
         self.reader.join(15)
         os.close(self.replies)

@@ -28,19 +28,35 @@ class Case(unittest.TestCase):
         return path
 
     def start(self, server):
-        """The server, running until the test ends."""
-        self.addCleanup(server.kill)
-        return server.wait_until_up()
+        """The server, running until the test ends, when nothing may be left of what its clients did.
 
-    def poll(self, what, condition, limit=SOON):
-        """Waits until the condition holds; its value."""
+        It is asked after all clients are gone that were made later.
+        """
+        self.addCleanup(server.kill)
+        server.wait_until_up()
+        self.addCleanup(self.expect_nothing_left, server, server.open_files())
+        return server
+
+    def expect_nothing_left(self, server, before):
+        """Descriptors are as many as before; and requests in flight, which a drain counts, are none."""
+        if server.process.poll() is not None:
+            return
+        left = lambda: server.open_files() - before
+        self.poll("all descriptors are back", lambda: not left() or server.process.poll() is not None, tell=left)
+        server.signal()
+        self.poll("no work is left in the server", lambda: server.process.poll() is not None, tell=server.err.text)
+        self.assertEqual(server.wait(), 0, server.err.text())
+        self.assertNotRegex(server.err.text(), r"\bcut\b")
+
+    def poll(self, what, condition, limit=SOON, tell=lambda: ""):
+        """Waits until the condition holds; its value. `tell` is what else to say if it does not."""
         deadline = time.monotonic() + limit
         while True:
             value = condition()
             if value:
                 return value
             if time.monotonic() > deadline:
-                self.fail(f"not within {limit:.0f} s: {what}")
+                self.fail(f"not within {limit:.0f} s: {what} {tell()}")
             time.sleep(0.01)
 
 

@@ -1,5 +1,6 @@
 """Programs that print their address and serve until they are told to stop."""
 
+import collections
 import os
 import re
 import signal
@@ -105,6 +106,17 @@ class Server:
 
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def open_files(self):
+        """What its descriptors lead to, and how many to each; sockets and pipes by their kind alone."""
+        files = collections.Counter()
+        for descriptor in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                target = os.readlink(f"/proc/{self.pid}/fd/{descriptor}")
+            except FileNotFoundError:
+                continue  # closed meanwhile
+            files[re.sub(r"^(socket|pipe):.*", r"\1", target)] += 1
+        return files
 
     def threads(self):
         return len(os.listdir(f"/proc/{self.pid}/task"))

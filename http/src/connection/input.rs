@@ -275,6 +275,7 @@ impl Driver<'_, '_> {
             Poll::Pending => Fed::Wait,
             Poll::Ready(Ok(0) | Err(_)) => Fed::Fault(BodyFault::Lost),
             Poll::Ready(Ok(n)) => {
+                self.bytes += n;
                 body.moved(self.service.now(), n);
                 match body.feed(&self.scratch.input[..n]) {
                     Ok(used) => {

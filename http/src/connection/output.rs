@@ -35,6 +35,7 @@ impl Driver<'_, '_> {
                 Err(error) => return Err(error),
             }
         };
+        self.bytes += sent;
         let all = sent == self.scratch.output.len();
         if !all {
             let output = std::mem::take(&mut self.scratch.output);
@@ -57,6 +58,7 @@ impl Driver<'_, '_> {
         match self.stream.poll_write(self.cx, &active.unsent[active.sent..]) {
             Poll::Ready(Ok(0) | Err(_)) => Step::Close,
             Poll::Ready(Ok(n)) => {
+                self.bytes += n;
                 active.pace.moved(now, n, self.service.limits());
                 active.sent += n;
                 if active.sent == active.unsent.len() {

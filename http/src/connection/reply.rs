@@ -1,7 +1,7 @@
 //! Answers: from the handler's future to the last byte of the body.
 
 use super::{
-    Driver, FLUSH_AT, Step,
+    BYTES, Driver, FLUSH_AT, Step,
     body::IncomingBody,
     ending::{Offer, write_announcement, write_end},
 };
@@ -356,11 +356,13 @@ impl Driver<'_, '_> {
 
     fn send_bytes(&mut self, bytes: &mut Bytes) -> Sent {
         let head = self.scratch.output.len();
+        // A kernel with much room takes megabytes at once.
+        let part = &bytes[..bytes.len().min(BYTES)];
         let written = if head > 0 {
-            let both = [IoSlice::new(&self.scratch.output), IoSlice::new(bytes)];
+            let both = [IoSlice::new(&self.scratch.output), IoSlice::new(part)];
             self.stream.poll_write_vectored(self.cx, &both)
         } else {
-            self.stream.poll_write(self.cx, bytes)
+            self.stream.poll_write(self.cx, part)
         };
         match written {
             Poll::Pending => Sent::Not(Step::Wait),
@@ -439,6 +441,7 @@ impl Driver<'_, '_> {
 
     fn moved(&mut self, n: usize) {
         let (now, limits) = (self.service.now(), self.service.limits());
+        self.bytes += n;
         self.active().pace.moved(now, n, limits);
     }
 }

@@ -1,4 +1,4 @@
-use super::{FromRequest, into_bytes};
+use super::{FromRequest, in_short, into_bytes};
 use crate::{
     HandlerError,
     into_response::IntoResponse,
@@ -57,7 +57,7 @@ fn from_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, HandlerError> {
             _ => StatusCode::BAD_REQUEST,
         };
         let field = if path == "." { String::new() } else { format!(" at {path}") };
-        HandlerError::new(status, format!("the JSON{field}: {error}"))
+        HandlerError::new(status, in_short(format!("the JSON{field}: {error}")))
     })?;
     json.end().map_err(|error| HandlerError::bad_request(format!("the JSON: {error}")))?;
     Ok(value)

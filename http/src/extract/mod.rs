@@ -128,6 +128,22 @@ pub trait FromRequest<S = ()>: Sized {
     fn from_request(request: Request, state: &S) -> impl Future<Output = Result<Self, Self::Rejection>>;
 }
 
+/// Bytes of a message that repeats what the client has sent, which may be much.
+const LONGEST_MESSAGE: usize = 180;
+/// How many of them are its end.
+const MESSAGE_END: usize = 60;
+
+/// Cuts the middle out of a long message: the beginning says what is wrong, and the end where.
+fn in_short(message: String) -> String {
+    let cut = "…";
+    if message.len() <= LONGEST_MESSAGE {
+        return message;
+    }
+    let start = message.floor_char_boundary(LONGEST_MESSAGE - MESSAGE_END - cut.len());
+    let end = message.ceil_char_boundary(message.len() - MESSAGE_END);
+    format!("{}{cut}{}", &message[..start], &message[end..])
+}
+
 impl<S, T: FromHead<S>> FromHead<S> for Option<T> {
     type Rejection = std::convert::Infallible;
 

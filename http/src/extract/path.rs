@@ -1,4 +1,4 @@
-use super::FromHead;
+use super::{FromHead, in_short};
 use crate::{HandlerError, request::Head};
 use serde::{
     de::{
@@ -38,7 +38,7 @@ impl<S, T: DeserializeOwned> FromHead<S> for Path<T> {
 
     fn from_head(head: &Head<'_>, _: &S) -> Result<Self, HandlerError> {
         T::deserialize(Params { head }).map(Path).map_err(|error| match error {
-            Misfit::Value(message) => HandlerError::not_found(message),
+            Misfit::Value(message) => HandlerError::not_found(in_short(message)),
             Misfit::Type(message) => HandlerError::internal(message),
         })
     }

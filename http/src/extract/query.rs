@@ -1,4 +1,4 @@
-use super::FromHead;
+use super::{FromHead, in_short};
 use crate::{HandlerError, request::Head};
 use serde::de::DeserializeOwned;
 
@@ -38,6 +38,6 @@ pub(super) fn from_urlencoded<T: DeserializeOwned>(bytes: &[u8], what: &str) -> 
     serde_path_to_error::deserialize(serde_html_form::Deserializer::new(pairs)).map_err(|error| {
         let path = error.path().to_string();
         let at = if path == "." { String::new() } else { format!(" at {path}") };
-        HandlerError::bad_request(format!("{what}{at}: {}", error.into_inner()))
+        HandlerError::bad_request(in_short(format!("{what}{at}: {}", error.into_inner())))
     })
 }
