@@ -6,7 +6,7 @@ use crate::{
     proto::{KeptHead, ParsedHead, Span},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use lakh_net::TcpStream;
+use lakh_net::{TcpStream, sys::PeerHandle};
 use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 use std::{borrow::Cow, fmt, io, net::SocketAddr, rc::Rc};
@@ -44,7 +44,44 @@ pub struct Head<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Peer<'a> {
     Stream(&'a TcpStream),
-    Known { peer: Option<SocketAddr>, client: Option<SocketAddr> },
+    Sender(&'a Sender),
+}
+
+/// Who has sent a request that outlives the call.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    peer: PeerSource,
+    /// Who is behind the peer, if middleware knows.
+    client: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy)]
+enum PeerSource {
+    Stream(PeerHandle),
+    Known(SocketAddr),
+}
+
+impl Sender {
+    /// One that is known beforehand: a test's.
+    pub(crate) fn known(peer: SocketAddr) -> Self {
+        Sender { peer: PeerSource::Known(peer), client: None }
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.peer {
+            PeerSource::Stream(stream) => stream.addr(),
+            PeerSource::Known(addr) => Ok(*addr),
+        }
+    }
+}
+
+impl Peer<'_> {
+    fn sender(&self) -> Sender {
+        match self {
+            Peer::Stream(stream) => Sender { peer: PeerSource::Stream(stream.peer_handle()), client: None },
+            Peer::Sender(sender) => **sender,
+        }
+    }
 }
 
 impl<'a> Head<'a> {
@@ -84,8 +121,11 @@ impl<'a> Head<'a> {
 
     /// The first header field of this name (in any case), as it was sent.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&'a [u8]> {
-        let name = name.as_ref().as_bytes();
-        self.headers().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        // Names are compared as bytes: only one that is given out has to be text.
+        let (name, bytes) = (name.as_ref().as_bytes(), self.bytes);
+        let mut fields = self.parsed.headers.iter();
+        let is_it = |n: Span| n.len() == name.len() && n.of(bytes).eq_ignore_ascii_case(name);
+        fields.find(|(n, _)| is_it(*n)).map(|(_, value)| value.of(bytes))
     }
 
     /// Names (as they were sent) and values of all header fields, in their order.
@@ -134,7 +174,7 @@ impl<'a> Head<'a> {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self.peer {
             Peer::Stream(stream) => stream.peer_addr(),
-            Peer::Known { peer, .. } => peer.ok_or_else(|| io::ErrorKind::NotConnected.into()),
+            Peer::Sender(sender) => sender.peer_addr(),
         }
     }
 
@@ -144,7 +184,7 @@ impl<'a> Head<'a> {
     /// If the connection is gone.
     pub fn client_addr(&self) -> io::Result<SocketAddr> {
         match self.peer {
-            Peer::Known { client: Some(client), .. } => Ok(client),
+            Peer::Sender(Sender { client: Some(client), .. }) => Ok(*client),
             _ => self.peer_addr(),
         }
     }
@@ -194,8 +234,7 @@ struct Parts {
     head: Rc<KeptHead>,
     names: Option<ParamNames>,
     params: ParamSpans,
-    peer: Option<SocketAddr>,
-    client: Option<SocketAddr>,
+    sender: Sender,
     body: RequestBody,
     extensions: Extensions,
 }
@@ -207,8 +246,7 @@ impl Request {
             head: kept,
             names: head.names.cloned(),
             params: head.params.into(),
-            peer: head.peer_addr().ok(),
-            client: None,
+            sender: head.peer.sender(),
             body,
             extensions: Extensions::default(),
         }))
@@ -216,13 +254,13 @@ impl Request {
 
     /// The head.
     pub fn head(&self) -> Head<'_> {
-        let Parts { head, names, params, peer, client, extensions, .. } = &*self.0;
+        let Parts { head, names, params, sender, extensions, .. } = &*self.0;
         Head {
             bytes: &head.bytes,
             parsed: &head.head,
             names: names.as_ref(),
             params,
-            peer: Peer::Known { peer: *peer, client: *client },
+            peer: Peer::Sender(sender),
             extensions: Some(extensions),
         }
     }
@@ -250,7 +288,7 @@ impl Request {
 
     /// Says who has sent the request, for middleware that knows better than the connection.
     pub fn set_client_addr(&mut self, client: SocketAddr) {
-        self.0.client = Some(client);
+        self.0.sender.client = Some(client);
     }
 }
 
