@@ -49,7 +49,7 @@ mod watchdog;
 pub use blocking::{Blocking, BlockingError, blocking};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;
-pub use reactor::{Direction, Registration};
+pub use reactor::{Direction, Registration, SourceId};
 pub use runtime::{Builder, DrainReport, Runtime};
 pub use shard::{
     MAILBOX_CAPACITY, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,

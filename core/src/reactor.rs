@@ -242,6 +242,11 @@ impl Registration {
         shard::with(|shard| shard.reactor().register(source, ready::READ | ready::WRITE))
     }
 
+    /// Names the source, for whoever has to know later whether it is still there.
+    pub fn id(&self) -> SourceId {
+        SourceId { index: self.index, generation: self.generation, home: PhantomData }
+    }
+
     fn entry<'a>(&self, entries: &'a mut Slab<Entry>) -> Option<&'a mut Entry> {
         entries.get_mut(self.index).filter(|entry| entry.generation == self.generation)
     }
@@ -355,6 +360,26 @@ impl Registration {
                 result => return Poll::Ready(result),
             }
         }
+    }
+}
+
+/// A source's name on its shard, [`Registration::id`]. It does not keep the source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceId {
+    index: u32,
+    generation: NonZeroU32,
+    /// It means nothing on another thread.
+    home: PhantomData<*const ()>,
+}
+
+impl SourceId {
+    /// Whether the source is registered: its [`Registration`] was not dropped, and neither was the shard.
+    pub fn is_registered(self) -> bool {
+        let is_there = |entry: &mut Entry| entry.generation == self.generation;
+        shard::try_with(|shard| {
+            shard.reactor().entries.borrow_mut().get_mut(self.index).is_some_and(is_there)
+        })
+        .unwrap_or(false)
     }
 }
 

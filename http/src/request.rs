@@ -6,7 +6,7 @@ use crate::{
     proto::{KeptHead, ParsedHead, Span},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use lakh_net::TcpStream;
+use lakh_net::{TcpStream, sys::PeerHandle};
 use percent_encoding::percent_decode;
 use smallvec::SmallVec;
 use std::{borrow::Cow, fmt, io, net::SocketAddr, rc::Rc};
@@ -44,7 +44,52 @@ pub struct Head<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Peer<'a> {
     Stream(&'a TcpStream),
-    Known { peer: Option<SocketAddr>, client: Option<SocketAddr> },
+    Sender(&'a Sender),
+}
+
+/// Who has sent a request that outlives the call.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    peer: PeerSource,
+    /// Who is behind the peer, if middleware knows.
+    client: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy)]
+enum PeerSource {
+    Stream(PeerHandle),
+    Known(SocketAddr),
+    #[cfg(feature = "tower")]
+    Unknown,
+}
+
+impl Sender {
+    /// Nobody: the request did not come from a connection.
+    #[cfg(feature = "tower")]
+    pub(crate) const UNKNOWN: Sender = Sender { peer: PeerSource::Unknown, client: None };
+
+    /// One that is known beforehand: a test's.
+    pub(crate) fn known(peer: SocketAddr) -> Self {
+        Sender { peer: PeerSource::Known(peer), client: None }
+    }
+
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.peer {
+            PeerSource::Stream(stream) => stream.addr(),
+            PeerSource::Known(addr) => Ok(*addr),
+            #[cfg(feature = "tower")]
+            PeerSource::Unknown => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+impl Peer<'_> {
+    fn sender(&self) -> Sender {
+        match self {
+            Peer::Stream(stream) => Sender { peer: PeerSource::Stream(stream.peer_handle()), client: None },
+            Peer::Sender(sender) => **sender,
+        }
+    }
 }
 
 impl<'a> Head<'a> {
@@ -84,8 +129,11 @@ impl<'a> Head<'a> {
 
     /// The first header field of this name (in any case), as it was sent.
     pub fn header(&self, name: impl AsRef<str>) -> Option<&'a [u8]> {
-        let name = name.as_ref().as_bytes();
-        self.headers().find(|(n, _)| n.as_bytes().eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        // Names are compared as bytes: only one that is given out has to be text.
+        let (name, bytes) = (name.as_ref().as_bytes(), self.bytes);
+        let mut fields = self.parsed.headers.iter();
+        let is_it = |n: Span| n.len() == name.len() && n.of(bytes).eq_ignore_ascii_case(name);
+        fields.find(|(n, _)| is_it(*n)).map(|(_, value)| value.of(bytes))
     }
 
     /// Names (as they were sent) and values of all header fields, in their order.
@@ -134,7 +182,7 @@ impl<'a> Head<'a> {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         match self.peer {
             Peer::Stream(stream) => stream.peer_addr(),
-            Peer::Known { peer, .. } => peer.ok_or_else(|| io::ErrorKind::NotConnected.into()),
+            Peer::Sender(sender) => sender.peer_addr(),
         }
     }
 
@@ -144,7 +192,7 @@ impl<'a> Head<'a> {
     /// If the connection is gone.
     pub fn client_addr(&self) -> io::Result<SocketAddr> {
         match self.peer {
-            Peer::Known { client: Some(client), .. } => Ok(client),
+            Peer::Sender(Sender { client: Some(client), .. }) => Ok(*client),
             _ => self.peer_addr(),
         }
     }
@@ -194,8 +242,7 @@ pub(crate) struct Parts {
     pub(crate) head: Rc<KeptHead>,
     pub(crate) names: Option<ParamNames>,
     pub(crate) params: ParamSpans,
-    pub(crate) peer: Option<SocketAddr>,
-    pub(crate) client: Option<SocketAddr>,
+    pub(crate) sender: Sender,
     pub(crate) body: RequestBody,
     pub(crate) extensions: Extensions,
 }
@@ -207,8 +254,7 @@ impl Request {
             head: kept,
             names: head.names.cloned(),
             params: head.params.into(),
-            peer: head.peer_addr().ok(),
-            client: None,
+            sender: head.peer.sender(),
             body,
             extensions: Extensions::default(),
         }))
@@ -216,13 +262,13 @@ impl Request {
 
     /// The head.
     pub fn head(&self) -> Head<'_> {
-        let Parts { head, names, params, peer, client, extensions, .. } = &*self.0;
+        let Parts { head, names, params, sender, extensions, .. } = &*self.0;
         Head {
             bytes: &head.bytes,
             parsed: &head.head,
             names: names.as_ref(),
             params,
-            peer: Peer::Known { peer: *peer, client: *client },
+            peer: Peer::Sender(sender),
             extensions: Some(extensions),
         }
     }
@@ -250,7 +296,7 @@ impl Request {
 
     /// Says who has sent the request, for middleware that knows better than the connection.
     pub fn set_client_addr(&mut self, client: SocketAddr) {
-        self.0.client = Some(client);
+        self.0.sender.client = Some(client);
     }
 }
 

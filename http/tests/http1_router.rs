@@ -128,6 +128,20 @@ fn a_request_has_what_was_sent() {
     assert_eq!(answer.text(), "/n?q=1 /n HTTP/1.1 h:1 Host=h:1,X-A=1,x-a=2 Some(\"1\") 127.0.0.1");
 }
 
+#[test]
+fn a_request_that_was_kept_still_knows_its_peer() {
+    let server = TestServer::start(|_| {
+        App::new().get("/", async |request: Request| {
+            lakh_core::yield_now().await;
+            let head = request.head();
+            assert_eq!(head.client_addr().unwrap(), head.peer_addr().unwrap());
+            head.peer_addr().unwrap().to_string()
+        })
+    });
+    let mut client = server.connect();
+    assert_eq!(client.exchange(get("/")).text(), client.stream.local_addr().unwrap().to_string());
+}
+
 /// What a handler gives whose work the pool does not take, or loses.
 #[test]
 fn a_full_pool_is_503_with_retry_after_and_a_job_that_panics_500() {

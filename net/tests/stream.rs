@@ -488,3 +488,17 @@ fn a_task_that_waits_for_a_hangup_is_not_woken_by_data_but_by_a_reset() {
         assert_eq!(polls.get(), 2);
     });
 }
+
+#[test]
+fn a_handle_finds_the_peer_for_as_long_as_the_stream_is_open_and_never_that_of_another() {
+    on_shard(async {
+        let (a, b) = pair().await;
+        let handle = a.peer_handle();
+        assert_eq!(handle.addr().unwrap(), b.local_addr().unwrap());
+        drop(a);
+        // Some of these have the descriptor that `a` had.
+        let others = [pair().await, pair().await];
+        assert_eq!(handle.addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
+        drop(others);
+    });
+}

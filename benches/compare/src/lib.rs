@@ -1,7 +1,8 @@
 //! Measures lakh beside other servers on one machine, in one run.
 //!
 //! The package stands outside the workspace, so that nobody who uses lakh compiles hyper or actix-web.
-//! Its binaries are the peers (`floor`, `hyper_server`, `actix_server`), a load generator (`load`) and the
+//! Its binaries are the peers (`floor`, `hyper_server`, `axum_server`, `actix_server`), a lakh service
+//! (`lakh_service`), a load generator (`load`) and the
 //! runner (`compare`), which is the one to start; `README.md` says how.
 //!
 //! It does not measure across machines, it does not warm caches for anyone, and it has no opinion about
@@ -9,6 +10,7 @@
 
 pub mod error;
 pub mod flags;
+pub mod greedy;
 pub mod histogram;
 pub mod http;
 pub mod load;
@@ -17,5 +19,6 @@ pub mod process;
 pub mod stats;
 pub mod sys;
 pub mod table;
+pub mod tokio_shards;
 
 pub use error::{Context, Error, Result};

@@ -197,6 +197,12 @@ pub fn process_cpu(pid: u32) -> io::Result<Duration> {
     }
 }
 
+/// Lets everything else on its processor go before the calling thread: setpriority(2), nice 19.
+pub fn yield_to_others() {
+    // SAFETY: only numbers are passed. 0 is the calling thread, and nobody is refused a lower priority.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
+}
+
 /// User and system time of this thread.
 pub fn thread_cpu() -> io::Result<Duration> {
     clock_time(libc::CLOCK_THREAD_CPUTIME_ID)

@@ -13,7 +13,7 @@ use crate::{
     handler::{Incoming, Outcome},
     limits::Limits,
     proto::{HeadMemo, Parsed},
-    request::{Head, ParamSpans, Peer},
+    request::{Head, ParamSpans, Peer, Sender},
     response::Response,
     server::run_at_drain,
     service::Service,
@@ -124,8 +124,9 @@ impl TestClient {
                 RequestBody::new(cell, body.length())
             }
         };
-        let peer = Peer::Known { peer: Some(self.peer), client: None };
-        let incoming = Incoming::new(Head::new(head, parsed, &params, peer), memo, &mut open_body);
+        let sender = Sender::known(self.peer);
+        let head = Head::new(head, parsed, &params, Peer::Sender(&sender));
+        let incoming = Incoming::new(head, memo, &mut open_body);
         let outcome = catch_unwind(AssertUnwindSafe(|| router.call(found, incoming))).ok();
         (outcome, Exchange::new(body, pieces))
     }

@@ -8,12 +8,12 @@ use crate::{
     extract::ClientAddr,
     into_response::IntoResponse,
     proto::{HeadLimits, KeptHead, Parsed, ParsedHead, Span},
-    request::{ParamNames, Parts, Request},
+    request::{ParamNames, Parts, Request, Sender},
     response::{Body, Response},
 };
 use bytes::Buf;
 use http::{HeaderMap, StatusCode, Uri, Version, header, request};
-use std::{any::Any, net::SocketAddr, rc::Rc};
+use std::{any::Any, rc::Rc};
 
 /// What the parser takes at most: heads that have been through layers are not the client's any more.
 const LIMITS: HeadLimits = HeadLimits { head: u16::MAX as usize, target: u16::MAX as usize, headers: 128 };
@@ -22,8 +22,7 @@ const LIMITS: HeadLimits = HeadLimits { head: u16::MAX as usize, target: u16::MA
 pub(super) struct Companions {
     names: Option<ParamNames>,
     params: Vec<Box<[u8]>>,
-    peer: Option<SocketAddr>,
-    client: Option<SocketAddr>,
+    sender: Sender,
     pub(super) extensions: Extensions,
 }
 
@@ -55,8 +54,7 @@ where
         let none = Companions {
             names: None,
             params: Vec::new(),
-            peer: None,
-            client: None,
+            sender: Sender::UNKNOWN,
             extensions: Extensions::default(),
         };
         join(request, none)
@@ -98,13 +96,13 @@ pub(super) fn split(request: Request) -> Result<(request::Parts, RequestBody, Co
     (parts.method, parts.version, parts.uri) = (head.method().clone(), head.version(), uri);
     parts.headers = head.header_map();
     let client = head.client_addr();
-    let Parts { head, names, params, peer, client: named, body, mut extensions } = *request.0;
+    let Parts { head, names, params, sender, body, mut extensions } = *request.0;
     parts.extensions = extensions.remove().unwrap_or_default();
     if let Ok(client) = client {
         parts.extensions.insert(ClientAddr(client));
     }
     let params = params.iter().map(|param| param.of(&head.bytes).into()).collect();
-    Ok((parts, body, Companions { names, params, peer, client: named, extensions }))
+    Ok((parts, body, Companions { names, params, sender, extensions }))
 }
 
 /// A request made of its parts.
@@ -116,7 +114,7 @@ where
     B: http_body::Body<Data: Buf, Error: Into<BoxError>> + 'static,
 {
     let (parts, body) = request.into_parts();
-    let Companions { names, params: values, peer, client, mut extensions } = companions;
+    let Companions { names, params: values, sender, mut extensions } = companions;
     let mut bytes = head_of(&parts);
     let mut parsed = ParsedHead::default();
     match parsed.parse(&bytes, &LIMITS) {
@@ -135,7 +133,7 @@ where
     extensions.insert(parts.extensions);
     let body = request_body(body)?;
     let head = Rc::new(KeptHead { head: parsed, bytes });
-    Ok(Request(Box::new(Parts { head, names, params, peer, client, body, extensions })))
+    Ok(Request(Box::new(Parts { head, names, params, sender, body, extensions })))
 }
 
 /// An answer, with what feeds the request's body if it is still read.

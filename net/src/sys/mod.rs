@@ -7,6 +7,8 @@
 //! of a listener that ends.
 
 mod descriptor;
+mod peer;
+pub use peer::PeerHandle;
 #[cfg(target_os = "linux")]
 mod send_queue;
 #[cfg(target_os = "linux")]

@@ -269,6 +269,12 @@ impl TcpStream {
         self.inner.peer_addr()
     }
 
+    /// What finds [`TcpStream::peer_addr`] later, without the stream.
+    #[inline]
+    pub fn peer_handle(&self) -> sys::PeerHandle {
+        sys::PeerHandle::new(self)
+    }
+
     /// This side's address.
     ///
     /// # Errors

@@ -1,10 +1,17 @@
-//! actix-web with one worker per shard, no middleware: the shape of its TechEmpower entry.
+//! actix-web with one worker per shard: the shape of its TechEmpower entry, and the service of
+//! `lakh_service` with its two middlewares.
 
+use std::cell::Cell;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_web::http::header::{CONTENT_TYPE, HeaderValue, SERVER};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+
+use actix_web::http::header::{CONTENT_TYPE, HOST, HeaderValue, SERVER};
 use actix_web::http::{KeepAlive, StatusCode};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::{App, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use lakh_compare::flags::{Flags, ServerFlags};
@@ -27,7 +34,18 @@ fn run() -> Result<()> {
     sys::raise_open_files().context(|| "open files".to_owned())?;
     sys::exit_on_signals().context(|| "signals".to_owned())?;
     let app = || {
-        App::new().service(web::resource("/plaintext").to(plaintext)).service(web::resource("/json").to(json))
+        let service = Service { greeting: "Hello, World!", served: Rc::default() };
+        let served = Rc::clone(&service.served);
+        let count = move |request: ServiceRequest, next: Next<BoxBody>| {
+            served.set(served.get() + 1);
+            next.call(request)
+        };
+        let users = web::resource("/users/{id}").route(web::get().to(greet));
+        App::new()
+            .app_data(web::Data::new(service))
+            .service(web::resource("/plaintext").to(plaintext))
+            .service(web::resource("/json").to(json))
+            .service(users.wrap(from_fn(known_hosts_only)).wrap(from_fn(count)))
     };
     let server = HttpServer::new(app)
         .workers(flags.shards)
@@ -43,6 +61,25 @@ fn run() -> Result<()> {
         println!("listening on http://{address}");
         running.await.context(|| "serving".to_owned())
     })
+}
+
+struct Service {
+    greeting: &'static str,
+    served: Rc<Cell<u64>>,
+}
+
+async fn greet(service: web::Data<Service>, id: web::Path<u64>) -> Option<&'static str> {
+    (*id > 0).then_some(service.greeting)
+}
+
+async fn known_hosts_only(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> actix_web::Result<ServiceResponse<BoxBody>> {
+    if !request.headers().contains_key(HOST) {
+        return Ok(request.into_response(HttpResponse::Forbidden().finish()));
+    }
+    Ok(next.call(request).await?.map_into_boxed_body())
 }
 
 async fn plaintext() -> HttpResponse<Bytes> {

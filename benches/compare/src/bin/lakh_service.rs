@@ -1,12 +1,17 @@
 //! A service of lakh as people write them: an async handler with a parameter and state, within two middlewares.
+//! Besides, it takes and gives as much as anybody wants, for the greedy.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::task::Poll;
 
 use lakh::http::extract::{Path, State};
 use lakh::http::middleware::Next;
-use lakh::http::{App, Request, Response, Server, StatusCode};
+use lakh::http::{
+    App, Body, Bytes, HandlerResult, Request, RequestBody, Response, RouteLimits, Server, StatusCode,
+};
 use lakh_compare::flags::{Flags, ServerFlags};
 use lakh_compare::{Context, Result};
 
@@ -32,11 +37,22 @@ fn run() -> Result<()> {
             served.set(served.get() + 1);
             next.run(request)
         };
-        App::with_state(service).get("/users/{id}", greet).wrap(count).wrap(known_hosts_only)
+        App::with_state(service)
+            .get("/users/{id}", greet)
+            .get("/download", download)
+            .post("/upload", upload)
+            .limits(RouteLimits::body(u64::MAX))
+            .wrap(count)
+            .wrap(known_hosts_only)
     });
     let listen = || format!("cannot listen on {}", flags.listen);
-    let running =
-        server.name("lakh").shards(flags.shards).bind(flags.listen).context(listen)?.start().context(listen)?;
+    let running = server
+        .name("lakh")
+        .shards(flags.shards)
+        .bind(flags.listen)
+        .context(listen)?
+        .start()
+        .context(listen)?;
     let address = running.addrs()[0];
     let ready = move || println!("listening on http://{address}");
     running.run_until_signal(ready, |_| {}).context(|| "serving".to_owned())?;
@@ -52,4 +68,18 @@ async fn known_hosts_only(request: Request, next: Next) -> Response {
         return Response::empty(StatusCode::FORBIDDEN);
     }
     next.run(request).await
+}
+
+/// A body without an end.
+fn download() -> Body {
+    static CHUNK: [u8; 16 * 1024] = [b'd'; 16 * 1024];
+    Body::from_poll_fn(|_| Poll::Ready(Some(Ok::<_, Infallible>(Bytes::from_static(&CHUNK)))))
+}
+
+/// Takes a body in, and keeps nothing of it.
+async fn upload(mut body: RequestBody) -> HandlerResult<StatusCode> {
+    while let Some(chunk) = body.chunk().await {
+        chunk?;
+    }
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,6 @@
 //! The runner: `compare --help`.
 
+mod fairness;
 mod file_servers;
 mod files;
 mod idle_memory;
@@ -7,6 +8,7 @@ mod instructions;
 mod options;
 mod progress;
 mod rounds;
+mod service;
 mod speed;
 
 use std::process::ExitCode;
@@ -39,7 +41,10 @@ fn run() -> Result<()> {
     }
     match options.command {
         Command::Speed => speed::run(&options),
+        Command::Service => service::run(&options),
+        Command::Json => service::run_json(&options),
         Command::Files => files::run(&options),
+        Command::Fairness => fairness::run(&options),
         Command::IdleMemory => idle_memory::run(&options),
         Command::Instructions => instructions::run(&options),
         Command::All => {

@@ -9,27 +9,32 @@ use lakh_compare::process::{HugePages, Server, Spec};
 use lakh_compare::{Context, Error, Result};
 
 const HELP: &str = "\
-compare [speed | files | idle-memory | instructions | all] [options]
+compare [speed | service | json | files | fairness | idle-memory | instructions | all] [options]
 
   speed          server CPU per request, in paired rounds (the default)
+  service        the same for an async handler with a parameter and state, within two middlewares
+  json           the same for TechEmpower's JSON
   files          the same for static files, beside file servers
+  fairness       what is left to 64 connections beside three greedy ones
   idle-memory    user memory per idle keep-alive connection
   instructions   user-space instructions per request, under callgrind
   all            speed, idle-memory and instructions, one after the other
 
 Servers
   --lakh PATH               the `hello` example, or for `files` the `lakh` binary; found under target/dist
-                            of the repository
+                            of the repository; for `service` and `fairness` the `lakh_service` of this package
   --no-lakh                 leave it out
-  --peers LIST              of floor,hyper,actix: all; for `files` of h2o,lighttpd,nginx: those installed
+  --peers LIST              of floor,hyper,actix: all; for `service` of floor,axum,actix; for `json` of
+                            hyper,axum,actix; for `files` of h2o,lighttpd,nginx: those installed
   --server NAME=COMMAND     one more, that prints http://127.0.0.1:PORT; may be repeated
   --server NAME@ADDR=CMD    one more, that listens on a known address; for `files`, {dir} in the command
                             stands for the folder to serve
 
 Load
   --only LIST               of 64,512,pipelined,idle: all; for `files` of 1k,64k,10m: all
-  --path PATH               /plaintext
-  --head KIND               bare (as wrk), browser (12 fields), varied, varied-browser: bare
+  --path PATH               /plaintext; for `service` /users/4711, for `json` /json
+  --head KIND               bare (as wrk), browser (12 fields), varied, varied-browser: bare; for `service`
+                            browser
   --rounds N                15; fewer than 6 give no 95 % interval
   --seconds S               measured per server and round: 1
   --requests N              this many requests per round instead of a time
@@ -44,7 +49,10 @@ Machine
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Speed,
+    Service,
+    Json,
     Files,
+    Fairness,
     IdleMemory,
     Instructions,
     All,
@@ -79,7 +87,13 @@ pub(crate) struct Options {
 pub(crate) const LAKH: &str = "lakh";
 pub(crate) const FLOOR: &str = "floor";
 pub(crate) const HYPER: &str = "hyper";
-const PEERS: [(&str, &str); 3] = [(FLOOR, "floor"), (HYPER, "hyper_server"), ("actix", "actix_server")];
+pub(crate) const AXUM: &str = "axum";
+pub(crate) const ACTIX: &str = "actix";
+const PROGRAMS: [(&str, &str); 4] =
+    [(FLOOR, "floor"), (HYPER, "hyper_server"), (AXUM, "axum_server"), (ACTIX, "actix_server")];
+const PEERS: [&str; 3] = [FLOOR, HYPER, ACTIX];
+const SERVICE_PEERS: [&str; 3] = [FLOOR, AXUM, ACTIX];
+const JSON_PEERS: [&str; 3] = [HYPER, AXUM, ACTIX];
 const FILE_SERVERS: [&str; 3] = [H2O, LIGHTTPD, NGINX];
 pub(crate) const H2O: &str = "h2o";
 pub(crate) const LIGHTTPD: &str = "lighttpd";
@@ -100,18 +114,32 @@ impl Options {
 
     fn parse(mut flags: Flags, program: &Path) -> Result<Option<Options>> {
         let command = command(flags.word())?;
-        let (all_peers, all_rows, built): (&[&str], &[&str], _) = match command {
-            Command::Files => (&FILE_SERVERS, &FILES, "lakh"),
-            _ => (&PEERS.map(|(name, _)| name), &SCENARIOS, "examples/hello"),
+        let folder = program.parent().unwrap_or(Path::new("."));
+        let (all_peers, all_rows): (&[&str], &[&str]) = match command {
+            Command::Service => (&SERVICE_PEERS, &[]),
+            Command::Json => (&JSON_PEERS, &[]),
+            Command::Fairness => (&[], &[]),
+            Command::Files => (&FILE_SERVERS, &FILES),
+            _ => (&PEERS, &SCENARIOS),
+        };
+        let lakh = match command {
+            Command::Service | Command::Fairness => Some(folder.join("lakh_service")),
+            Command::Files => built_lakh(program, "lakh"),
+            _ => built_lakh(program, "examples/hello"),
+        };
+        let (path, head) = match command {
+            Command::Service | Command::Fairness => ("/users/4711", Head::Browser),
+            Command::Json => ("/json", Head::Bare),
+            _ => ("/plaintext", Head::Bare),
         };
         let mut options = Options {
             command,
             servers: Vec::new(),
-            lakh: built_lakh(program, built),
+            lakh,
             peers: all_peers.iter().map(|&name| name.to_owned()).collect(),
             only: all_rows.iter().map(|&name| name.to_owned()).collect(),
-            path: "/plaintext".to_owned(),
-            head: Head::Bare,
+            path: path.to_owned(),
+            head,
             rounds: 15,
             window: Duration::from_secs(1),
             requests: None,
@@ -142,8 +170,7 @@ impl Options {
         }
         if command != Command::Files {
             options.servers.extend(options.lakh.clone().map(|path| listening(LAKH, path)));
-            let folder = program.parent().unwrap_or(Path::new("."));
-            let chosen = PEERS.iter().filter(|(name, _)| options.peers.iter().any(|peer| peer == name));
+            let chosen = PROGRAMS.iter().filter(|(name, _)| options.peers.iter().any(|peer| peer == name));
             options.servers.extend(chosen.map(|(name, binary)| listening(name, folder.join(binary))));
         }
         options.servers.extend(added);
@@ -158,7 +185,9 @@ impl Options {
         let idle_scenario = self.only.iter().any(|name| name == "idle");
         let idle = match self.command {
             Command::Speed if !idle_scenario => 0,
-            Command::Instructions | Command::Files => 0,
+            Command::Instructions | Command::Service | Command::Json | Command::Files | Command::Fairness => {
+                0
+            }
             Command::Speed | Command::IdleMemory | Command::All => self.idle_connections as u64,
         };
         idle.max(512) + 200
@@ -190,7 +219,10 @@ pub(crate) fn check(servers: &[Spec]) -> Result<()> {
 fn command(word: Option<String>) -> Result<Command> {
     match word.as_deref() {
         None | Some("speed") => Ok(Command::Speed),
+        Some("service") => Ok(Command::Service),
+        Some("json") => Ok(Command::Json),
         Some("files") => Ok(Command::Files),
+        Some("fairness") => Ok(Command::Fairness),
         Some("idle-memory") => Ok(Command::IdleMemory),
         Some("instructions") => Ok(Command::Instructions),
         Some("all") => Ok(Command::All),
@@ -281,6 +313,18 @@ mod tests {
         assert!(options.servers.is_empty());
         assert_eq!((options.peers, options.only), (vec!["nginx".to_owned()], vec!["64k".to_owned()]));
         assert!(parse(&["files", "--only", "512"]).is_err());
+    }
+
+    #[test]
+    fn a_service_has_peers_and_a_request_of_its_own() {
+        let options = parse(&["service", "--peers", "axum,floor"]).unwrap().unwrap();
+        let programs: Vec<&str> = options.servers.iter().map(|spec| spec.argv[0].as_str()).collect();
+        assert_eq!(programs, ["/build/lakh_service", "/build/floor", "/build/axum_server"]);
+        assert_eq!((options.path.as_str(), options.head), ("/users/4711", Head::Browser));
+        let options = parse(&["json", "--no-lakh"]).unwrap().unwrap();
+        assert_eq!((options.path.as_str(), options.servers.len()), ("/json", 3));
+        assert!(parse(&["service", "--peers", "hyper"]).is_err());
+        assert!(parse(&["json", "--only", "64"]).is_err());
     }
 
     #[test]

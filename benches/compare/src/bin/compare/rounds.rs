@@ -135,7 +135,7 @@ pub(crate) fn costs(samples: &[Sample]) -> Vec<f64> {
     samples.iter().map(|sample| sample.cost_us).collect()
 }
 
-pub(crate) fn median_of(samples: &[Sample], value: impl Fn(&Sample) -> f64) -> f64 {
+pub(crate) fn median_of<S>(samples: &[S], value: impl Fn(&S) -> f64) -> f64 {
     median(&samples.iter().map(value).collect::<Vec<f64>>())
 }
 
