@@ -46,6 +46,7 @@ pub(crate) struct Table {
 }
 
 /// One path and what answers its methods.
+#[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) path: Rc<str>,
     names: ParamNames,
@@ -55,6 +56,8 @@ pub(crate) struct Route {
     /// `any` is [`OtherMethods`], in middleware perhaps; this is its `Allow`, set at the end.
     refusing: Option<Rc<OnceCell<HeaderValue>>>,
     pub(crate) limits: Option<RouteLimits>,
+    /// The root of a tree of files, whose own path ends with a slash.
+    pub(crate) is_folder: bool,
     /// The server's, with `limits` in them; once the router is finished.
     effective: Option<Rc<Limits>>,
     /// For the watchdog.
@@ -265,6 +268,7 @@ impl Route {
             any: None,
             refusing: None,
             limits: None,
+            is_folder: false,
             effective: None,
             work: WorkName::NONE,
         }
@@ -323,6 +327,7 @@ impl Route {
         if other.limits.is_some() {
             self.limits = other.limits;
         }
+        self.is_folder |= other.is_folder;
         Ok(())
     }
 

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Answer, TestServer, eventually};
 use lakh_http::{
-    App, Bytes, HandlerError, HandlerResult, Head, HeaderValue, Limits, Request, Response, RouteLimits,
-    StatusCode,
+    App, Bytes, Files, HandlerError, HandlerResult, Head, HeaderValue, Limits, Request, Response,
+    RouteLimits, StatusCode,
     extract::{Path, State},
     header,
     middleware::Next,
@@ -431,4 +431,85 @@ fn a_drain_runs_the_hooks_of_all_apps_and_waits_for_them() {
     assert!(!server.running.join(Duration::ZERO), "the shard waits for them");
     release.store(true, Ordering::SeqCst);
     eventually("the drain has ended", || server.running.join(Duration::from_millis(10)));
+}
+
+async fn closed(_: Request, _: Next) -> StatusCode {
+    StatusCode::UNAUTHORIZED
+}
+
+/// A folder with `index.html` and `a.txt`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "index").unwrap();
+    std::fs::write(folder.path().join("a.txt"), "a").unwrap();
+    folder
+}
+
+#[test]
+fn middleware_and_limits_of_files_are_for_all_their_paths() {
+    let folder = folder();
+    let files = Files::dir(folder.path()).open().unwrap();
+    let server = TestServer::start(move |_| {
+        App::new()
+            .files("/f", files.clone())
+            .wrap_route(closed)
+            .limits(RouteLimits::body(5))
+            .files("/", files.clone())
+    });
+    for path in ["/f", "/f/", "/f/a.txt", "/f/none"] {
+        assert_eq!(ask(&server, "GET", path).status, 401, "{path}");
+        assert_eq!(post(&server, path, 6), 413, "{path}");
+    }
+    assert_eq!(ask(&server, "GET", "/a.txt").text(), "a");
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn middleware_of_a_route_after_a_nested_app_is_found_at_the_start() {
+    let nested = App::new().get("/", || "");
+    let _ = App::new().get("/", || "").nest("/nested", nested).wrap_route(closed);
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn limits_of_a_route_after_a_nested_fallback_are_found_at_the_start() {
+    let nested = App::new().fallback(|| "");
+    let _ = App::new().get("/", || "").nest("/nested", nested).limits(RouteLimits::body(1));
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn middleware_of_a_route_after_a_merged_app_is_found_at_the_start() {
+    let _ = App::new().get("/", || "").merge(App::new().get("/a", || "")).wrap_route(closed);
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn limits_of_a_route_after_a_host_are_found_at_the_start() {
+    let _ = App::new().get("/", || "").host("a.example", App::new()).limits(RouteLimits::body(1));
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn middleware_of_a_route_after_a_fallback_is_found_at_the_start() {
+    let _ = App::new().get("/", || "").fallback(|| "").wrap_route(closed);
+}
+
+#[test]
+fn files_at_the_root_of_a_nested_app_have_their_index_below_its_prefix() {
+    let folder = folder();
+    let files = Files::dir(folder.path()).open().unwrap();
+    let server = TestServer::start(move |_| {
+        let site = App::new().files("/", files.clone()).wrap_route(a).get("/own", || "own");
+        let outer = App::new().merge(App::new().nest("/s", site));
+        App::new().nest("/deep", outer)
+    });
+    let redirect = ask(&server, "GET", "/deep/s");
+    assert_eq!((redirect.status, redirect.field("location")), (301, Some("/deep/s/")));
+    for (path, text, marks) in
+        [("/deep/s/", "index", "a"), ("/deep/s/a.txt", "a", "a"), ("/deep/s/own", "own", "")]
+    {
+        let answer = ask(&server, "GET", path);
+        assert_eq!((answer.text(), &*order(&answer)), (text, marks), "{path}");
+    }
 }
