@@ -98,9 +98,13 @@ impl Response {
         self.status
     }
 
-    /// Sets the status.
+    /// Sets the status. An answer that tells of an error stays one: [`App::on_error`](crate::App::on_error)
+    /// is given the error with this status, unless it is the status of a success.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        if let Origin::Error(error) = &mut self.origin {
+            error.set_status(status);
+        }
         self
     }
 
@@ -218,8 +222,10 @@ impl Response {
         &self.body
     }
 
-    /// The body, to be taken or replaced.
+    /// The body, to be taken or replaced. What tells of an error does so no more:
+    /// [`App::on_error`](crate::App::on_error) leaves the answer as it is from here on.
     pub fn body_mut(&mut self) -> &mut Body {
+        self.origin = Origin::Handler;
         &mut self.body
     }
 }

@@ -513,3 +513,44 @@ fn files_at_the_root_of_a_nested_app_have_their_index_below_its_prefix() {
         assert_eq!((answer.text(), &*order(&answer)), (text, marks), "{path}");
     }
 }
+
+#[test]
+fn the_status_that_middleware_sets_is_the_one_that_is_rendered() {
+    async fn bad_gateway(request: Request, next: Next) -> Response {
+        next.run(request).await.with_status(StatusCode::BAD_GATEWAY)
+    }
+    async fn as_tuple(request: Request, next: Next) -> (StatusCode, Response) {
+        (StatusCode::GONE, next.run(request).await)
+    }
+    let server = TestServer::start(|_| {
+        App::new()
+            .get("/error", || HandlerError::internal("for the test"))
+            .wrap_route(bad_gateway)
+            .get("/status", || StatusCode::IM_A_TEAPOT)
+            .wrap_route(bad_gateway)
+            .get("/tuple", || HandlerError::bad_request("words"))
+            .wrap_route(as_tuple)
+            .on_error(|error: &HandlerError| (error.status(), format!("rendered: {}", error.message())))
+    });
+    for (path, status, text) in [
+        ("/error", 502, "rendered: Internal Server Error"),
+        ("/status", 502, "rendered: Bad Gateway"),
+        ("/tuple", 410, "rendered: words"),
+    ] {
+        let answer = ask(&server, "GET", path);
+        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+    }
+}
+
+#[test]
+fn a_body_that_middleware_puts_into_an_error_is_sent() {
+    async fn own_words(request: Request, next: Next) -> Response {
+        let mut response = next.run(request).await;
+        *response.body_mut() = "the middleware's words".into();
+        response
+    }
+    let server = TestServer::start(|_| rendered().wrap(own_words));
+    for path in ["/refuses", "/missing", "/status"] {
+        assert_eq!(ask(&server, "GET", path).text(), "the middleware's words", "{path}");
+    }
+}
