@@ -4,8 +4,8 @@ mod common;
 
 use common::{Answer, TestServer, eventually};
 use lakh_http::{
-    App, Bytes, Files, HandlerError, HandlerResult, Head, HeaderValue, Limits, Request, Response,
-    RouteLimits, StatusCode,
+    App, Bytes, Files, HandlerError, HandlerResult, Head, HeaderValue, IntoResponse, Limits, Request,
+    Response, RouteLimits, StatusCode,
     extract::{Path, State},
     header,
     middleware::Next,
@@ -553,4 +553,27 @@ fn a_body_that_middleware_puts_into_an_error_is_sent() {
     for path in ["/refuses", "/missing", "/status"] {
         assert_eq!(ask(&server, "GET", path).text(), "the middleware's words", "{path}");
     }
+}
+
+#[test]
+fn a_header_field_of_an_answer_takes_the_place_of_its_names_others() {
+    let server = TestServer::start(|_| {
+        App::new().get("/", || {
+            "text"
+                .into_response()
+                .with_header("content-type", "image/svg+xml")
+                .with_header("x-a", "1")
+                .with_header("X-A", "2")
+                .with_header("set-cookie", "a=1")
+                .with_header("set-cookie", "b=2")
+        })
+    });
+    let answer = ask(&server, "GET", "/");
+    let all = |name: &str| -> Vec<&str> {
+        let fields = answer.fields.iter().filter(|(n, _)| n == name);
+        fields.map(|(_, value)| &**value).collect()
+    };
+    assert_eq!(all("content-type"), ["image/svg+xml"]);
+    assert_eq!(all("x-a"), ["2"]);
+    assert_eq!(all("set-cookie"), ["a=1", "b=2"]);
 }
