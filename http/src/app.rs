@@ -146,9 +146,14 @@ impl<S: 'static> App<S> {
 
     /// Answers requests that no path fits; by default that is 404. In a nested app: those below its
     /// prefix.
+    ///
+    /// # Panics
+    /// If there is a fallback already.
+    #[track_caller]
     pub fn fallback<Form: 'static>(mut self, handler: impl Handler<Form, S>) -> Self {
         let endpoint = Erased::new(handler, &self.state);
-        self.table.set_fallback(endpoint);
+        let is_first = self.table.offer_fallback(endpoint);
+        assert!(is_first, "the app has a fallback already, its own or a merged app's: leave one of them out");
         self.last.clear();
         self
     }
@@ -220,7 +225,8 @@ impl<S: 'static> App<S> {
     /// the prefix without a slash behind it: of `/users` and `/users/`, the first alone. Only files have both.
     ///
     /// # Panics
-    /// If `prefix` does not begin with `/` or ends with one, or a path conflicts with another one.
+    /// If `prefix` does not begin with `/` or ends with one, a path conflicts with another one, or the nested
+    /// app has hosts or an error renderer, which are the outermost app's business.
     #[track_caller]
     pub fn nest<T: 'static>(mut self, prefix: &str, app: App<T>) -> Self {
         check_prefix(prefix);
@@ -265,10 +271,11 @@ impl<S: 'static> App<S> {
     }
 
     /// Takes in another app's routes beside this one's, with their state, middleware and limits, and
-    /// its fallback if this app has none. Hosts and the error renderer of the other app are dropped.
+    /// its fallback if this app has none.
     ///
     /// # Panics
-    /// If a path conflicts with another one.
+    /// If a path conflicts with another one, or the other app has hosts or an error renderer, which are the
+    /// outermost app's business.
     #[track_caller]
     pub fn merge<T: 'static>(mut self, app: App<T>) -> Self {
         let (routes, fallback, hooks) = app.into_parts();
@@ -287,10 +294,22 @@ impl<S: 'static> App<S> {
     /// Answers requests for a host by an app of its own: `example.com`, or `*.example.com` for all
     /// names below it. Names in full go before wildcards, ports do not count, and other hosts get this
     /// app. Middleware of this app does not wrap the other; its error renderer is for both.
+    ///
+    /// # Panics
+    /// If `pattern` is no host's name (it has a port, say), has an app already, or `app` has hosts or an error
+    /// renderer of its own.
+    #[track_caller]
     pub fn host<T: 'static>(mut self, pattern: &str, mut app: App<T>) -> Self {
+        app.check_inner();
+        let host = match HostPattern::new(pattern) {
+            Ok(host) => host,
+            Err(why) => panic!("{pattern:?} is no host's name: {why}"),
+        };
+        let is_new = self.hosts.iter().all(|(other, _)| *other != host);
+        assert!(is_new, "the host {pattern:?} has an app already: merge the two");
         app.finish();
         self.on_drain.append(&mut app.on_drain);
-        self.hosts.push((HostPattern::new(pattern), app.table));
+        self.hosts.push((host, app.table));
         self.last.clear();
         self
     }
@@ -316,7 +335,12 @@ impl<S: 'static> App<S> {
     ///     (error.status(), Json(Problem { error: error.message().to_owned() }))
     /// });
     /// ```
+    ///
+    /// # Panics
+    /// If there is a renderer already.
+    #[track_caller]
     pub fn on_error<R: IntoResponse>(mut self, render: impl Fn(&HandlerError) -> R + 'static) -> Self {
+        assert!(self.on_error.is_none(), "the app has an error renderer already: leave one of them out");
         self.on_error = Some(Rc::new(move |error| -> Response { render(error).into_response() }));
         self
     }
@@ -349,8 +373,17 @@ impl<S: 'static> App<S> {
         self.table.finish(&|endpoint| wrap_all(&wraps, endpoint));
     }
 
+    /// What would be lost in another app is not to be there.
+    #[track_caller]
+    fn check_inner(&self) {
+        assert!(self.hosts.is_empty(), "hosts are for the outermost app: call host on that");
+        assert!(self.on_error.is_none(), "errors are rendered by the outermost app: call on_error on that");
+    }
+
     /// Routes and fallback for another app, wrapped.
+    #[track_caller]
     fn into_parts(mut self) -> (Vec<Route>, Option<Rc<dyn Endpoint>>, Vec<Hook>) {
+        self.check_inner();
         self.apply_limits();
         let (mut routes, fallback) = self.table.into_routes();
         for route in &mut routes {

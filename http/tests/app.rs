@@ -378,10 +378,7 @@ fn what_is_no_error_of_the_server_is_not_rendered() {
 #[test]
 fn without_a_renderer_errors_are_plain_text() {
     let server = TestServer::start(|_| {
-        let nested = App::new()
-            .get("/", || HandlerError::bad_request("words"))
-            .on_error(|_: &HandlerError| "dropped with the nested app's hosts");
-        App::new().nest("/nested", nested)
+        App::new().nest("/nested", App::new().get("/", || HandlerError::bad_request("words")))
     });
     let answer = ask(&server, "GET", "/nested");
     assert_eq!((answer.status, answer.text()), (400, "words"));
@@ -576,4 +573,46 @@ fn a_header_field_of_an_answer_takes_the_place_of_its_names_others() {
     assert_eq!(all("content-type"), ["image/svg+xml"]);
     assert_eq!(all("x-a"), ["2"]);
     assert_eq!(all("set-cookie"), ["a=1", "b=2"]);
+}
+
+#[test]
+#[should_panic = "leave the port and the last dot out"]
+fn a_host_with_a_port_is_found_at_the_start() {
+    let _ = App::new().host("a.example:80", App::new());
+}
+
+#[test]
+#[should_panic = "has an app already"]
+fn two_apps_of_one_host_are_found_at_the_start() {
+    let _ = App::new().host("a.example", App::new()).host("A.example", App::new());
+}
+
+#[test]
+#[should_panic = "has a fallback already"]
+fn two_fallbacks_are_found_at_the_start() {
+    let _ = App::new().fallback(|| "").fallback(|| "");
+}
+
+#[test]
+#[should_panic = "has an error renderer already"]
+fn two_error_renderers_are_found_at_the_start() {
+    let _ = App::new().on_error(|_: &HandlerError| "").on_error(|_: &HandlerError| "");
+}
+
+#[test]
+#[should_panic = "hosts are for the outermost app"]
+fn hosts_of_a_nested_app_are_found_at_the_start() {
+    let _ = App::new().nest("/nested", App::new().host("a.example", App::new()));
+}
+
+#[test]
+#[should_panic = "errors are rendered by the outermost app"]
+fn an_error_renderer_of_a_merged_app_is_found_at_the_start() {
+    let _ = App::new().merge(App::new().on_error(|_: &HandlerError| ""));
+}
+
+#[test]
+#[should_panic = "errors are rendered by the outermost app"]
+fn an_error_renderer_of_a_hosts_app_is_found_at_the_start() {
+    let _ = App::new().host("a.example", App::new().on_error(|_: &HandlerError| ""));
 }
