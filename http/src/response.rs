@@ -291,6 +291,7 @@ impl FieldBlock {
 
 /// A response's body.
 #[derive(Default)]
+#[non_exhaustive]
 pub enum Body {
     /// None.
     #[default]
