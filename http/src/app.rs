@@ -178,7 +178,7 @@ impl<S: 'static> App<S> {
     ///
     /// let app = App::new()
     ///     .put("/films/{name}", async |film: Bytes| film.len().to_string())
-    ///     .limits(RouteLimits::body(8 << 30))
+    ///     .limits(RouteLimits::new().body(8 << 30))
     ///     .get("/", || "other routes have the server's limits");
     /// ```
     ///

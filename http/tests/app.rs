@@ -259,14 +259,15 @@ fn routes_have_limits_of_their_own_and_apps_a_default() {
         body.len().to_string()
     }
     let server = TestServer::with_limits(Limits { body: 10, ..Limits::default() }, |_| {
-        let nested = App::new().post("/own", length).limits(RouteLimits::body(40)).post("/default", length);
-        let merged = App::new().post("/merged", length).default_limits(RouteLimits::body(30));
-        let host = App::new().post("/", length).default_limits(RouteLimits::body(50));
+        let nested =
+            App::new().post("/own", length).limits(RouteLimits::new().body(40)).post("/default", length);
+        let merged = App::new().post("/merged", length).default_limits(RouteLimits::new().body(30));
+        let host = App::new().post("/", length).default_limits(RouteLimits::new().body(50));
         App::new()
             .post("/wide", length)
-            .limits(RouteLimits::body(100))
+            .limits(RouteLimits::new().body(100))
             .post("/default", length)
-            .default_limits(RouteLimits::body(20))
+            .default_limits(RouteLimits::new().body(20))
             .nest("/nested", nested)
             .merge(merged)
             .fallback(length)
@@ -312,7 +313,7 @@ fn rendered() -> App {
             let number: u32 = body.parse().map_err(|_| HandlerError::bad_request("no number"))?;
             Ok(number.to_string())
         })
-        .limits(RouteLimits::body(5))
+        .limits(RouteLimits::new().body(5))
         .on_error(|error: &HandlerError| {
             let cause = error.cause().is_some();
             let body = format!("{{\"error\": \"{}\", \"cause\": {cause}}}", error.message());
@@ -450,7 +451,7 @@ fn middleware_and_limits_of_files_are_for_all_their_paths() {
         App::new()
             .files("/f", files.clone())
             .wrap_route(closed)
-            .limits(RouteLimits::body(5))
+            .limits(RouteLimits::new().body(5))
             .files("/", files.clone())
     });
     for path in ["/f", "/f/", "/f/a.txt", "/f/none"] {
@@ -471,7 +472,7 @@ fn middleware_of_a_route_after_a_nested_app_is_found_at_the_start() {
 #[should_panic = "this is about a route"]
 fn limits_of_a_route_after_a_nested_fallback_are_found_at_the_start() {
     let nested = App::new().fallback(|| "");
-    let _ = App::new().get("/", || "").nest("/nested", nested).limits(RouteLimits::body(1));
+    let _ = App::new().get("/", || "").nest("/nested", nested).limits(RouteLimits::new().body(1));
 }
 
 #[test]
@@ -483,7 +484,7 @@ fn middleware_of_a_route_after_a_merged_app_is_found_at_the_start() {
 #[test]
 #[should_panic = "this is about a route"]
 fn limits_of_a_route_after_a_host_are_found_at_the_start() {
-    let _ = App::new().get("/", || "").host("a.example", App::new()).limits(RouteLimits::body(1));
+    let _ = App::new().get("/", || "").host("a.example", App::new()).limits(RouteLimits::new().body(1));
 }
 
 #[test]
