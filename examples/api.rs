@@ -65,7 +65,7 @@ pub(crate) fn app(shelf: Shelf) -> App<Shelf> {
         .put("/books/{id}", replace)
         .delete("/books/{id}", remove)
         .get("/books.ndjson", export)
-        .default_limits(RouteLimits::body(16 << 10))
+        .default_limits(RouteLimits::new().body(16 << 10))
         .wrap(timed)
         .on_error(render)
 }

@@ -34,7 +34,7 @@ fn run(flags: &Flags) -> std::io::Result<()> {
 }
 
 fn plaintext() -> Response {
-    Response::new("Hello, World!").with_field(header::CONTENT_TYPE, TEXT)
+    Response::new("Hello, World!").with_header(header::CONTENT_TYPE, TEXT)
 }
 
 const TEXT: header::HeaderValue = header::HeaderValue::from_static("text/plain");
@@ -47,5 +47,5 @@ struct Message {
 
 fn json() -> Response {
     let body = serde_json::to_vec(&Message { message: "Hello, World!" }).expect("a struct of text");
-    Response::new(body).with_field(header::CONTENT_TYPE, JSON)
+    Response::new(body).with_header(header::CONTENT_TYPE, JSON)
 }

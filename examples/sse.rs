@@ -58,7 +58,7 @@ pub(crate) fn app(feed: Feed) -> App<Feed> {
         .get("/clock", clock)
         .get("/feed", listen)
         .post("/feed", say)
-        .limits(RouteLimits::body(LONGEST))
+        .limits(RouteLimits::new().body(LONGEST))
 }
 
 /// Seconds since this client came. The function is a part of the answer: it is dropped where it waits

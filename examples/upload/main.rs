@@ -81,7 +81,7 @@ fn app(service: Service) -> App {
     App::new().get("/", || Html(include_str!("page.html"))).merge(
         App::with_state(service)
             .post("/uploads/{id}", upload)
-            .limits(RouteLimits::body(LONGEST_BODY).stall(PATIENCE))
+            .limits(RouteLimits::new().body(LONGEST_BODY).stall(PATIENCE))
             .get("/uploads/{id}/events", events),
     )
 }

@@ -12,8 +12,12 @@ use std::{
 /// A request and its answer, once the answer is given away or will never be: its last byte is with the kernel,
 /// or in the connection's own buffer of what the kernel has not taken yet. Whether the client got it, nobody
 /// here knows.
+///
+/// It is what [`Server::on_access`](crate::Server::on_access) tells of, refused requests and cut answers included.
+/// What an app tells of the requests that it sees, with the client behind proxies and request ids, is a
+/// [`middleware::AccessEntry`](crate::middleware::AccessEntry).
 #[derive(Debug, Clone)]
-pub struct Note {
+pub struct AccessRecord {
     method: Option<Method>,
     target: Vec<u8>,
     peer: Option<SocketAddr>,
@@ -24,9 +28,9 @@ pub struct Note {
     took: Duration,
 }
 
-impl Note {
+impl AccessRecord {
     pub(crate) fn of(head: &ParsedHead, bytes: &[u8], stream: &TcpStream) -> Self {
-        Note {
+        AccessRecord {
             method: Some(head.method.clone()),
             target: head.target.of(bytes).to_vec(),
             ..Self::of_refused(stream)
@@ -34,7 +38,7 @@ impl Note {
     }
 
     pub(crate) fn of_refused(stream: &TcpStream) -> Self {
-        Note {
+        AccessRecord {
             method: None,
             target: Vec::new(),
             peer: stream.peer_addr().ok(),
@@ -85,40 +89,40 @@ impl Note {
     }
 }
 
-/// A note of a request that is not finished yet. Dropped before that, by whatever ends the connection,
+/// The record of a request that is not finished yet. Dropped before that, by whatever ends the connection,
 /// it tells that the answer was cut.
-pub(crate) struct OpenNote {
+pub(crate) struct OpenRecord {
     /// Taken out when it is told.
-    note: Option<Note>,
-    to: Rc<dyn Fn(Note)>,
+    record: Option<AccessRecord>,
+    to: Rc<dyn Fn(AccessRecord)>,
 }
 
-impl OpenNote {
-    pub(crate) fn new(note: Note, to: &Rc<dyn Fn(Note)>) -> Box<Self> {
+impl OpenRecord {
+    pub(crate) fn new(record: AccessRecord, to: &Rc<dyn Fn(AccessRecord)>) -> Box<Self> {
         // Cut until it is finished.
-        Box::new(OpenNote { note: Some(Note { cut: true, ..note }), to: Rc::clone(to) })
+        Box::new(OpenRecord { record: Some(AccessRecord { cut: true, ..record }), to: Rc::clone(to) })
     }
 
     pub(crate) fn answered(&mut self, status: StatusCode, bytes: u64) {
-        if let Some(note) = &mut self.note {
-            note.status = Some(status);
-            note.bytes = bytes;
+        if let Some(record) = &mut self.record {
+            record.status = Some(status);
+            record.bytes = bytes;
         }
     }
 
-    /// The answer is given away to its end; dropping the note tells so.
+    /// The answer is given away to its end; dropping the record tells so.
     pub(crate) fn finish(&mut self) {
-        if let Some(note) = &mut self.note {
-            note.cut = false;
+        if let Some(record) = &mut self.record {
+            record.cut = false;
         }
     }
 }
 
-impl Drop for OpenNote {
+impl Drop for OpenRecord {
     fn drop(&mut self) {
-        if let Some(mut note) = self.note.take() {
-            note.took = note.began.elapsed();
-            (self.to)(note);
+        if let Some(mut record) = self.record.take() {
+            record.took = record.began.elapsed();
+            (self.to)(record);
         }
     }
 }

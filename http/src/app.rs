@@ -8,7 +8,7 @@ use crate::{
     limits::RouteLimits,
     middleware::{Layered, Middleware},
     response::Response,
-    router::{HostPattern, OnError, Router, Table},
+    router::{HostPattern, OnError, Route, Router, Table},
 };
 use http::Method;
 use std::{fmt, future::Future, pin::Pin, rc::Rc};
@@ -42,8 +42,8 @@ pub(crate) type Hook = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>>>;
 pub struct App<S = ()> {
     state: Rc<S>,
     table: Table,
-    /// Of the route that was added last.
-    last: Option<Box<str>>,
+    /// The paths of the route that was added last: files have several. Empty after what adds no single route.
+    last: Vec<Box<str>>,
     wraps: Vec<Wrap>,
     default_limits: Option<RouteLimits>,
     hosts: Vec<(HostPattern, Table)>,
@@ -70,7 +70,7 @@ impl<S: 'static> App<S> {
         App {
             state: Rc::new(state),
             table: Table::default(),
-            last: None,
+            last: Vec::new(),
             wraps: Vec::new(),
             default_limits: None,
             hosts: Vec::new(),
@@ -146,9 +146,15 @@ impl<S: 'static> App<S> {
 
     /// Answers requests that no path fits; by default that is 404. In a nested app: those below its
     /// prefix.
+    ///
+    /// # Panics
+    /// If there is a fallback already.
+    #[track_caller]
     pub fn fallback<Form: 'static>(mut self, handler: impl Handler<Form, S>) -> Self {
         let endpoint = Erased::new(handler, &self.state);
-        self.table.set_fallback(endpoint);
+        let is_first = self.table.offer_fallback(endpoint);
+        assert!(is_first, "the app has a fallback already, its own or a merged app's: leave one of them out");
+        self.last.clear();
         self
     }
 
@@ -158,30 +164,29 @@ impl<S: 'static> App<S> {
     /// If `prefix` does not begin with `/`, or conflicts with another path.
     #[track_caller]
     pub fn files(self, prefix: &str, files: Files) -> Self {
-        let prefix = prefix.trim_end_matches('/');
-        let endpoint: Rc<dyn Endpoint> = Rc::new(files.into_endpoint());
-        let catch_all = format!("{prefix}/{{*path}}");
-        let app = self.add(None, &format!("{prefix}/"), Rc::clone(&endpoint));
-        let app = if prefix.is_empty() { app } else { app.add(None, prefix, Rc::clone(&endpoint)) };
-        app.add(None, &catch_all, endpoint)
+        let mut app = self.add_tree(prefix.trim_end_matches('/'), Rc::new(files.into_endpoint()));
+        if let Ok(root) = app.table.entry(&format!("{}/", prefix.trim_end_matches('/'))) {
+            root.is_folder = true;
+        }
+        app
     }
 
-    /// Limits of the route that was added last, for all its methods.
+    /// Limits of the route that was added last, for all its methods; of all its paths for [`App::files`].
     ///
     /// ```
     /// use lakh_http::{App, Bytes, RouteLimits};
     ///
     /// let app = App::new()
     ///     .put("/films/{name}", async |film: Bytes| film.len().to_string())
-    ///     .limits(RouteLimits::body(8 << 30))
+    ///     .limits(RouteLimits::new().body(8 << 30))
     ///     .get("/", || "other routes have the server's limits");
     /// ```
     ///
     /// # Panics
-    /// If there is no route yet.
+    /// If the last thing added is no route of this app: a nested or merged app, a host, a fallback, or nothing.
     #[track_caller]
     pub fn limits(mut self, limits: RouteLimits) -> Self {
-        self.last_route().limits = Some(limits);
+        self.each_last(|route| route.limits = Some(limits.clone()));
         self
     }
 
@@ -201,34 +206,41 @@ impl<S: 'static> App<S> {
 
     /// Wraps middleware around the route that was added last: the methods that have handlers by now, and
     /// what answers 405 and `OPTIONS` for the others; inside of what [`App::wrap`] wraps. What is wrapped
-    /// first is innermost.
+    /// first is innermost. After [`App::files`], that is every file and folder below the prefix.
     ///
     /// # Panics
-    /// If there is no route yet.
+    /// As [`App::limits`].
     #[track_caller]
     pub fn wrap_route(mut self, middleware: impl Middleware) -> Self {
         let wrap = wrapper(middleware);
-        let route = self.last_route();
-        route.complete();
-        route.wrap(&wrap);
+        self.each_last(|route| {
+            route.complete();
+            route.wrap(&wrap);
+        });
         self
     }
 
     /// Takes in another app's routes below `prefix`, with their state, middleware, limits and, for
-    /// what is below the prefix, their fallback. Handlers see the whole path. Hosts and the error
-    /// renderer of the nested app are dropped.
+    /// what is below the prefix, their fallback. Handlers see the whole path. The nested app's `/` is
+    /// the prefix without a slash behind it: of `/users` and `/users/`, the first alone. Only files have both.
     ///
     /// # Panics
-    /// If `prefix` does not begin with `/` or ends with one, or a path conflicts with another one.
+    /// If `prefix` does not begin with `/` or ends with one, a path conflicts with another one, or the nested
+    /// app has hosts or an error renderer, which are the outermost app's business.
     #[track_caller]
     pub fn nest<T: 'static>(mut self, prefix: &str, app: App<T>) -> Self {
         check_prefix(prefix);
         let (routes, fallback, hooks) = app.into_parts();
         for route in routes {
-            // The nested app's own root goes without a slash.
-            let path =
-                if &*route.path == "/" { prefix.to_owned() } else { format!("{prefix}{}", route.path) };
-            self.take_in(&path, route);
+            let path = format!("{prefix}{}", route.path);
+            if &*route.path != "/" {
+                self.take_in(&path, route);
+                continue;
+            }
+            if route.is_folder {
+                self.take_in(&path, route.clone());
+            }
+            self.take_in(prefix, route);
         }
         if let Some(fallback) = fallback {
             let root = format!("{prefix}/");
@@ -238,6 +250,7 @@ impl<S: 'static> App<S> {
             self = self.add(None, &format!("{prefix}/{{*rest}}"), fallback);
         }
         self.on_drain.extend(hooks);
+        self.last.clear();
         self
     }
 
@@ -254,16 +267,15 @@ impl<S: 'static> App<S> {
     {
         check_prefix(prefix);
         let endpoint: Rc<dyn Endpoint> = Rc::new(crate::tower::Nested::new(prefix, service));
-        self.add(None, prefix, Rc::clone(&endpoint))
-            .add(None, &format!("{prefix}/"), Rc::clone(&endpoint))
-            .add(None, &format!("{prefix}/{{*path}}"), endpoint)
+        self.add_tree(prefix, endpoint)
     }
 
     /// Takes in another app's routes beside this one's, with their state, middleware and limits, and
-    /// its fallback if this app has none. Hosts and the error renderer of the other app are dropped.
+    /// its fallback if this app has none.
     ///
     /// # Panics
-    /// If a path conflicts with another one.
+    /// If a path conflicts with another one, or the other app has hosts or an error renderer, which are the
+    /// outermost app's business.
     #[track_caller]
     pub fn merge<T: 'static>(mut self, app: App<T>) -> Self {
         let (routes, fallback, hooks) = app.into_parts();
@@ -275,16 +287,30 @@ impl<S: 'static> App<S> {
             self.table.offer_fallback(fallback);
         }
         self.on_drain.extend(hooks);
+        self.last.clear();
         self
     }
 
     /// Answers requests for a host by an app of its own: `example.com`, or `*.example.com` for all
     /// names below it. Names in full go before wildcards, ports do not count, and other hosts get this
     /// app. Middleware of this app does not wrap the other; its error renderer is for both.
+    ///
+    /// # Panics
+    /// If `pattern` is no host's name (it has a port, say), has an app already, or `app` has hosts or an error
+    /// renderer of its own.
+    #[track_caller]
     pub fn host<T: 'static>(mut self, pattern: &str, mut app: App<T>) -> Self {
+        app.check_inner();
+        let host = match HostPattern::new(pattern) {
+            Ok(host) => host,
+            Err(why) => panic!("{pattern:?} is no host's name: {why}"),
+        };
+        let is_new = self.hosts.iter().all(|(other, _)| *other != host);
+        assert!(is_new, "the host {pattern:?} has an app already: merge the two");
         app.finish();
         self.on_drain.append(&mut app.on_drain);
-        self.hosts.push((HostPattern::new(pattern), app.table));
+        self.hosts.push((host, app.table));
+        self.last.clear();
         self
     }
 
@@ -309,7 +335,12 @@ impl<S: 'static> App<S> {
     ///     (error.status(), Json(Problem { error: error.message().to_owned() }))
     /// });
     /// ```
+    ///
+    /// # Panics
+    /// If there is a renderer already.
+    #[track_caller]
     pub fn on_error<R: IntoResponse>(mut self, render: impl Fn(&HandlerError) -> R + 'static) -> Self {
+        assert!(self.on_error.is_none(), "the app has an error renderer already: leave one of them out");
         self.on_error = Some(Rc::new(move |error| -> Response { render(error).into_response() }));
         self
     }
@@ -342,8 +373,17 @@ impl<S: 'static> App<S> {
         self.table.finish(&|endpoint| wrap_all(&wraps, endpoint));
     }
 
+    /// What would be lost in another app is not to be there.
+    #[track_caller]
+    fn check_inner(&self) {
+        assert!(self.hosts.is_empty(), "hosts are for the outermost app: call host on that");
+        assert!(self.on_error.is_none(), "errors are rendered by the outermost app: call on_error on that");
+    }
+
     /// Routes and fallback for another app, wrapped.
-    fn into_parts(mut self) -> (Vec<crate::router::Route>, Option<Rc<dyn Endpoint>>, Vec<Hook>) {
+    #[track_caller]
+    fn into_parts(mut self) -> (Vec<Route>, Option<Rc<dyn Endpoint>>, Vec<Hook>) {
+        self.check_inner();
         self.apply_limits();
         let (mut routes, fallback) = self.table.into_routes();
         for route in &mut routes {
@@ -365,9 +405,28 @@ impl<S: 'static> App<S> {
     }
 
     #[track_caller]
-    fn last_route(&mut self) -> &mut crate::router::Route {
-        let last = self.last.as_deref().expect("this is about the route added last, and there is none yet");
-        self.table.entry(last).expect("it is there")
+    fn each_last(&mut self, mut change: impl FnMut(&mut Route)) {
+        let own = !self.last.is_empty();
+        assert!(
+            own,
+            "this is about a route: call it right after get, post, route, any, files or nest_service"
+        );
+        for path in &self.last {
+            change(self.table.entry(path).expect("it is there"));
+        }
+    }
+
+    /// Adds an endpoint for all that is below a prefix, and the prefix itself, as one route.
+    #[track_caller]
+    fn add_tree(mut self, prefix: &str, endpoint: Rc<dyn Endpoint>) -> Self {
+        let paths = [prefix.to_owned(), format!("{prefix}/"), format!("{prefix}/{{*path}}")];
+        let paths: Vec<Box<str>> =
+            paths.into_iter().filter(|path| !path.is_empty()).map(Into::into).collect();
+        for path in &paths {
+            self = self.add(None, path, Rc::clone(&endpoint));
+        }
+        self.last = paths;
+        self
     }
 
     #[track_caller]
@@ -380,12 +439,12 @@ impl<S: 'static> App<S> {
             }
             Err(error) => panic!("the route {path:?} cannot be added: {error}"),
         }
-        self.last = Some(path.into());
+        self.last = vec![path.into()];
         self
     }
 
     #[track_caller]
-    fn take_in(&mut self, path: &str, other: crate::router::Route) {
+    fn take_in(&mut self, path: &str, other: Route) {
         let route = match self.table.entry(path) {
             Ok(route) => route,
             Err(error) => panic!("the route {path:?} cannot be added: {error}"),

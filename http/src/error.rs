@@ -86,6 +86,13 @@ impl HandlerError {
         self
     }
 
+    /// For an answer whose status was changed on its way; other statuses than those of errors are left out.
+    pub(crate) fn set_status(&mut self, status: StatusCode) {
+        if status.is_client_error() || status.is_server_error() {
+            self.0.status = status;
+        }
+    }
+
     /// The status of the answer: of a client's or a server's error.
     pub fn status(&self) -> StatusCode {
         self.0.status

@@ -49,7 +49,7 @@ pub mod testing;
 pub mod tower;
 mod upgrade;
 
-pub use access::Note;
+pub use access::AccessRecord;
 pub use addr::IntoAddr;
 pub use app::App;
 pub use body::{BodyError, RequestBody};

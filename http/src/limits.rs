@@ -45,7 +45,7 @@ pub struct Limits {
 /// use lakh_http::RouteLimits;
 /// use std::time::Duration;
 ///
-/// let upload = RouteLimits::body(10 << 30).stall(Duration::from_secs(60));
+/// let upload = RouteLimits::new().body(10 << 30).stall(Duration::from_secs(60));
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct RouteLimits {
@@ -55,9 +55,14 @@ pub struct RouteLimits {
 }
 
 impl RouteLimits {
+    /// The server's, all of them.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Bytes of a request body; see [`Limits::body`].
-    pub fn body(bytes: u64) -> Self {
-        RouteLimits { body: Some(bytes), ..Self::default() }
+    pub fn body(self, bytes: u64) -> Self {
+        RouteLimits { body: Some(bytes), ..self }
     }
 
     /// The slowest sender of a body that is waited for, in bytes per second; see [`Limits::rate`].

@@ -98,18 +98,31 @@ impl Response {
         self.status
     }
 
-    /// Sets the status.
+    /// Sets the status. An answer that tells of an error stays one: [`App::on_error`](crate::App::on_error)
+    /// is given the error with this status, unless it is the status of a success.
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        if let Origin::Error(error) = &mut self.origin {
+            error.set_status(status);
+        }
         self
     }
 
-    /// Adds a header field, beside others of its name.
+    /// Sets a header field in the place of all others of its name; `Set-Cookie` is added to others, since each
+    /// is about a cookie of its own (RFC 6265, 3). [`Response::append_header`] adds a second one of any name.
+    ///
+    /// ```
+    /// use lakh_http::{IntoResponse, header};
+    ///
+    /// let image = "<svg/>".into_response().with_header(header::CONTENT_TYPE, "image/svg+xml");
+    /// assert_eq!(image.headers().count(), 1);
+    /// ```
     ///
     /// # Panics
     /// If name or value are not legal in a header. For text from outside, make them first:
     /// `HeaderValue::try_from(text)?`.
     #[track_caller]
+    #[inline]
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
@@ -117,13 +130,16 @@ impl Response {
     {
         let name = name.try_into().ok().expect("a legal header name");
         let value = value.try_into().ok().expect("a legal header value");
-        self.fields.push((name, value));
-        self
+        let is_first = self.fields.is_empty() && self.block.is_none();
+        if !is_first && name != header::SET_COOKIE {
+            self.remove_header(&name);
+        }
+        self.with_field(name, value)
     }
 
-    /// Adds a header field whose name and value are known to be legal, beside others of its name.
+    /// Adds a header field whose name is not there yet.
     #[inline]
-    pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.fields.push((name, value));
         self
     }
@@ -218,8 +234,10 @@ impl Response {
         &self.body
     }
 
-    /// The body, to be taken or replaced.
+    /// The body, to be taken or replaced. What tells of an error does so no more:
+    /// [`App::on_error`](crate::App::on_error) leaves the answer as it is from here on.
     pub fn body_mut(&mut self) -> &mut Body {
+        self.origin = Origin::Handler;
         &mut self.body
     }
 }
@@ -273,6 +291,7 @@ impl FieldBlock {
 
 /// A response's body.
 #[derive(Default)]
+#[non_exhaustive]
 pub enum Body {
     /// None.
     #[default]

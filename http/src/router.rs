@@ -46,6 +46,7 @@ pub(crate) struct Table {
 }
 
 /// One path and what answers its methods.
+#[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) path: Rc<str>,
     names: ParamNames,
@@ -55,6 +56,8 @@ pub(crate) struct Route {
     /// `any` is [`OtherMethods`], in middleware perhaps; this is its `Allow`, set at the end.
     refusing: Option<Rc<OnceCell<HeaderValue>>>,
     pub(crate) limits: Option<RouteLimits>,
+    /// The root of a tree of files, whose own path ends with a slash.
+    pub(crate) is_folder: bool,
     /// The server's, with `limits` in them; once the router is finished.
     effective: Option<Rc<Limits>>,
     /// For the watchdog.
@@ -205,12 +208,11 @@ impl Table {
         &mut self.routes
     }
 
-    pub(crate) fn offer_fallback(&mut self, endpoint: Rc<dyn Endpoint>) {
+    /// Takes the fallback if there is none yet; whether it was taken.
+    pub(crate) fn offer_fallback(&mut self, endpoint: Rc<dyn Endpoint>) -> bool {
+        let is_first = self.fallback.is_none();
         self.fallback.get_or_insert(endpoint);
-    }
-
-    pub(crate) fn set_fallback(&mut self, endpoint: Rc<dyn Endpoint>) {
-        self.fallback = Some(endpoint);
+        is_first
     }
 
     /// Gives every route an answer for the methods that it lacks, and wraps all answers.
@@ -265,6 +267,7 @@ impl Route {
             any: None,
             refusing: None,
             limits: None,
+            is_folder: false,
             effective: None,
             work: WorkName::NONE,
         }
@@ -323,6 +326,7 @@ impl Route {
         if other.limits.is_some() {
             self.limits = other.limits;
         }
+        self.is_folder |= other.is_folder;
         Ok(())
     }
 
@@ -414,12 +418,21 @@ impl Endpoint for OtherMethods {
 }
 
 /// A host by its name, or, as `*.example.com`, all of a domain.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct HostPattern(Box<str>);
 
 impl HostPattern {
-    pub(crate) fn new(pattern: &str) -> Self {
-        HostPattern(pattern.to_ascii_lowercase().into())
+    /// # Errors
+    /// What is wrong, for what would never fit a host.
+    pub(crate) fn new(pattern: &str) -> Result<Self, &'static str> {
+        let name = pattern.strip_prefix("*.").unwrap_or(pattern);
+        if without_port(name.as_bytes()) != name.as_bytes() {
+            return Err("leave the port and the last dot out");
+        }
+        if name.is_empty() || name.contains(['*', '/', ' ']) {
+            return Err("give it as example.com, or *.example.com for all below it");
+        }
+        Ok(HostPattern(pattern.to_ascii_lowercase().into()))
     }
 
     fn is_wild(&self) -> bool {
@@ -495,11 +508,21 @@ mod tests {
 
     #[test]
     fn hosts_fit_by_name_and_by_domain() {
-        let fits = |pattern: &str, host: &str| HostPattern::new(pattern).fits(without_port(host.as_bytes()));
+        let fits = |pattern: &str, host: &str| {
+            HostPattern::new(pattern).unwrap().fits(without_port(host.as_bytes()))
+        };
         assert!(fits("Example.com", "example.COM:8080") && fits("example.com", "example.com."));
         assert!(fits("[::1]", "[::1]:80") && fits("[::1]", "[::1]"));
         assert!(!fits("example.com", "www.example.com") && !fits("example.com", ""));
         assert!(fits("*.example.com", "a.b.example.com:1") && !fits("*.example.com", "example.com"));
         assert!(!fits("*.example.com", "badexample.com"));
+    }
+
+    #[test]
+    fn patterns_that_would_fit_no_host_are_refused() {
+        for pattern in ["", "*", "*.", "a.example:80", "a.example.", "http://a.example", "a.*.example", "a b"]
+        {
+            assert!(HostPattern::new(pattern).is_err(), "{pattern:?}");
+        }
     }
 }

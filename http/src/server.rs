@@ -1,7 +1,7 @@
 //! A server: shards, listeners, and a service on each.
 
 use crate::{
-    access::Note,
+    access::AccessRecord,
     addr::IntoAddr,
     app::{App, Hook},
     connection::Connection,
@@ -28,7 +28,7 @@ use std::{
 /// Makes a shard's service, and what runs when it drains.
 type RouterFactory = dyn Fn(&Shard) -> (Router, Vec<Hook>) + Send + Sync;
 /// Makes what a shard's access notes go to.
-type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync;
+type AccessFactory = dyn Fn(&Shard) -> Rc<dyn Fn(AccessRecord)> + Send + Sync;
 
 /// An HTTP server to be started.
 ///
@@ -140,7 +140,10 @@ impl Server {
 
     /// Calls what `factory` makes (once on each shard) for every answered request. It runs on the
     /// shard: it must not block.
-    pub fn on_access(mut self, factory: impl Fn(&Shard) -> Rc<dyn Fn(Note)> + Send + Sync + 'static) -> Self {
+    pub fn on_access(
+        mut self,
+        factory: impl Fn(&Shard) -> Rc<dyn Fn(AccessRecord)> + Send + Sync + 'static,
+    ) -> Self {
         self.on_access = Some(Box::new(factory));
         self
     }

@@ -1,7 +1,7 @@
 //! What all connections of a shard share.
 
 use crate::{
-    access::Note,
+    access::AccessRecord,
     connection::Connection,
     head_start::HeadStart,
     limits::Limits,
@@ -51,7 +51,7 @@ pub(crate) struct Service {
     router: Router,
     limits: Rc<Limits>,
     shard: Shard,
-    on_access: Option<Rc<dyn Fn(Note)>>,
+    on_access: Option<Rc<dyn Fn(AccessRecord)>>,
     scratch: Cell<Option<Box<Scratch>>>,
     head_start: RefCell<HeadStart>,
     metrics: Arc<ServiceMetrics>,
@@ -62,7 +62,7 @@ impl Service {
         mut router: Router,
         limits: Limits,
         server: Option<String>,
-        on_access: Option<Rc<dyn Fn(Note)>>,
+        on_access: Option<Rc<dyn Fn(AccessRecord)>>,
         metrics: Arc<ServiceMetrics>,
         shard: &Shard,
     ) -> Rc<Self> {
@@ -149,7 +149,7 @@ impl Service {
     }
 
     /// Who is told of each request.
-    pub(crate) fn on_access(&self) -> Option<&Rc<dyn Fn(Note)>> {
+    pub(crate) fn on_access(&self) -> Option<&Rc<dyn Fn(AccessRecord)>> {
         self.on_access.as_ref()
     }
 }

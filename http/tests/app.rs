@@ -4,8 +4,8 @@ mod common;
 
 use common::{Answer, TestServer, eventually};
 use lakh_http::{
-    App, Bytes, HandlerError, HandlerResult, Head, HeaderValue, Limits, Request, Response, RouteLimits,
-    StatusCode,
+    App, Bytes, Files, HandlerError, HandlerResult, Head, HeaderValue, IntoResponse, Limits, Request,
+    Response, RouteLimits, StatusCode,
     extract::{Path, State},
     header,
     middleware::Next,
@@ -259,14 +259,15 @@ fn routes_have_limits_of_their_own_and_apps_a_default() {
         body.len().to_string()
     }
     let server = TestServer::with_limits(Limits { body: 10, ..Limits::default() }, |_| {
-        let nested = App::new().post("/own", length).limits(RouteLimits::body(40)).post("/default", length);
-        let merged = App::new().post("/merged", length).default_limits(RouteLimits::body(30));
-        let host = App::new().post("/", length).default_limits(RouteLimits::body(50));
+        let nested =
+            App::new().post("/own", length).limits(RouteLimits::new().body(40)).post("/default", length);
+        let merged = App::new().post("/merged", length).default_limits(RouteLimits::new().body(30));
+        let host = App::new().post("/", length).default_limits(RouteLimits::new().body(50));
         App::new()
             .post("/wide", length)
-            .limits(RouteLimits::body(100))
+            .limits(RouteLimits::new().body(100))
             .post("/default", length)
-            .default_limits(RouteLimits::body(20))
+            .default_limits(RouteLimits::new().body(20))
             .nest("/nested", nested)
             .merge(merged)
             .fallback(length)
@@ -312,7 +313,7 @@ fn rendered() -> App {
             let number: u32 = body.parse().map_err(|_| HandlerError::bad_request("no number"))?;
             Ok(number.to_string())
         })
-        .limits(RouteLimits::body(5))
+        .limits(RouteLimits::new().body(5))
         .on_error(|error: &HandlerError| {
             let cause = error.cause().is_some();
             let body = format!("{{\"error\": \"{}\", \"cause\": {cause}}}", error.message());
@@ -378,10 +379,7 @@ fn what_is_no_error_of_the_server_is_not_rendered() {
 #[test]
 fn without_a_renderer_errors_are_plain_text() {
     let server = TestServer::start(|_| {
-        let nested = App::new()
-            .get("/", || HandlerError::bad_request("words"))
-            .on_error(|_: &HandlerError| "dropped with the nested app's hosts");
-        App::new().nest("/nested", nested)
+        App::new().nest("/nested", App::new().get("/", || HandlerError::bad_request("words")))
     });
     let answer = ask(&server, "GET", "/nested");
     assert_eq!((answer.status, answer.text()), (400, "words"));
@@ -431,4 +429,191 @@ fn a_drain_runs_the_hooks_of_all_apps_and_waits_for_them() {
     assert!(!server.running.join(Duration::ZERO), "the shard waits for them");
     release.store(true, Ordering::SeqCst);
     eventually("the drain has ended", || server.running.join(Duration::from_millis(10)));
+}
+
+async fn closed(_: Request, _: Next) -> StatusCode {
+    StatusCode::UNAUTHORIZED
+}
+
+/// A folder with `index.html` and `a.txt`.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("index.html"), "index").unwrap();
+    std::fs::write(folder.path().join("a.txt"), "a").unwrap();
+    folder
+}
+
+#[test]
+fn middleware_and_limits_of_files_are_for_all_their_paths() {
+    let folder = folder();
+    let files = Files::dir(folder.path()).open().unwrap();
+    let server = TestServer::start(move |_| {
+        App::new()
+            .files("/f", files.clone())
+            .wrap_route(closed)
+            .limits(RouteLimits::new().body(5))
+            .files("/", files.clone())
+    });
+    for path in ["/f", "/f/", "/f/a.txt", "/f/none"] {
+        assert_eq!(ask(&server, "GET", path).status, 401, "{path}");
+        assert_eq!(post(&server, path, 6), 413, "{path}");
+    }
+    assert_eq!(ask(&server, "GET", "/a.txt").text(), "a");
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn middleware_of_a_route_after_a_nested_app_is_found_at_the_start() {
+    let nested = App::new().get("/", || "");
+    let _ = App::new().get("/", || "").nest("/nested", nested).wrap_route(closed);
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn limits_of_a_route_after_a_nested_fallback_are_found_at_the_start() {
+    let nested = App::new().fallback(|| "");
+    let _ = App::new().get("/", || "").nest("/nested", nested).limits(RouteLimits::new().body(1));
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn middleware_of_a_route_after_a_merged_app_is_found_at_the_start() {
+    let _ = App::new().get("/", || "").merge(App::new().get("/a", || "")).wrap_route(closed);
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn limits_of_a_route_after_a_host_are_found_at_the_start() {
+    let _ = App::new().get("/", || "").host("a.example", App::new()).limits(RouteLimits::new().body(1));
+}
+
+#[test]
+#[should_panic = "this is about a route"]
+fn middleware_of_a_route_after_a_fallback_is_found_at_the_start() {
+    let _ = App::new().get("/", || "").fallback(|| "").wrap_route(closed);
+}
+
+#[test]
+fn files_at_the_root_of_a_nested_app_have_their_index_below_its_prefix() {
+    let folder = folder();
+    let files = Files::dir(folder.path()).open().unwrap();
+    let server = TestServer::start(move |_| {
+        let site = App::new().files("/", files.clone()).wrap_route(a).get("/own", || "own");
+        let outer = App::new().merge(App::new().nest("/s", site));
+        App::new().nest("/deep", outer)
+    });
+    let redirect = ask(&server, "GET", "/deep/s");
+    assert_eq!((redirect.status, redirect.field("location")), (301, Some("/deep/s/")));
+    for (path, text, marks) in
+        [("/deep/s/", "index", "a"), ("/deep/s/a.txt", "a", "a"), ("/deep/s/own", "own", "")]
+    {
+        let answer = ask(&server, "GET", path);
+        assert_eq!((answer.text(), &*order(&answer)), (text, marks), "{path}");
+    }
+}
+
+#[test]
+fn the_status_that_middleware_sets_is_the_one_that_is_rendered() {
+    async fn bad_gateway(request: Request, next: Next) -> Response {
+        next.run(request).await.with_status(StatusCode::BAD_GATEWAY)
+    }
+    async fn as_tuple(request: Request, next: Next) -> (StatusCode, Response) {
+        (StatusCode::GONE, next.run(request).await)
+    }
+    let server = TestServer::start(|_| {
+        App::new()
+            .get("/error", || HandlerError::internal("for the test"))
+            .wrap_route(bad_gateway)
+            .get("/status", || StatusCode::IM_A_TEAPOT)
+            .wrap_route(bad_gateway)
+            .get("/tuple", || HandlerError::bad_request("words"))
+            .wrap_route(as_tuple)
+            .on_error(|error: &HandlerError| (error.status(), format!("rendered: {}", error.message())))
+    });
+    for (path, status, text) in [
+        ("/error", 502, "rendered: Internal Server Error"),
+        ("/status", 502, "rendered: Bad Gateway"),
+        ("/tuple", 410, "rendered: words"),
+    ] {
+        let answer = ask(&server, "GET", path);
+        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+    }
+}
+
+#[test]
+fn a_body_that_middleware_puts_into_an_error_is_sent() {
+    async fn own_words(request: Request, next: Next) -> Response {
+        let mut response = next.run(request).await;
+        *response.body_mut() = "the middleware's words".into();
+        response
+    }
+    let server = TestServer::start(|_| rendered().wrap(own_words));
+    for path in ["/refuses", "/missing", "/status"] {
+        assert_eq!(ask(&server, "GET", path).text(), "the middleware's words", "{path}");
+    }
+}
+
+#[test]
+fn a_header_field_of_an_answer_takes_the_place_of_its_names_others() {
+    let server = TestServer::start(|_| {
+        App::new().get("/", || {
+            "text"
+                .into_response()
+                .with_header("content-type", "image/svg+xml")
+                .with_header("x-a", "1")
+                .with_header("X-A", "2")
+                .with_header("set-cookie", "a=1")
+                .with_header("set-cookie", "b=2")
+        })
+    });
+    let answer = ask(&server, "GET", "/");
+    let all = |name: &str| -> Vec<&str> {
+        let fields = answer.fields.iter().filter(|(n, _)| n == name);
+        fields.map(|(_, value)| &**value).collect()
+    };
+    assert_eq!(all("content-type"), ["image/svg+xml"]);
+    assert_eq!(all("x-a"), ["2"]);
+    assert_eq!(all("set-cookie"), ["a=1", "b=2"]);
+}
+
+#[test]
+#[should_panic = "leave the port and the last dot out"]
+fn a_host_with_a_port_is_found_at_the_start() {
+    let _ = App::new().host("a.example:80", App::new());
+}
+
+#[test]
+#[should_panic = "has an app already"]
+fn two_apps_of_one_host_are_found_at_the_start() {
+    let _ = App::new().host("a.example", App::new()).host("A.example", App::new());
+}
+
+#[test]
+#[should_panic = "has a fallback already"]
+fn two_fallbacks_are_found_at_the_start() {
+    let _ = App::new().fallback(|| "").fallback(|| "");
+}
+
+#[test]
+#[should_panic = "has an error renderer already"]
+fn two_error_renderers_are_found_at_the_start() {
+    let _ = App::new().on_error(|_: &HandlerError| "").on_error(|_: &HandlerError| "");
+}
+
+#[test]
+#[should_panic = "hosts are for the outermost app"]
+fn hosts_of_a_nested_app_are_found_at_the_start() {
+    let _ = App::new().nest("/nested", App::new().host("a.example", App::new()));
+}
+
+#[test]
+#[should_panic = "errors are rendered by the outermost app"]
+fn an_error_renderer_of_a_merged_app_is_found_at_the_start() {
+    let _ = App::new().merge(App::new().on_error(|_: &HandlerError| ""));
+}
+
+#[test]
+#[should_panic = "errors are rendered by the outermost app"]
+fn an_error_renderer_of_a_hosts_app_is_found_at_the_start() {
+    let _ = App::new().host("a.example", App::new().on_error(|_: &HandlerError| ""));
 }

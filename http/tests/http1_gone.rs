@@ -5,7 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{Client, TestServer, eventually, get};
-use lakh_http::{App, Body, Note, Request, Response, Server};
+use lakh_http::{AccessRecord, App, Body, Request, Response, Server};
 use socket2::SockRef;
 use std::{
     convert::Infallible,
@@ -183,12 +183,12 @@ type Told = Arc<Mutex<Vec<(String, Option<u16>, bool)>>>;
 
 fn server_that_tells(alive: &Alive) -> (TestServer, Told) {
     let (alive, told) = (alive.clone(), Told::default());
-    let notes = told.clone();
+    let records = told.clone();
     let server = Server::new(move |_| app(&alive)).shards(1).on_access(move |_| {
-        let notes = notes.clone();
-        Rc::new(move |note: Note| {
-            let status = note.status().map(|status| status.as_u16());
-            notes.lock().unwrap().push((note.target().to_owned(), status, note.is_cut()));
+        let records = records.clone();
+        Rc::new(move |record: AccessRecord| {
+            let status = record.status().map(|status| status.as_u16());
+            records.lock().unwrap().push((record.target().to_owned(), status, record.is_cut()));
         })
     });
     let running = server.bind("127.0.0.1:0").unwrap().start().unwrap();

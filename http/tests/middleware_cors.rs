@@ -203,7 +203,7 @@ fn security_headers_are_on_every_answer_and_a_handlers_own_stay() {
         assert_eq!(answer.status, status);
         assert_eq!(answer.field("x-content-type-options"), Some("nosniff"));
         assert_eq!(answer.field("content-security-policy"), Some("frame-ancestors 'none'"));
-        assert_eq!(answer.field("strict-transport-security"), Some("max-age=3600; includeSubDomains"));
+        assert_eq!(answer.field("strict-transport-security"), Some("max-age=3600"));
         assert_eq!(answer.field("referrer-policy"), None);
         let all: Vec<_> = answer.fields.iter().filter(|(name, _)| name == "x-frame-options").collect();
         assert_eq!(all.iter().map(|(_, value)| &**value).collect::<Vec<_>>(), [frames]);
@@ -216,7 +216,10 @@ fn a_site_may_choose_its_own_policies() {
     let policy = "default-src 'self'; frame-ancestors 'self'";
     let server = TestServer::start(move |_| {
         let framed = App::new().get("/", || "").wrap(SecurityHeaders::new().frame_ancestors_self());
-        let own = SecurityHeaders::new().content_security_policy(policy).referrer_policy("no-referrer");
+        let own = SecurityHeaders::new()
+            .content_security_policy(policy)
+            .referrer_policy("no-referrer")
+            .hsts_with_subdomains(Duration::from_secs(60));
         App::new().nest("/framed", framed).get("/", || "").wrap_route(own).get("/bare", || "")
     });
     let framed = ask(&server, "GET", "/framed", &[]);
@@ -226,5 +229,6 @@ fn a_site_may_choose_its_own_policies() {
     let own = ask(&server, "GET", "/", &[]);
     assert_eq!(own.field("content-security-policy"), Some(policy));
     assert_eq!(own.field("referrer-policy"), Some("no-referrer"));
+    assert_eq!(own.field("strict-transport-security"), Some("max-age=60; includeSubDomains"));
     assert_eq!(ask(&server, "GET", "/bare", &[]).field("x-frame-options"), None);
 }

@@ -130,7 +130,7 @@ fn what_is_beyond_a_limit_is_413() {
         TestServer::start(move |_| {
             let limits = limits.clone();
             let handler = move |form: Multipart| list_within(form, limits.clone());
-            App::new().post("/", handler).limits(RouteLimits::body(8 << 20))
+            App::new().post("/", handler).limits(RouteLimits::new().body(8 << 20))
         })
     }
     fn check(limits: MultipartLimits, within: &[String], beyond: &[String], words: &str) {
@@ -224,7 +224,7 @@ fn no_more_is_read_than_the_handler_asks_for() {
                     length.to_string()
                 }
             };
-            App::new().post("/", handler).limits(RouteLimits::body(1 << 30))
+            App::new().post("/", handler).limits(RouteLimits::new().body(1 << 30))
         })
     };
     let mut client = server.connect();

@@ -50,7 +50,7 @@ fn app() -> App<Hits> {
         .get("/empty", || StatusCode::NO_CONTENT)
         .get("/same", || Response::new("not sent").with_status(StatusCode::NOT_MODIFIED))
         .post("/bytes", async |body: Bytes| body.len().to_string())
-        .limits(RouteLimits::body(10))
+        .limits(RouteLimits::new().body(10))
         .post("/mirror", async |body: RequestBody| mirror(body))
         .get("/chunks", || stream(&["one", "", "two"], false))
         .get("/cut", || stream(&["one"], true))

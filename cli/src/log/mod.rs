@@ -12,7 +12,7 @@ pub(crate) use line::Style;
 
 use jiff::{Timestamp, tz::TimeZone};
 use lakh_core::pool::Lane;
-use lakh_http::Note;
+use lakh_http::AccessRecord;
 use line::Line;
 use queue::{Queue, Written};
 use std::{
@@ -41,12 +41,12 @@ impl Log {
         Log { queue: Arc::new(Queue::new(out)), style, zone: TimeZone::system() }
     }
 
-    /// What one shard's notes go to.
-    pub(crate) fn on_shard(&self) -> Rc<dyn Fn(Note)> {
+    /// What one shard's records go to.
+    pub(crate) fn on_shard(&self) -> Rc<dyn Fn(AccessRecord)> {
         let queue = Arc::clone(&self.queue);
         let pen = RefCell::new(Pen::new(self));
-        Rc::new(move |note| {
-            let unattended = queue.push(pen.borrow_mut().line(&note));
+        Rc::new(move |record| {
+            let unattended = queue.push(pen.borrow_mut().line(&record));
             if unattended {
                 lakh_core::spawn_detached(write_batches(Attendant(Some(Arc::clone(&queue)))));
             }
@@ -120,16 +120,16 @@ impl Pen {
         Pen { clock, style: log.style, text: Vec::new() }
     }
 
-    fn line(&mut self, note: &Note) -> &[u8] {
+    fn line(&mut self, record: &AccessRecord) -> &[u8] {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let line = Line {
             clock: self.clock.at(unix),
-            method: note.method().map_or("-", |method| method.as_str()),
-            target: note.target(),
-            status: note.status().map(|status| status.as_u16()),
-            cut: note.is_cut(),
-            bytes: note.bytes(),
-            took: note.took(),
+            method: record.method().map_or("-", |method| method.as_str()),
+            target: record.target(),
+            status: record.status().map(|status| status.as_u16()),
+            cut: record.is_cut(),
+            bytes: record.bytes(),
+            took: record.took(),
         };
         self.text.clear();
         line.write_to(&mut self.text, self.style);

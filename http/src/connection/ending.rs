@@ -57,9 +57,9 @@ impl Driver<'_, '_> {
         self.service.write_head_start(out, response);
         out.extend_from_slice(b"connection: upgrade\r\n");
         encode::write_head_end(out);
-        if let Some(mut note) = meta.note.take() {
-            note.answered(response.status, 0);
-            note.finish();
+        if let Some(mut record) = meta.record.take() {
+            record.answered(response.status, 0);
+            record.finish();
         }
         self.active().upgrade = Some(Box::new(upgrade));
     }

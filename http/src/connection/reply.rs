@@ -6,7 +6,7 @@ use super::{
     ending::{Offer, write_announcement, write_end},
 };
 use crate::{
-    access::{Note, OpenNote},
+    access::{AccessRecord, OpenRecord},
     files::FileSender,
     handler::Answer,
     proto::encode,
@@ -65,7 +65,7 @@ pub(super) struct Meta {
     pub(super) te_trailers: bool,
     /// What the watchdog calls the handler.
     work: WorkName,
-    pub(super) note: Option<Box<OpenNote>>,
+    pub(super) record: Option<Box<OpenRecord>>,
     /// Protocols that the client would go on with.
     pub(super) offer: Option<Box<Offer>>,
 }
@@ -80,7 +80,7 @@ impl Meta {
             keep_alive: head.keep_alive,
             te_trailers: head.te_trailers,
             work: scratch.work,
-            note: service.on_access().map(|to| OpenNote::new(Note::of(head, bytes, stream), to)),
+            record: service.on_access().map(|to| OpenRecord::new(AccessRecord::of(head, bytes, stream), to)),
             offer: Offer::of(head, bytes),
         }
     }
@@ -88,7 +88,7 @@ impl Meta {
     /// Nothing but the head and the body is to be sent, and nothing noted.
     #[inline]
     fn is_plain(&self) -> bool {
-        self.keep_alive && !self.head_only && !self.old && self.note.is_none()
+        self.keep_alive && !self.head_only && !self.old && self.record.is_none()
     }
 
     /// A method with the same rules for the answer's framing.
@@ -104,7 +104,7 @@ impl Meta {
             keep_alive: false,
             te_trailers: false,
             work: WorkName::NONE,
-            note: service.on_access().map(|to| OpenNote::new(Note::of_refused(stream), to)),
+            record: service.on_access().map(|to| OpenRecord::new(AccessRecord::of_refused(stream), to)),
             offer: None,
         }
     }
@@ -277,8 +277,8 @@ impl Driver<'_, '_> {
         let unknown = response.status == StatusCode::NOT_MODIFIED && matches!(reply, Body::Empty);
         let trailers = trailers.filter(|_| send_body && coded);
         self.write_head(response, &meta, length.filter(|_| !unknown), coded, trailers.as_ref());
-        if let Some(note) = &mut meta.note {
-            note.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
+        if let Some(record) = &mut meta.record {
+            record.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
         }
         let out = &mut self.scratch.output;
         let state = match reply {
@@ -338,8 +338,8 @@ impl Driver<'_, '_> {
 
     /// An answer is written to its end: on to the next request, or to the connection's end.
     fn finish(&mut self, meta: Meta, body: Option<Box<IncomingBody>>) {
-        if let Some(mut note) = meta.note {
-            note.finish();
+        if let Some(mut record) = meta.record {
+            record.finish();
         }
         let unread = body.filter(|body| !body.is_complete());
         if !meta.keep_alive {

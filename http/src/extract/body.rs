@@ -1,15 +1,7 @@
 use super::FromRequest;
-use crate::{BodyError, HandlerError, body::RequestBody, request::Request};
+use crate::{HandlerError, body::RequestBody, request::Request};
 use bytes::Bytes;
 use std::convert::Infallible;
-
-/// All of the request's body; the route's body limit bounds it.
-///
-/// # Errors
-/// What the body's reader gets: 400, 408, 413 ([`BodyError`]).
-pub async fn into_bytes(request: Request) -> Result<Bytes, BodyError> {
-    request.into_body().bytes().await
-}
 
 impl<S> FromRequest<S> for Request {
     type Rejection = Infallible;
@@ -31,7 +23,7 @@ impl<S> FromRequest<S> for Bytes {
     type Rejection = HandlerError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, HandlerError> {
-        Ok(into_bytes(request).await?)
+        Ok(request.into_body().bytes().await?)
     }
 }
 
@@ -39,7 +31,7 @@ impl<S> FromRequest<S> for Vec<u8> {
     type Rejection = HandlerError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, HandlerError> {
-        Ok(into_bytes(request).await?.into())
+        Ok(request.into_body().bytes().await?.into())
     }
 }
 
@@ -48,7 +40,7 @@ impl<S> FromRequest<S> for String {
 
     /// Refused with 400 if the body is not UTF-8.
     async fn from_request(request: Request, _: &S) -> Result<Self, HandlerError> {
-        let bytes = into_bytes(request).await?;
+        let bytes = request.into_body().bytes().await?;
         String::from_utf8(bytes.into()).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             HandlerError::bad_request(format!("the body is not UTF-8 from byte {at} on"))

@@ -1,4 +1,4 @@
-use super::{FromRequest, into_bytes, query::from_urlencoded};
+use super::{FromRequest, query::from_urlencoded};
 use crate::{HandlerError, request::Request};
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Form<T> {
             let expected = "the body has to be a form: send Content-Type: application/x-www-form-urlencoded";
             return Err(HandlerError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected));
         }
-        from_urlencoded(&into_bytes(request).await?, "the form").map(Form)
+        from_urlencoded(&request.into_body().bytes().await?, "the form").map(Form)
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{FromRequest, in_short, into_bytes};
+use super::{FromRequest, in_short};
 use crate::{
     HandlerError,
     into_response::IntoResponse,
@@ -43,7 +43,7 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Json<T> {
             let expected = "the body has to be JSON: send Content-Type: application/json";
             return Err(HandlerError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected));
         }
-        from_json(&into_bytes(request).await?).map(Json)
+        from_json(&request.into_body().bytes().await?).map(Json)
     }
 }
 

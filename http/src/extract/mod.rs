@@ -32,7 +32,6 @@ mod path;
 mod query;
 mod state;
 
-pub use body::into_bytes;
 pub use client::ClientAddr;
 pub use form::Form;
 pub use head::Extension;

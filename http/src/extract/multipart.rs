@@ -42,7 +42,7 @@ use std::{
 ///     Ok(report)
 /// }
 ///
-/// let app = App::new().post("/upload", upload).limits(RouteLimits::body(10 << 30));
+/// let app = App::new().post("/upload", upload).limits(RouteLimits::new().body(10 << 30));
 /// ```
 pub struct Multipart {
     body: RequestBody,

@@ -36,21 +36,21 @@ pub(super) fn of_page(facts: &Facts, content: &Content) -> Response {
     Response::new(body(content, Part { start: 0, len: facts.size }))
         .with_status(StatusCode::NOT_FOUND)
         .with_content_type(HeaderValue::from_static(facts.content_type))
-        .with_header(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+        .with_field(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
 }
 
 /// The answer for a folder that was asked for without its slash.
 pub(super) fn redirect(head: &Head<'_>) -> Response {
     let path = head.path().as_bytes();
     let location = super::path::redirect_location(path, head.query().map(str::as_bytes));
-    Response::plain(StatusCode::MOVED_PERMANENTLY).with_header(header::LOCATION, value(location.as_bytes()))
+    Response::plain(StatusCode::MOVED_PERMANENTLY).with_field(header::LOCATION, value(location.as_bytes()))
 }
 
 /// The answer with a status and nothing else to say.
 pub(super) fn of_status(status: StatusCode) -> Response {
     let response = Response::plain(status);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        return response.with_header(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        return response.with_field(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
@@ -74,13 +74,13 @@ fn not_modified(facts: &Facts, content: &Content) -> Response {
 fn partial(facts: &Facts, content: &Content, part: Part) -> Response {
     let content_range = ContentRange::of(part, facts.size);
     with_block(StatusCode::PARTIAL_CONTENT, facts, body(content, part))
-        .with_header(header::CONTENT_RANGE, value(content_range.as_bytes()))
+        .with_field(header::CONTENT_RANGE, value(content_range.as_bytes()))
 }
 
 fn unsatisfiable(facts: &Facts) -> Response {
     let content_range = ContentRange::unsatisfied(facts.size);
     Response::plain(StatusCode::RANGE_NOT_SATISFIABLE)
-        .with_header(header::CONTENT_RANGE, value(content_range.as_bytes()))
+        .with_field(header::CONTENT_RANGE, value(content_range.as_bytes()))
 }
 
 fn with_block(status: StatusCode, facts: &Facts, body: Body) -> Response {

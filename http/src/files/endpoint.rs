@@ -262,7 +262,7 @@ fn refuse(method: &Method) -> Response {
     } else {
         Response::plain(StatusCode::METHOD_NOT_ALLOWED)
     };
-    response.with_header(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"))
+    response.with_field(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"))
 }
 
 /// The key of a path in the tree.

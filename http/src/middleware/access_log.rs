@@ -51,7 +51,8 @@ impl fmt::Debug for AccessLog {
     }
 }
 
-/// A request and its answer.
+/// A request and its answer, as the app sees them. The server's own record, of what the connection has come to, is
+/// [`AccessRecord`](crate::AccessRecord).
 #[derive(Debug, Clone)]
 pub struct AccessEntry {
     request: Asked,

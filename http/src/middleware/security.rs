@@ -68,8 +68,15 @@ impl SecurityHeaders {
     }
 
     /// `Strict-Transport-Security` (RFC 6797): for so long, in whole seconds, browsers use HTTPS for this
-    /// host and all below it. There is no way back before that. Browsers heed it over HTTPS only.
+    /// host. There is no way back before that. Browsers heed it over HTTPS only.
     pub fn hsts(self, max_age: Duration) -> Self {
+        let value = format!("max-age={}", max_age.as_secs());
+        self.set(header::STRICT_TRANSPORT_SECURITY, &value)
+    }
+
+    /// As [`SecurityHeaders::hsts`], for all hosts below this one as well (`includeSubDomains`): each of them
+    /// has to have HTTPS.
+    pub fn hsts_with_subdomains(self, max_age: Duration) -> Self {
         let value = format!("max-age={}; includeSubDomains", max_age.as_secs());
         self.set(header::STRICT_TRANSPORT_SECURITY, &value)
     }

@@ -37,6 +37,7 @@ impl Default for PartLimits {
 
 /// What comes next in a body.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum PartEvent {
     /// A part begins.
     Begin(PartHead),
@@ -60,8 +61,8 @@ pub enum PartEvent {
 ///     match event {
 ///         PartEvent::Begin(head) => assert_eq!(head.name, "a"),
 ///         PartEvent::Data(bytes) => content.extend_from_slice(&bytes),
-///         PartEvent::End => {}
 ///         PartEvent::Done => break,
+///         _ => {} // the end of a part
 ///     }
 /// }
 /// assert!(parser.is_done() && content == b"1");

@@ -3,6 +3,7 @@ use std::{error, fmt};
 
 /// Why a body, or what its head says of it, is no `multipart/form-data`. Always the client's doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MultipartError {
     /// `Content-Type` says that it is something else.
     NotMultipart,
