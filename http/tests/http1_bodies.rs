@@ -9,6 +9,7 @@ use lakh_http::{
 use std::{
     cell::RefCell,
     convert::Infallible,
+    future::poll_fn,
     io::Read,
     rc::Rc,
     sync::{
@@ -322,6 +323,36 @@ fn a_handler_that_pauses_holds_its_client_back() {
     go.store(true, Ordering::Relaxed);
     assert_eq!(client.answer().text(), "done");
     sending.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_body_that_was_asked_for_and_then_dropped_is_not_read_on() {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&dropped);
+    let server = TestServer::with_limits(generous(), move |_| {
+        let tell = Arc::clone(&tell);
+        App::new().post("/", move |mut request: Request| {
+            let tell = Arc::clone(&tell);
+            async move {
+                poll_fn(|cx| Poll::Ready(request.body_mut().poll_chunk(cx).is_pending())).await;
+                drop(request);
+                tell.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+        })
+    });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    eventually("the body is dropped", || dropped.load(Ordering::Relaxed));
+    let mut sender = client.stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || {
+        let part = noise(1 << 20);
+        (0..100).all(|_| std::io::Write::write_all(&mut sender, &part).is_ok())
+    });
+    server.wait_until_nothing_moves();
+    assert!(!sending.is_finished(), "the client is held back");
+    client.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    assert!(!sending.join().unwrap(), "not all of it found a place");
 }
 
 /// A stream without end that counts how much it was asked for.
