@@ -8,6 +8,7 @@ use super::{
 use crate::{
     access::{Note, OpenNote},
     files::FileSender,
+    guard::drop_guarded,
     handler::Answer,
     proto::encode,
     response::{Body, Chunks, Ending, Response, StreamError, Trailers, within},
@@ -150,10 +151,16 @@ impl Driver<'_, '_> {
         };
         match step {
             Sent::All => {
-                self.finish(exchange.meta, exchange.body);
+                let Exchange { state, meta, body } = exchange;
+                // The answer is whole, whatever becomes of its stream.
+                drop_guarded(state);
+                self.finish(meta, body);
                 Step::Again
             }
-            Sent::Failed => Step::Close,
+            Sent::Failed => {
+                drop_guarded(exchange.state);
+                Step::Close
+            }
             Sent::Not(step) => {
                 // Put back, so that the deadline of a slow peer closes it as a whole.
                 self.active().exchange = Some(exchange);
@@ -200,9 +207,7 @@ impl Driver<'_, '_> {
         match polled {
             Ok(Poll::Ready(response)) => {
                 let Exchange { state, meta, body } = exchange;
-                // A destructor is user code, too.
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(state)));
-                let mut response = dropped.map_or_else(|_| panicked(), |()| response);
+                let mut response = if drop_guarded(state) { response } else { panicked() };
                 self.answer(&mut response, meta, body);
                 Step::Again
             }
@@ -216,7 +221,7 @@ impl Driver<'_, '_> {
             }
             Err(_) => {
                 let Exchange { state, meta, body } = exchange;
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+                drop_guarded(state);
                 self.answer(&mut panicked(), meta, body);
                 Step::Again
             }
@@ -228,7 +233,7 @@ impl Driver<'_, '_> {
     pub(super) fn answer(&mut self, response: &mut Response, meta: Meta, body: Option<Box<IncomingBody>>) {
         let plain = meta.is_plain() && response.status == StatusCode::OK && !self.service.is_draining();
         match response.body.short() {
-            Some(bytes) if plain && body.is_none() => {
+            Some(bytes) if plain && body.is_none() && response.ending.is_none() => {
                 let out = &mut self.scratch.output;
                 self.service.write_whole_head(out, response, bytes.len() as u64);
                 out.extend_from_slice(bytes);
@@ -247,7 +252,7 @@ impl Driver<'_, '_> {
         };
         if response.status.is_informational() {
             // The client would go on waiting for the answer.
-            *response = panicked();
+            drop_guarded(std::mem::replace(response, panicked()));
         }
         self.service.router().render_error(response);
         let reply = std::mem::take(&mut response.body);
@@ -275,14 +280,23 @@ impl Driver<'_, '_> {
         }
         // A bare 304 does not know the length that 200 would have (RFC 9110, 8.6).
         let unknown = response.status == StatusCode::NOT_MODIFIED && matches!(reply, Body::Empty);
-        let trailers = trailers.filter(|_| send_body && coded);
+        let trailers = match trailers {
+            Some(trailers) if send_body && coded => Some(trailers),
+            unsent => {
+                drop_guarded(unsent);
+                None
+            }
+        };
         self.write_head(response, &meta, length.filter(|_| !unknown), coded, trailers.as_ref());
         if let Some(note) = &mut meta.note {
             note.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
         }
         let out = &mut self.scratch.output;
         let state = match reply {
-            _ if !send_body => None,
+            _ if !send_body => {
+                drop_guarded(reply);
+                None
+            }
             Body::Empty => None,
             _ if reply.short().is_some() => {
                 out.extend_from_slice(reply.short().unwrap_or_default());
@@ -292,7 +306,10 @@ impl Driver<'_, '_> {
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
             Body::File(file) => Some(State::File(FileSender::new(*file))),
-            Body::Sized(0, _) => None,
+            Body::Sized(0, chunks) => {
+                drop_guarded(chunks);
+                None
+            }
             Body::Sized(left, chunks) => Some(State::Chunks { chunks, framing: Framing::Announced(left) }),
             Body::Stream(chunks) if coded => {
                 Some(State::Chunks { chunks, framing: Framing::Coded(trailers) })

@@ -10,6 +10,7 @@ use crate::{
     App,
     body::{BodyCell, RequestBody},
     connection::{IncomingBody, panicked},
+    guard::drop_guarded,
     handler::{Incoming, Outcome},
     limits::Limits,
     proto::{HeadMemo, Parsed},
@@ -92,9 +93,8 @@ impl TestClient {
             Some(Outcome::Ready(response)) => response,
             Some(Outcome::Later(mut future)) => {
                 let response = poll_fn(|cx| exchange.poll_fed(cx, |cx| Pin::new(&mut future).poll(cx))).await;
-                // A destructor is the handler's code, too.
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
-                dropped.and(response).unwrap_or_else(|_| panicked())
+                let is_dropped = drop_guarded(future);
+                response.ok().filter(|_| is_dropped).unwrap_or_else(panicked)
             }
             None => panicked(),
         };
