@@ -43,6 +43,7 @@ pub mod timer;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod unwind;
+mod wakers;
 mod watchdog;
 
 pub use blocking::{Blocking, BlockingError, blocking};
@@ -57,4 +58,5 @@ pub use shard::{
 pub use shield::shield;
 pub use task::{JoinError, JoinHandle, Named, Waiter, named};
 pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};
+pub use wakers::{WakerKey, Wakers};
 pub use watchdog::{Stall, WorkName};
