@@ -4,6 +4,7 @@ use super::{
     Driver, FLUSH_AT, Step,
     body::IncomingBody,
     ending::{Offer, write_announcement, write_end},
+    rendered::Rendered,
 };
 use crate::{
     access::{Note, OpenNote},
@@ -250,50 +251,41 @@ impl Driver<'_, '_> {
             Some(Ending::Trailers(trailers)) => Some(trailers),
             None => None,
         };
-        if response.status.is_informational() {
-            // The client would go on waiting for the answer.
-            drop_guarded(std::mem::replace(response, panicked()));
-        }
-        self.service.router().render_error(response);
-        let reply = std::mem::take(&mut response.body);
-        let length = match response.status {
-            StatusCode::RESET_CONTENT => Some(0),
-            _ => reply.length(),
-        };
-        let send_body = encode::body_allowed(response.status, meta.method());
+        let rendered = Rendered::of(response, self.service, meta.method(), meta.old);
         if self.service.is_draining() {
             meta.keep_alive = false;
         }
-        let coded = length.is_none() && !meta.old;
-        if length.is_none() && !coded && send_body {
+        if rendered.length.is_none() && !rendered.is_coded && rendered.is_sent {
             meta.keep_alive = false; // the end of the connection is the end of the body
         }
         if let Some(body) = &mut body
             && !body.is_complete()
         {
-            if send_body && matches!(reply, Body::Stream(_) | Body::Sized(..)) && body.is_held() {
+            if rendered.is_sent
+                && matches!(rendered.body, Body::Stream(_) | Body::Sized(..))
+                && body.is_held()
+            {
                 // The stream may go on reading; whether all was read shows at its end.
                 self.send_continue(body);
             } else if body.expects_continue || !body.is_skippable() {
                 meta.keep_alive = false;
             }
         }
-        // A bare 304 does not know the length that 200 would have (RFC 9110, 8.6).
-        let unknown = response.status == StatusCode::NOT_MODIFIED && matches!(reply, Body::Empty);
         let trailers = match trailers {
-            Some(trailers) if send_body && coded => Some(trailers),
+            Some(trailers) if rendered.is_sent && rendered.is_coded => Some(trailers),
             unsent => {
                 drop_guarded(unsent);
                 None
             }
         };
-        self.write_head(response, &meta, length.filter(|_| !unknown), coded, trailers.as_ref());
+        self.write_head(response, &meta, &rendered, trailers.as_ref());
         if let Some(note) = &mut meta.note {
-            note.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
+            note.answered(response.status, rendered.length.filter(|_| rendered.is_sent).unwrap_or(0));
         }
+        let Rendered { body: reply, is_coded, is_sent, .. } = rendered;
         let out = &mut self.scratch.output;
         let state = match reply {
-            _ if !send_body => {
+            _ if !is_sent => {
                 drop_guarded(reply);
                 None
             }
@@ -311,7 +303,7 @@ impl Driver<'_, '_> {
                 None
             }
             Body::Sized(left, chunks) => Some(State::Chunks { chunks, framing: Framing::Announced(left) }),
-            Body::Stream(chunks) if coded => {
+            Body::Stream(chunks) if is_coded => {
                 Some(State::Chunks { chunks, framing: Framing::Coded(trailers) })
             }
             Body::Stream(chunks) => Some(State::Chunks { chunks, framing: Framing::UntilClose }),
@@ -326,19 +318,12 @@ impl Driver<'_, '_> {
         &mut self,
         response: &Response,
         meta: &Meta,
-        length: Option<u64>,
-        coded: bool,
+        rendered: &Rendered,
         trailers: Option<&Trailers>,
     ) {
         let out = &mut self.scratch.output;
         self.service.write_head_start(out, response);
-        if encode::content_length_allowed(response.status, meta.method()) {
-            match length {
-                Some(length) => encode::write_content_length(out, length),
-                None if coded => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-                None => {}
-            }
-        }
+        rendered.write_framing(out);
         if let Some(trailers) = trailers {
             write_announcement(out, trailers);
         }

@@ -86,7 +86,8 @@ impl TestClient {
             Err(error) => Some(error.status()),
         };
         if let Some(status) = refused {
-            return answer(&self.service, &method, refusal(&self.service, status), Exchange::default());
+            let refusal = refusal(&self.service, status);
+            return answer(&self.service, &method, false, refusal, Exchange::default());
         }
         let (outcome, mut exchange) = self.call(&memo, &head, body);
         let response = match outcome {
@@ -98,7 +99,7 @@ impl TestClient {
             }
             None => panicked(),
         };
-        answer(&self.service, &method, response, exchange)
+        answer(&self.service, &method, memo.head().te_trailers, response, exchange)
     }
 
     /// Calls the handler; no outcome if it panics.
@@ -135,7 +136,7 @@ impl TestRequest<'_, TestClient> {
     /// Sends it, and waits for the answer's head. Cancel safe as far as the handler is.
     ///
     /// # Panics
-    /// Outside the shard of its client.
+    /// Outside the shard of its client, and if the answer is an upgrade.
     pub async fn send(self) -> TestResponse<InProcess> {
         let cookies = self.client().cookies.clone();
         let (client, request) = self.into_bytes(cookies.as_ref().and_then(|jar| jar.borrow().header()));
