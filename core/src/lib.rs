@@ -44,6 +44,7 @@ pub mod timer;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod unwind;
+mod wakers;
 mod watchdog;
 
 pub use blocking::{Blocking, BlockingError, blocking};
@@ -59,4 +60,5 @@ pub use shield::shield;
 pub use stderr::warn;
 pub use task::{JoinError, JoinHandle, Named, Waiter, named};
 pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};
+pub use wakers::{WakerKey, Wakers};
 pub use watchdog::{Stall, WorkName};

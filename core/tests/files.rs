@@ -243,7 +243,7 @@ fn a_full_disk_is_told_at_the_next_call_and_at_every_later_one() {
 }
 
 #[test]
-fn a_full_pool_is_told_and_loses_nothing() {
+fn a_full_pool_refuses_new_files_and_those_that_are_open_wait_for_it() {
     let (temp, path) = folder();
     let to = path.clone();
     with_a_small_pool(move || {
@@ -255,15 +255,66 @@ fn a_full_pool_is_told_and_loses_nothing() {
             let hold = Hold::all(&pool).await;
             assert!(is_full(FileWriter::create(&to).await.unwrap_err()));
             assert_eq!(file.write(b"012345").await.unwrap(), 4, "there is room for these");
-            assert!(is_full(file.write(b"45").await.unwrap_err()));
-            assert!(is_full(file.finish().await.unwrap_err()));
+            assert!(poll_once(pin!(file.write(b"45"))).is_pending());
+            assert!(poll_once(pin!(file.finish())).is_pending());
+            let writing = spawn(async move {
+                file.write_all(b"45").await.unwrap();
+                file.finish().await.unwrap()
+            });
+            lakh_core::yield_now().await;
             hold.end().await;
-            file.write_all(b"45").await.unwrap();
-            assert_eq!(file.finish().await.unwrap(), 6);
+            assert_eq!(writing.await.unwrap(), 6);
         }
     });
     assert_eq!(fs::read(path).unwrap(), b"012345");
     assert_eq!(names(temp.path()), ["file"]);
+}
+
+#[test]
+fn many_writers_on_a_tiny_lane_are_slowed_down_and_none_fails() {
+    let (temp, path) = folder();
+    let folder = temp.path().to_owned();
+    with_a_small_pool(move || {
+        let folder = folder.clone();
+        async move {
+            let mut writing = Vec::new();
+            for n in 0..50 {
+                let mut file =
+                    FileWriter::options().buffer(2).open(folder.join(n.to_string())).await.unwrap();
+                writing.push(move || async move {
+                    file.write_all(b"0123456789").await?;
+                    file.finish().await
+                });
+            }
+            let writing: Vec<_> = writing.into_iter().map(|write| spawn(write())).collect();
+            for writer in writing {
+                assert_eq!(writer.await.unwrap().unwrap(), 10);
+            }
+        }
+    });
+    assert_eq!(names(temp.path()).len(), 50);
+    drop(path);
+}
+
+#[test]
+fn a_writer_that_waits_for_a_full_pool_is_told_of_its_end() {
+    let (temp, path) = folder();
+    with_a_small_pool(move || {
+        let path = path.clone();
+        async move {
+            let pool = pool();
+            let mut file = FileWriter::options().buffer(4).open(&path).await.unwrap();
+            let hold = Hold::all(&pool).await;
+            file.write_all(b"0123").await.unwrap();
+            let writing = spawn(async move { file.write(b"45").await });
+            lakh_core::yield_now().await;
+            pool.shutdown();
+            let error = writing.await.unwrap().unwrap_err();
+            assert!(error.pool_full().is_some_and(|refused| !refused.is_full()), "{error}");
+            drop(hold);
+        }
+    });
+    drop(temp);
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod error;
 mod extensions;
 pub mod extract;
 pub mod files;
+mod guard;
 mod handler;
 mod head_start;
 mod into_response;

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{HandlerError, Origin},
+    guard::drop_guarded,
     handler::{Endpoint, Incoming, Outcome},
     limits::{Limits, RouteLimits},
     proto::{ParsedHead, Span},
@@ -166,7 +167,7 @@ impl Router {
         response.remove_header(&header::CONTENT_TYPE);
         response.status = rendered.status;
         response.fields.extend(rendered.fields);
-        response.body = rendered.body;
+        drop_guarded(std::mem::replace(&mut response.body, rendered.body));
     }
 }
 

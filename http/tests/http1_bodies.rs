@@ -9,6 +9,7 @@ use lakh_http::{
 use std::{
     cell::RefCell,
     convert::Infallible,
+    future::poll_fn,
     io::Read,
     rc::Rc,
     sync::{
@@ -324,6 +325,36 @@ fn a_handler_that_pauses_holds_its_client_back() {
     sending.join().unwrap().unwrap();
 }
 
+#[test]
+fn a_body_that_was_asked_for_and_then_dropped_is_not_read_on() {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let tell = Arc::clone(&dropped);
+    let server = TestServer::with_limits(generous(), move |_| {
+        let tell = Arc::clone(&tell);
+        App::new().post("/", move |mut request: Request| {
+            let tell = Arc::clone(&tell);
+            async move {
+                poll_fn(|cx| Poll::Ready(request.body_mut().poll_chunk(cx).is_pending())).await;
+                drop(request);
+                tell.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+        })
+    });
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000\r\n\r\n");
+    eventually("the body is dropped", || dropped.load(Ordering::Relaxed));
+    let mut sender = client.stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || {
+        let part = noise(1 << 20);
+        (0..100).all(|_| std::io::Write::write_all(&mut sender, &part).is_ok())
+    });
+    server.wait_until_nothing_moves();
+    assert!(!sending.is_finished(), "the client is held back");
+    client.stream.shutdown(std::net::Shutdown::Both).unwrap();
+    assert!(!sending.join().unwrap(), "not all of it found a place");
+}
+
 /// A stream without end that counts how much it was asked for.
 fn endless(asked: &Arc<AtomicUsize>, dropped: &Arc<AtomicBool>) -> Response {
     struct SetOnDrop(Arc<AtomicBool>);
@@ -564,22 +595,55 @@ fn a_panic_in_a_handler_is_500_and_its_connection_goes_on() {
     assert_eq!(client.answer().text(), "hello", "the body's rest is skipped");
 }
 
-#[test]
-fn a_stream_whose_destructor_panics_ends_its_connection_only() {
-    let server = TestServer::start(|_| {
-        App::new().get("/", || "hello").get("/stream", || {
-            let guard = PanicsWhenDropped;
-            Response::new(Body::from_poll_fn(move |_| {
-                let _ = &guard;
-                Poll::Ready(None::<Result<Bytes, Infallible>>)
-            }))
-        })
+/// One chunk of five bytes; their number may be announced.
+fn stream_that_panics_when_dropped(announced: Option<u64>) -> Response {
+    let guard = PanicsWhenDropped;
+    let mut chunks = vec!["chunk"];
+    let body = Body::from_poll_fn(move |_| {
+        let _ = &guard;
+        Poll::Ready(chunks.pop().map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk))))
     });
-    let mut client = server.connect();
-    client.send(get("/stream"));
-    client.rest();
-    let mut client = server.connect();
-    client.send("HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n");
-    client.rest();
-    assert_eq!(server.exchange(get("/")).text(), "hello");
+    Response::new(match (body, announced) {
+        (Body::Stream(chunks), Some(length)) => Body::Sized(length, chunks),
+        (body, _) => body,
+    })
+}
+
+#[test]
+fn a_stream_whose_destructor_panics_costs_no_answer() {
+    let server = TestServer::start(|_| {
+        App::new()
+            .get("/", || "hello")
+            .get("/stream", || stream_that_panics_when_dropped(None))
+            .get("/sized", || stream_that_panics_when_dropped(Some(5)))
+            .get("/nothing", || stream_that_panics_when_dropped(Some(0)))
+            .get("/trailers", || {
+                let guard = PanicsWhenDropped;
+                Response::new("chunk").with_trailers([], move || {
+                    let _guard = guard;
+                    lakh_http::HeaderMap::new()
+                })
+            })
+            .get("/informational", || {
+                stream_that_panics_when_dropped(None).with_status(StatusCode::PROCESSING)
+            })
+    });
+    let paths = [
+        ("/stream", 200, "chunk"),
+        ("/sized", 200, "chunk"),
+        ("/nothing", 200, ""),
+        ("/trailers", 200, "chunk"),
+        ("/informational", 500, "Internal Server Error"),
+    ];
+    for (path, status, text) in paths {
+        let mut client = server.connect();
+        client.send(format!("{}{}{}", get("/"), get(path), get("/")));
+        assert_eq!(client.answer().text(), "hello", "{path}");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text().trim_end()), (status, text), "{path}");
+        assert_eq!(client.answer().text(), "hello", "{path}");
+        client.send(format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(client.head().status, status, "{path}");
+        assert_eq!(client.exchange(get("/")).text(), "hello", "HEAD {path}");
+    }
 }

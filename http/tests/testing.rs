@@ -8,7 +8,13 @@ use lakh_http::{
     testing::{self, TestClient, TestResponse, TestServer},
 };
 use serde::{Deserialize, Serialize};
-use std::{cell::Cell, rc::Rc, task::Poll};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
+    task::Poll,
+};
 
 #[derive(Serialize, Deserialize, PartialEq, Debug)]
 struct User {
@@ -349,4 +355,47 @@ fn a_cut_answer_is_an_error_over_the_wire() {
     assert_eq!(response.try_chunk().unwrap().unwrap(), "one");
     assert!(response.try_chunk().is_err());
     assert_eq!(server.get("/").send().text(), "hello", "on another connection");
+}
+
+#[test]
+fn an_upgrade_without_a_connection_is_a_panic_that_says_so() {
+    let app = || App::new().get("/", || Response::upgrade("shout", async |_| {}));
+    testing::run(
+        move |_| app(),
+        async |client| {
+            let asked = client.get("/").header("connection", "upgrade").header("upgrade", "shout");
+            let mut asked = Box::pin(asked.send());
+            let polled =
+                poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| asked.as_mut().poll(cx)))));
+            let panic = polled.await.expect_err("a panic");
+            assert!(panic.downcast_ref::<&str>().unwrap().starts_with("upgrades need TestServer"));
+        },
+    );
+}
+
+#[test]
+fn trailers_are_there_when_the_body_has_ended_for_those_who_understand_them() {
+    let app = || {
+        App::new().get("/", || {
+            let names = [lakh_http::HeaderName::from_static("x-rows")];
+            stream(&["a", "b"], false).with_trailers(names, || {
+                let mut fields = HeaderMap::new();
+                fields.append("x-rows", 2.into());
+                fields.append("content-length", 3.into());
+                fields
+            })
+        })
+    };
+    testing::run(
+        move |_| app(),
+        async |client| {
+            let mut answer = client.get("/").header("te", "trailers").send().await;
+            assert!(answer.trailers().is_none());
+            assert_eq!(answer.text().await, "ab");
+            let trailers = answer.trailers().unwrap();
+            assert_eq!((trailers.len(), &trailers["x-rows"]), (1, &2.into()));
+            let mut answer = client.get("/").send().await;
+            assert_eq!((answer.text().await.as_str(), answer.trailers()), ("ab", None));
+        },
+    );
 }

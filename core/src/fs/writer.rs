@@ -7,7 +7,7 @@ use super::{
     target::Mode,
 };
 use crate::{
-    pool::{Job, Pool},
+    pool::{Job, Lane, Pool, PoolFull, Room},
     shard,
 };
 use std::{
@@ -91,6 +91,7 @@ impl FileWriterOptions {
             gathered: Vec::new(),
             spare: Vec::new(),
             job: Some(job),
+            room: None,
             taken: 0,
             stage: Stage::Open,
         };
@@ -109,8 +110,8 @@ impl FileWriterOptions {
 /// gives it its own, in the place of a file that is there. A writer that is dropped before, or fails, has
 /// the pool remove it; so nobody ever sees half a file. Only the end of the process can leave one behind.
 ///
-/// **Errors** of writing come at the next call, and at every later one. A pool that is full is told at once
-/// and is no such error: the call may be made again, and nothing is lost.
+/// **Errors** of writing come at the next call, and at every later one. A pool that is full refuses to open
+/// files; those that are open wait for room in it, and so does who writes to them.
 ///
 /// ```
 /// use lakh_core::fs::{FileError, FileWriter};
@@ -132,6 +133,8 @@ pub struct FileWriter {
     /// A buffer that a job has emptied.
     spare: Vec<u8>,
     job: Option<Job<io::Result<()>>>,
+    /// Its place among those who wait for a full pool.
+    room: Option<Room>,
     /// Bytes taken from the caller.
     taken: u64,
     stage: Stage,
@@ -176,8 +179,8 @@ impl FileWriter {
 
     /// Takes all of `bytes`.
     ///
-    /// Not cancel safe: a future that is dropped, and a full pool, may have taken some. To go on after
-    /// either, use [`write`](FileWriter::write).
+    /// Not cancel safe: a future that is dropped may have taken some. To go on after it, use
+    /// [`write`](FileWriter::write).
     ///
     /// # Errors
     /// As [`write`](FileWriter::write).
@@ -207,11 +210,11 @@ impl FileWriter {
             if busy {
                 return Poll::Pending;
             }
-            self.start(Work::Write)?;
+            ready!(self.poll_start(cx, Work::Write))?;
         }
         let taken = self.gather(bytes);
         if self.is_full() && self.job.is_none() {
-            // What the pool refuses now it may take with the next call, which has no room and tells.
+            // What the pool refuses now it may take with the next call, which has no room and waits.
             let _ = self.start(Work::Write);
         }
         Poll::Ready(Ok(taken))
@@ -242,7 +245,8 @@ impl FileWriter {
                     (self.gathered, self.spare) = (Vec::new(), Vec::new());
                 }
                 Stage::Open => {
-                    self.start(Work::Finish { sync: self.options.sync })?;
+                    let work = Work::Finish { sync: self.options.sync };
+                    ready!(self.poll_start(cx, work))?;
                     self.stage = Stage::Finishing;
                 }
             }
@@ -275,6 +279,23 @@ impl FileWriter {
         (self.gathered, self.spare) = (Vec::new(), Vec::new());
         self.stage = Stage::Failed(error.clone());
         Poll::Ready(Err(error))
+    }
+
+    /// As [`start`](Self::start), once the pool has room: a file that is half written is not given up because
+    /// others write, too.
+    fn poll_start(&mut self, cx: &Context<'_>, work: Work) -> Poll<Result<(), FileError>> {
+        self.room = None;
+        match self.start(work) {
+            Err(error) if error.pool_full().is_some_and(PoolFull::is_full) => {
+                self.room = self.pool.wait_for_room(Lane::FILE, self.place.group(), cx.waker().clone());
+                if self.room.is_none() {
+                    // There is room by now.
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+            started => Poll::Ready(started),
+        }
     }
 
     /// No job may be running.

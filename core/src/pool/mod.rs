@@ -51,6 +51,7 @@ mod lane;
 mod loom_tests;
 mod metrics;
 mod queue;
+mod room;
 mod shared;
 mod state;
 #[cfg(all(test, not(loom)))]
@@ -69,7 +70,10 @@ pub use metrics::{LaneMetrics, PoolMetrics, SaturatedGroup, Saturation, WorkerMe
 pub use watch::SATURATED_AFTER;
 
 use crate::sync::thread;
+use crate::wakers::WakerKey;
+use room::Full;
 use shared::{Shared, start_worker};
+use std::task::Waker;
 use watch::Watch;
 
 /// A handle to the pool; clones are handles to the same one, for any thread.
@@ -212,6 +216,13 @@ impl Pool {
         }
     }
 
+    /// Has `waker` woken when the lane may take a job of this group again, or the pool has shut down; for
+    /// who was refused. `None` if that is so by now. Woken does not mean taken: others may come first.
+    pub(crate) fn wait_for_room(&self, lane: Lane, group: Option<u64>, waker: Waker) -> Option<Room> {
+        let (full, key) = self.owner.shared.wait_for_room(lane, group, waker).ok()?;
+        Some(Room { shared: Arc::clone(&self.owner.shared), lane, full, key: Some(key) })
+    }
+
     /// Changes how many workers of a kind there may be, while the pool runs.
     ///
     /// More start when there is work for them. Fewer: idle ones end at once, busy ones when their
@@ -311,6 +322,22 @@ impl Pool {
     /// ```
     pub fn saturated(&self, threshold: Duration) -> Option<Saturation> {
         self.owner.shared.saturated(threshold)
+    }
+}
+
+/// The place of one who waits for room in a lane, given back when it is dropped.
+pub(crate) struct Room {
+    shared: Arc<Shared>,
+    lane: Lane,
+    full: Full,
+    key: Option<WakerKey>,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            self.shared.leave_room(self.lane, self.full, key);
+        }
     }
 }
 

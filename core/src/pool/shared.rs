@@ -11,11 +11,15 @@ use super::config::PoolConfig;
 use super::error::{PoolError, PoolFull};
 use super::job::Work;
 use super::job::{Ticket, quietly};
-use super::lane::Kind;
+use super::lane::{Kind, Lane};
 use super::metrics::{Meters, PoolMetrics, Saturation, nanoseconds};
+use super::queue::Key;
+use super::room::Full;
 use super::state::{After, Call, State, Taken};
 use super::watch::Watch;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
+use crate::wakers::WakerKey;
+use std::task::Waker;
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -25,6 +29,13 @@ pub(super) struct Shared {
     /// Whoever waits for the last worker to end.
     ended: Condvar,
     meters: Vec<Meters>,
+}
+
+/// Without the lock.
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        quietly(|| waker.wake());
+    }
 }
 
 impl Shared {
@@ -48,9 +59,26 @@ impl Shared {
     pub(super) fn cancel(&self, ticket: &Ticket) {
         let mut state = self.lock();
         let Some(sequence) = ticket.sequence() else { return };
-        let work = state.cancel(ticket.lane, ticket.group, sequence);
+        let cancelled = state.cancel(ticket.lane, ticket.group, sequence);
         drop(state);
-        drop(work);
+        if let Some((work, room)) = cancelled {
+            wake_all(room);
+            drop(work);
+        }
+    }
+
+    pub(super) fn wait_for_room(
+        &self,
+        lane: Lane,
+        group: Key,
+        waker: Waker,
+    ) -> Result<(Full, WakerKey), Waker> {
+        self.lock().wait_for_room(lane, group, waker)
+    }
+
+    pub(super) fn leave_room(&self, lane: Lane, full: Full, key: WakerKey) {
+        let waker = self.lock().leave_room(lane, full, key);
+        quietly(|| drop(waker));
     }
 
     pub(super) fn resize(&self, kind: Kind, size: usize) -> Result<(), PoolError> {
@@ -67,13 +95,14 @@ impl Shared {
     }
 
     pub(super) fn close(&self) {
-        let dropped = self.lock().close();
+        let (dropped, waiting) = self.lock().close();
         for sleepers in [&self.idle[0], &self.idle[1], &self.starter, &self.ended] {
             sleepers.notify_all();
         }
         for work in dropped {
             work.refuse();
         }
+        wake_all(waiting);
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -114,7 +143,8 @@ impl Shared {
     }
 
     /// Runs one step, and takes the next job under the same lock as it does the accounts.
-    fn run(&self, kind: Kind, taken: Taken) -> Option<Taken> {
+    fn run(&self, kind: Kind, mut taken: Taken) -> Option<Taken> {
+        wake_all(std::mem::take(&mut taken.room));
         let meters = &self.meters[taken.lane.index()];
         let started = Instant::now();
         meters.wait.record(nanoseconds(started.saturating_duration_since(taken.queued_at)));

@@ -12,7 +12,10 @@ use super::job::{Ran, Work};
 use super::lane::{Kind, Lane};
 use super::metrics::{LaneMetrics, PoolMetrics, SaturatedGroup, Saturation, WorkerMetrics};
 use super::queue::{Key, Queue};
+use super::room::{Full, Rooms};
 use crate::histogram::Snapshot;
+use crate::wakers::WakerKey;
+use std::task::Waker;
 
 pub(super) struct State {
     lanes: Vec<LaneState>,
@@ -29,6 +32,7 @@ struct LaneState {
     name: Arc<str>,
     kind: Kind,
     queue: Queue<Entry>,
+    rooms: Rooms,
     limit: usize,
     group_limit: usize,
     reserved: usize,
@@ -79,6 +83,8 @@ pub(super) struct Taken {
     pub(super) work: Arc<dyn Work>,
     pub(super) lane: Lane,
     pub(super) queued_at: Instant,
+    /// Of those who have waited for its place in the queue.
+    pub(super) room: Vec<Waker>,
     group: Key,
 }
 
@@ -107,6 +113,7 @@ impl State {
             name: Arc::clone(name),
             kind: lane.kind,
             queue: Queue::new(usize::MAX),
+            rooms: Rooms::default(),
             limit: lane.queue_limit,
             group_limit: if lane.grouped { (lane.queue_limit / 2).max(1) } else { lane.queue_limit },
             reserved: lane.reserved,
@@ -150,12 +157,41 @@ impl State {
     }
 
     /// Takes a queued job back; `None` if it is not queued any more.
-    pub(super) fn cancel(&mut self, lane: Lane, group: Key, sequence: u64) -> Option<Arc<dyn Work>> {
+    ///
+    /// With it come those who have waited for its place.
+    pub(super) fn cancel(
+        &mut self,
+        lane: Lane,
+        group: Key,
+        sequence: u64,
+    ) -> Option<(Arc<dyn Work>, Vec<Waker>)> {
         let lane = &mut self.lanes[lane.index()];
-        let entry = lane.queue.remove(lane.group_of(group), sequence)?;
+        let group = lane.group_of(group);
+        let entry = lane.queue.remove(group, sequence)?;
         lane.counts.cancelled += 1;
         entry.work.ticket().unqueued();
-        Some(entry.work)
+        Some((entry.work, lane.freed(group)))
+    }
+
+    /// Keeps a waker until a job of the lane can be queued; gives it back if one can be now, or never again.
+    pub(super) fn wait_for_room(
+        &mut self,
+        lane: Lane,
+        group: Key,
+        waker: Waker,
+    ) -> Result<(Full, WakerKey), Waker> {
+        let Some(lane) = self.lanes.get_mut(lane.index()) else { return Err(waker) };
+        let group = lane.group_of(group);
+        let full = match lane.refusal(group, self.closed) {
+            Some(Refusal::Lane { .. }) => Full::Lane,
+            Some(Refusal::Group { .. }) => Full::Group(group),
+            Some(Refusal::Shutdown | Refusal::NoSuchLane) | None => return Err(waker),
+        };
+        Ok((full, lane.rooms.wait(full, waker)))
+    }
+
+    pub(super) fn leave_room(&mut self, lane: Lane, full: Full, key: WakerKey) -> Option<Waker> {
+        self.lanes.get_mut(lane.index())?.rooms.leave(full, key)
     }
 
     /// The next job for a worker of this kind, and whom to call for the one after it.
@@ -166,8 +202,9 @@ impl State {
         let (group, Entry { work, queued_at }) = lane.queue.pop()?;
         lane.running += 1;
         work.ticket().unqueued();
+        let room = lane.freed(group);
         let lane = work.ticket().lane;
-        Some((Taken { work, lane, queued_at, group }, self.call(kind)))
+        Some((Taken { work, lane, queued_at, room, group }, self.call(kind)))
     }
 
     /// Does the accounts of a job that ran a step, and queues it again if it asks for another.
@@ -193,7 +230,7 @@ impl State {
     }
 
     /// Takes no more jobs and gives up those that are queued.
-    pub(super) fn close(&mut self) -> Vec<Arc<dyn Work>> {
+    pub(super) fn close(&mut self) -> (Vec<Arc<dyn Work>>, Vec<Waker>) {
         self.closed = true;
         for workers in &mut self.kinds {
             // The starter will not come to them.
@@ -201,16 +238,17 @@ impl State {
             workers.starting -= workers.asked;
             workers.asked = 0;
         }
-        let mut dropped = Vec::new();
+        let (mut dropped, mut waiting) = (Vec::new(), Vec::new());
         for lane in &mut self.lanes {
             let entries = lane.queue.drain();
             lane.counts.dropped += entries.len() as u64;
             dropped.extend(entries.into_iter().map(|entry| entry.work));
+            waiting.extend(lane.rooms.take());
         }
         for work in &dropped {
             work.ticket().unqueued();
         }
-        dropped
+        (dropped, waiting)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -408,6 +446,11 @@ impl State {
 impl LaneState {
     fn group_of(&self, group: Key) -> Key {
         if self.grouped { group } else { None }
+    }
+
+    /// A job has left the queue: gives those to wake.
+    fn freed(&mut self, group: Key) -> Vec<Waker> {
+        self.rooms.freed(group, self.queue.group_len(group) <= self.group_limit / 2)
     }
 
     fn refusal(&self, group: Key, closed: bool) -> Option<Refusal> {

@@ -102,9 +102,10 @@ impl IncomingBody {
         matches!(self.rest, Rest::Nothing | Rest::Failed(_))
     }
 
-    /// Whether someone waits for bytes that are still to come.
+    /// Whether someone waits for bytes that are still to come. A reader that is dropped does not, though it
+    /// has asked.
     pub(crate) fn is_wanted(&self) -> bool {
-        !self.has_ended() && self.cell.as_ref().is_some_and(|cell| cell.is_wanted())
+        self.is_held() && self.cell.as_ref().is_some_and(|cell| cell.is_wanted())
     }
 
     /// Whether what is left is little enough to be skipped.

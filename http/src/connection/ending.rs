@@ -2,6 +2,7 @@
 
 use super::{Driver, Step, body::IncomingBody, reply::Meta};
 use crate::{
+    guard::drop_guarded,
     proto::{ParsedHead, encode, is_trailer_field},
     response::{Ending, Response, Trailers},
     upgrade::OnUpgrade,
@@ -38,17 +39,23 @@ impl Driver<'_, '_> {
         meta: &Meta,
         body: Option<&IncomingBody>,
     ) -> Option<Ending> {
-        match *response.ending.take()? {
-            Ending::Trailers(trailers) => meta.te_trailers.then_some(Ending::Trailers(trailers)),
-            Ending::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => None,
-            Ending::Upgrade(upgrade) => match refusal(&upgrade, meta, body) {
-                None => Some(Ending::Upgrade(upgrade)),
+        let ending = *response.ending.take()?;
+        let counts = match &ending {
+            Ending::Trailers(_) => meta.te_trailers,
+            Ending::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => false,
+            Ending::Upgrade(upgrade) => match refusal(upgrade, meta, body) {
+                None => true,
                 Some(refusal) => {
-                    *response = refusal;
-                    None
+                    drop_guarded(std::mem::replace(response, refusal));
+                    false
                 }
             },
+        };
+        if counts {
+            return Some(ending);
         }
+        drop_guarded(ending);
+        None
     }
 
     /// Writes a 101; the connection is handed on when that is sent.

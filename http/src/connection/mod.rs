@@ -11,6 +11,7 @@ mod body;
 mod ending;
 mod input;
 mod output;
+mod rendered;
 mod reply;
 
 use crate::{
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) use body::IncomingBody;
 use lakh_core::{CoarseTimer, Direction, WorkGuard};
 use lakh_net::TcpStream;
+pub(crate) use rendered::Rendered;
 use reply::Exchange;
 pub(crate) use reply::panicked;
 use std::{

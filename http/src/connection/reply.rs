@@ -4,10 +4,12 @@ use super::{
     BYTES, Driver, FLUSH_AT, Step,
     body::IncomingBody,
     ending::{Offer, write_announcement, write_end},
+    rendered::Rendered,
 };
 use crate::{
     access::{AccessRecord, OpenRecord},
     files::FileSender,
+    guard::drop_guarded,
     handler::Answer,
     proto::encode,
     response::{Body, Chunks, Ending, Response, StreamError, Trailers, within},
@@ -150,10 +152,16 @@ impl Driver<'_, '_> {
         };
         match step {
             Sent::All => {
-                self.finish(exchange.meta, exchange.body);
+                let Exchange { state, meta, body } = exchange;
+                // The answer is whole, whatever becomes of its stream.
+                drop_guarded(state);
+                self.finish(meta, body);
                 Step::Again
             }
-            Sent::Failed => Step::Close,
+            Sent::Failed => {
+                drop_guarded(exchange.state);
+                Step::Close
+            }
             Sent::Not(step) => {
                 // Put back, so that the deadline of a slow peer closes it as a whole.
                 self.active().exchange = Some(exchange);
@@ -200,9 +208,7 @@ impl Driver<'_, '_> {
         match polled {
             Ok(Poll::Ready(response)) => {
                 let Exchange { state, meta, body } = exchange;
-                // A destructor is user code, too.
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(state)));
-                let mut response = dropped.map_or_else(|_| panicked(), |()| response);
+                let mut response = if drop_guarded(state) { response } else { panicked() };
                 self.answer(&mut response, meta, body);
                 Step::Again
             }
@@ -216,7 +222,7 @@ impl Driver<'_, '_> {
             }
             Err(_) => {
                 let Exchange { state, meta, body } = exchange;
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(state)));
+                drop_guarded(state);
                 self.answer(&mut panicked(), meta, body);
                 Step::Again
             }
@@ -228,7 +234,7 @@ impl Driver<'_, '_> {
     pub(super) fn answer(&mut self, response: &mut Response, meta: Meta, body: Option<Box<IncomingBody>>) {
         let plain = meta.is_plain() && response.status == StatusCode::OK && !self.service.is_draining();
         match response.body.short() {
-            Some(bytes) if plain && body.is_none() => {
+            Some(bytes) if plain && body.is_none() && response.ending.is_none() => {
                 let out = &mut self.scratch.output;
                 self.service.write_whole_head(out, response, bytes.len() as u64);
                 out.extend_from_slice(bytes);
@@ -245,44 +251,44 @@ impl Driver<'_, '_> {
             Some(Ending::Trailers(trailers)) => Some(trailers),
             None => None,
         };
-        if response.status.is_informational() {
-            // The client would go on waiting for the answer.
-            *response = panicked();
-        }
-        self.service.router().render_error(response);
-        let reply = std::mem::take(&mut response.body);
-        let length = match response.status {
-            StatusCode::RESET_CONTENT => Some(0),
-            _ => reply.length(),
-        };
-        let send_body = encode::body_allowed(response.status, meta.method());
+        let rendered = Rendered::of(response, self.service, meta.method(), meta.old);
         if self.service.is_draining() {
             meta.keep_alive = false;
         }
-        let coded = length.is_none() && !meta.old;
-        if length.is_none() && !coded && send_body {
+        if rendered.length.is_none() && !rendered.is_coded && rendered.is_sent {
             meta.keep_alive = false; // the end of the connection is the end of the body
         }
         if let Some(body) = &mut body
             && !body.is_complete()
         {
-            if send_body && matches!(reply, Body::Stream(_) | Body::Sized(..)) && body.is_held() {
+            if rendered.is_sent
+                && matches!(rendered.body, Body::Stream(_) | Body::Sized(..))
+                && body.is_held()
+            {
                 // The stream may go on reading; whether all was read shows at its end.
                 self.send_continue(body);
             } else if body.expects_continue || !body.is_skippable() {
                 meta.keep_alive = false;
             }
         }
-        // A bare 304 does not know the length that 200 would have (RFC 9110, 8.6).
-        let unknown = response.status == StatusCode::NOT_MODIFIED && matches!(reply, Body::Empty);
-        let trailers = trailers.filter(|_| send_body && coded);
-        self.write_head(response, &meta, length.filter(|_| !unknown), coded, trailers.as_ref());
+        let trailers = match trailers {
+            Some(trailers) if rendered.is_sent && rendered.is_coded => Some(trailers),
+            unsent => {
+                drop_guarded(unsent);
+                None
+            }
+        };
+        self.write_head(response, &meta, &rendered, trailers.as_ref());
         if let Some(record) = &mut meta.record {
-            record.answered(response.status, length.filter(|_| send_body).unwrap_or(0));
+            record.answered(response.status, rendered.length.filter(|_| rendered.is_sent).unwrap_or(0));
         }
+        let Rendered { body: reply, is_coded, is_sent, .. } = rendered;
         let out = &mut self.scratch.output;
         let state = match reply {
-            _ if !send_body => None,
+            _ if !is_sent => {
+                drop_guarded(reply);
+                None
+            }
             Body::Empty => None,
             _ if reply.short().is_some() => {
                 out.extend_from_slice(reply.short().unwrap_or_default());
@@ -292,9 +298,12 @@ impl Driver<'_, '_> {
             Body::Bytes(bytes) => Some(State::Bytes(bytes)),
             Body::File(file) if file.length() == 0 => None,
             Body::File(file) => Some(State::File(FileSender::new(*file))),
-            Body::Sized(0, _) => None,
+            Body::Sized(0, chunks) => {
+                drop_guarded(chunks);
+                None
+            }
             Body::Sized(left, chunks) => Some(State::Chunks { chunks, framing: Framing::Announced(left) }),
-            Body::Stream(chunks) if coded => {
+            Body::Stream(chunks) if is_coded => {
                 Some(State::Chunks { chunks, framing: Framing::Coded(trailers) })
             }
             Body::Stream(chunks) => Some(State::Chunks { chunks, framing: Framing::UntilClose }),
@@ -309,19 +318,12 @@ impl Driver<'_, '_> {
         &mut self,
         response: &Response,
         meta: &Meta,
-        length: Option<u64>,
-        coded: bool,
+        rendered: &Rendered,
         trailers: Option<&Trailers>,
     ) {
         let out = &mut self.scratch.output;
         self.service.write_head_start(out, response);
-        if encode::content_length_allowed(response.status, meta.method()) {
-            match length {
-                Some(length) => encode::write_content_length(out, length),
-                None if coded => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-                None => {}
-            }
-        }
+        rendered.write_framing(out);
         if let Some(trailers) = trailers {
             write_announcement(out, trailers);
         }

@@ -1,7 +1,7 @@
 //! A question to the filesystem, on its way.
 
 use super::known::Known;
-use slab::Slab;
+use lakh_core::{WakerKey, Wakers};
 use std::{
     cell::RefCell,
     future::Future,
@@ -15,7 +15,7 @@ use std::{
 pub(super) struct Flight {
     pub(super) began: Instant,
     answer: RefCell<Option<Rc<Known>>>,
-    waiting: RefCell<Slab<Waker>>,
+    waiting: RefCell<Wakers>,
 }
 
 impl Flight {
@@ -31,8 +31,8 @@ impl Flight {
     /// Gives all who wait their answer.
     pub(super) fn land(&self, known: Rc<Known>) {
         self.answer.replace(Some(known));
-        let waiting = self.waiting.take();
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        let waiting = self.waiting.borrow_mut().take();
+        waiting.for_each(Waker::wake);
     }
 }
 
@@ -40,7 +40,7 @@ impl Flight {
 pub(super) struct Landed<'a> {
     flight: &'a Flight,
     /// Of its waker among those who wait.
-    place: Option<usize>,
+    place: Option<WakerKey>,
 }
 
 impl Future for Landed<'_> {
@@ -62,7 +62,7 @@ impl Landed<'_> {
     /// Waits no more; after the landing nobody does.
     fn leave(&mut self) {
         let Some(place) = self.place.take() else { return };
-        let waker = self.flight.waiting.borrow_mut().try_remove(place);
+        let waker = self.flight.waiting.borrow_mut().remove(place);
         // What a waker does when it is dropped may not find the others borrowed.
         drop(waker);
     }

@@ -2,6 +2,7 @@
 
 use super::{Event, Sse};
 use futures_core::Stream;
+use lakh_core::{WakerKey, Wakers};
 use std::{
     cell::RefCell,
     collections::VecDeque,
@@ -51,9 +52,8 @@ struct Queue {
     senders: usize,
     has_receiver: bool,
     receiver: Option<Waker>,
-    /// Who waits for room or for the end, under the number that it was given.
-    waiting: Vec<(u64, Waker)>,
-    next_number: u64,
+    /// Who waits for room or for the end.
+    waiting: Wakers,
 }
 
 impl Queue {
@@ -72,7 +72,7 @@ impl Queue {
 pub struct Sender(Rc<RefCell<Queue>>);
 
 impl Sender {
-    /// Queues an event once there is room for it. Those who wait get it in no particular order.
+    /// Queues an event once there is room for it. Those who wait are woken in the order in which they came.
     ///
     /// Cancel safe: dropped before that, the event is not queued.
     ///
@@ -168,30 +168,23 @@ impl fmt::Debug for Sender {
 /// The place of one future among those that wait; given back when it is dropped.
 struct Waiting<'a> {
     queue: &'a RefCell<Queue>,
-    number: Option<u64>,
+    place: Option<WakerKey>,
 }
 
 impl<'a> Waiting<'a> {
     fn new(queue: &'a RefCell<Queue>) -> Self {
-        Waiting { queue, number: None }
+        Waiting { queue, place: None }
     }
 
     fn wait(&mut self, cx: &Context<'_>) {
         self.leave();
         let waker = cx.waker().clone();
-        let mut queue = self.queue.borrow_mut();
-        queue.next_number += 1;
-        self.number = Some(queue.next_number);
-        let place = (queue.next_number, waker);
-        queue.waiting.push(place);
+        self.place = Some(self.queue.borrow_mut().waiting.insert(waker));
     }
 
     fn leave(&mut self) {
-        let Some(number) = self.number.take() else { return };
-        let mut queue = self.queue.borrow_mut();
-        let place = queue.waiting.iter().position(|(other, _)| *other == number);
-        let left = place.map(|place| queue.waiting.swap_remove(place));
-        drop(queue);
+        let Some(place) = self.place.take() else { return };
+        let left = self.queue.borrow_mut().waiting.remove(place);
         drop(left);
     }
 }
@@ -219,9 +212,9 @@ impl Receiver {
             drop(old);
             return Poll::Pending;
         };
-        let waiting = std::mem::take(&mut queue.waiting);
+        let waiting = queue.waiting.take();
         drop(queue);
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        waiting.for_each(Waker::wake);
         Poll::Ready(Some(event))
     }
 }
@@ -239,10 +232,10 @@ impl Drop for Receiver {
         let (events, waiting) = {
             let mut queue = self.0.borrow_mut();
             queue.has_receiver = false;
-            (std::mem::take(&mut queue.events), std::mem::take(&mut queue.waiting))
+            (std::mem::take(&mut queue.events), queue.waiting.take())
         };
         drop(events);
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        waiting.for_each(Waker::wake);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     App,
     body::{BodyCell, RequestBody},
     connection::{IncomingBody, panicked},
+    guard::drop_guarded,
     handler::{Incoming, Outcome},
     limits::Limits,
     proto::{HeadMemo, Parsed},
@@ -85,20 +86,20 @@ impl TestClient {
             Err(error) => Some(error.status()),
         };
         if let Some(status) = refused {
-            return answer(&self.service, &method, refusal(&self.service, status), Exchange::default());
+            let refusal = refusal(&self.service, status);
+            return answer(&self.service, &method, false, refusal, Exchange::default());
         }
         let (outcome, mut exchange) = self.call(&memo, &head, body);
         let response = match outcome {
             Some(Outcome::Ready(response)) => response,
             Some(Outcome::Later(mut future)) => {
                 let response = poll_fn(|cx| exchange.poll_fed(cx, |cx| Pin::new(&mut future).poll(cx))).await;
-                // A destructor is the handler's code, too.
-                let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
-                dropped.and(response).unwrap_or_else(|_| panicked())
+                let is_dropped = drop_guarded(future);
+                response.ok().filter(|_| is_dropped).unwrap_or_else(panicked)
             }
             None => panicked(),
         };
-        answer(&self.service, &method, response, exchange)
+        answer(&self.service, &method, memo.head().te_trailers, response, exchange)
     }
 
     /// Calls the handler; no outcome if it panics.
@@ -136,7 +137,7 @@ impl TestRequest<'_, TestClient> {
     /// Sends it, and waits for the answer's head. Cancel safe as far as the handler is.
     ///
     /// # Panics
-    /// Outside the shard of its client.
+    /// Outside the shard of its client, and if the answer is an upgrade.
     pub async fn send(self) -> TestResponse<InProcess> {
         let cookies = self.client().cookies.clone();
         let (client, request) = self.into_bytes(cookies.as_ref().and_then(|jar| jar.borrow().header()));

@@ -2,13 +2,13 @@
 
 use super::response::{self, TestResponse, parse_head};
 use crate::{
-    connection::{IncomingBody, panicked},
-    proto::encode,
-    response::{Body, Response, StreamError},
+    connection::{IncomingBody, Rendered},
+    proto::{encode, is_trailer_field},
+    response::{Body, Ending, Response, StreamError, Trailers},
     service::Service,
 };
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 use std::{
     any::Any,
@@ -23,6 +23,9 @@ use std::{
 pub struct InProcess {
     body: Body,
     exchange: Exchange,
+    /// To be made when the body has ended.
+    trailers: Option<Trailers>,
+    sent_trailers: Option<HeaderMap>,
 }
 
 /// A request's body, which is still being sent while its answer is made.
@@ -75,31 +78,32 @@ impl Exchange {
 }
 
 /// Renders an answer as a connection does: its head as it would be sent, its body to be asked for.
+///
+/// # Panics
+/// If the connection would be handed on: there is none.
 pub(super) fn answer(
     service: &Service,
     method: &Method,
+    te_trailers: bool,
     mut response: Response,
     exchange: Exchange,
 ) -> TestResponse<InProcess> {
-    if response.status.is_informational() {
-        response = panicked();
-    }
-    service.router().render_error(&mut response);
-    let body = std::mem::take(&mut response.body);
-    let length = if response.status == StatusCode::RESET_CONTENT { Some(0) } else { body.length() };
-    let is_bare = response.status == StatusCode::NOT_MODIFIED && matches!(body, Body::Empty);
+    let trailers = match response.ending.take().map(|ending| *ending) {
+        Some(Ending::Upgrade(_)) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+            panic!("upgrades need TestServer: TestClient has no connection to hand on")
+        }
+        Some(Ending::Trailers(trailers)) if te_trailers => Some(trailers),
+        Some(Ending::Upgrade(_) | Ending::Trailers(_)) | None => None,
+    };
+    let rendered = Rendered::of(&mut response, service, method, false);
+    let trailers = trailers.filter(|_| rendered.is_sent && rendered.is_coded);
     let mut head = Vec::new();
     service.write_head_start(&mut head, &response);
-    if encode::content_length_allowed(response.status, method) && !is_bare {
-        match length {
-            Some(length) => encode::write_content_length(&mut head, length),
-            None => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        }
-    }
+    rendered.write_framing(&mut head);
     encode::write_head_end(&mut head);
     let (parsed, _) = parse_head(&head).expect("a whole head");
-    let body = if encode::body_allowed(response.status, method) { body } else { Body::Empty };
-    parsed.with_body(|()| InProcess { body, exchange })
+    let body = if rendered.is_sent { rendered.body } else { Body::Empty };
+    parsed.with_body(|()| InProcess { body, exchange, trailers, sent_trailers: None })
 }
 
 impl TestResponse<InProcess> {
@@ -116,14 +120,29 @@ impl TestResponse<InProcess> {
     /// # Errors
     /// What the handler's stream has failed with, or that it has panicked.
     pub async fn try_chunk(&mut self) -> Result<Option<Bytes>, StreamError> {
-        let InProcess { body, exchange } = &mut self.body;
+        let InProcess { body, exchange, trailers, sent_trailers } = &mut self.body;
         loop {
             let next = poll_fn(|cx| exchange.poll_fed(cx, |cx| body.poll_chunk(cx))).await;
             match next.unwrap_or_else(|_| Some(Err("the body has panicked".into()))).transpose() {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
+                Ok(None) => {
+                    if let Some(trailers) = trailers.take() {
+                        let fields = catch_unwind(AssertUnwindSafe(trailers.make));
+                        let fields = fields.map_err(|_| "the maker of the trailers has panicked")?;
+                        *sent_trailers = Some(allowed(fields));
+                    }
+                    return Ok(None);
+                }
                 next => return next,
             }
         }
+    }
+
+    /// The trailer fields that were sent behind the body, once it was read to its end. `None` before that,
+    /// and if the request did not say `TE: trailers` or the answer has none
+    /// ([`Response::with_trailers`](crate::Response::with_trailers)).
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.body.sent_trailers.as_ref()
     }
 
     /// What is left of the body. Not cancel safe: a dropped future loses what it has gathered.
@@ -153,6 +172,17 @@ impl TestResponse<InProcess> {
     pub async fn json<T: DeserializeOwned>(&mut self) -> T {
         response::json(&self.bytes().await)
     }
+}
+
+/// Those that may stand in a trailer, as the connection sends them.
+fn allowed(fields: HeaderMap) -> HeaderMap {
+    let all = fields.keys().filter(|name| is_trailer_field(name));
+    let pairs = all.flat_map(|name| fields.get_all(name).iter().map(|value| (name.clone(), value.clone())));
+    let mut sent = HeaderMap::new();
+    pairs.for_each(|(name, value)| {
+        sent.append(name, value);
+    });
+    sent
 }
 
 impl fmt::Debug for InProcess {

@@ -3,7 +3,7 @@
 //! [`TestClient`] asks an [`App`] directly. Its requests are bytes that the server's own parser
 //! reads, and they take the way that a connection's take: routes, middleware, limits of bodies,
 //! extractors, handlers, rendered errors, panics that become 500. What it leaves out is the
-//! connection: pipelining, deadlines, clients that go away. [`run`] makes a test of it:
+//! connection: pipelining, deadlines, clients that go away; and upgrades, which are a panic. [`run`] makes a test of it:
 //!
 //! ```
 //! use lakh_http::{App, extract::Json, testing};
