@@ -49,6 +49,7 @@ use crate::{
 };
 use ::cookie::CookieJar;
 use http::{HeaderName, HeaderValue, header};
+use percent_encoding::percent_decode_str;
 use std::convert::Infallible;
 
 /// The cookies of a request, and those of its answer.
@@ -137,12 +138,20 @@ fn jar_of(head: &Head<'_>) -> CookieJar {
     let fields = head.headers().filter(|(name, _)| name.eq_ignore_ascii_case("cookie"));
     for pair in fields.flat_map(|(_, value)| value.split(|&byte| byte == b';')) {
         let Ok(pair) = std::str::from_utf8(pair) else { continue };
-        let Ok(cookie) = Cookie::parse_encoded(pair.trim()) else { continue };
+        let Some(cookie) = parse(pair.trim()) else { continue };
         if jar.get(cookie.name()).is_none() {
             jar.add_original(cookie.into_owned());
         }
     }
     jar
+}
+
+/// A name is what was sent: browsers look at no more to keep foreign hosts from setting `__Host-` names.
+fn parse(pair: &str) -> Option<Cookie<'_>> {
+    let mut cookie = Cookie::parse(pair).ok()?;
+    let value = percent_decode_str(cookie.value()).decode_utf8().ok()?.into_owned();
+    cookie.set_value(value);
+    Some(cookie)
 }
 
 /// The cookie with what it does not say by itself.
@@ -170,10 +179,16 @@ fn changes_of(jar: &CookieJar) -> Result<Vec<(HeaderName, HeaderValue)>, Handler
 
 fn set_cookie(cookie: &Cookie<'_>) -> Result<HeaderValue, HandlerError> {
     let illegal = || HandlerError::internal(format!("the cookie {:?} is not legal", cookie.name()));
-    // Name and value are encoded; these would begin another attribute.
+    // The value is encoded; these would begin another attribute.
     let smuggles = |text: Option<&str>| text.is_some_and(|text| text.contains(';'));
     if smuggles(cookie.path()) || smuggles(cookie.domain()) || cookie.name().is_empty() {
         return Err(illegal());
     }
-    HeaderValue::try_from(cookie.encoded().to_string()).map_err(|_| illegal())
+    let text = cookie.encoded().to_string();
+    // A name that would have to be encoded would come back as another one.
+    let keeps_name = text.strip_prefix(cookie.name()).is_some_and(|rest| rest.starts_with('='));
+    if !keeps_name {
+        return Err(illegal());
+    }
+    HeaderValue::try_from(text).map_err(|_| illegal())
 }

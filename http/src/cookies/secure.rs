@@ -55,12 +55,17 @@ pub struct PrivateCookies {
 }
 
 macro_rules! with_a_key {
-    ($($cookies:ident $open:ident $seal:ident;)*) => { $(
+    ($($cookies:ident $open:ident $seal:ident $binds_name:literal;)*) => { $(
         impl $cookies {
             /// The cookie of this name with its plain value: sent by the client, or added. `None` if it is
             /// not genuine.
             pub fn get(&self, name: &str) -> Option<Cookie<'static>> {
-                self.jar.$open(&self.key).get(name)
+                let mut cookie = self.jar.$open(&self.key).get(name)?;
+                if $binds_name {
+                    let value = cookie.value().strip_prefix(name)?.strip_prefix('=')?.to_owned();
+                    cookie.set_value(value);
+                }
+                Some(cookie)
             }
 
             /// The plain value of the cookie of this name. `None` if it is not genuine.
@@ -71,7 +76,12 @@ macro_rules! with_a_key {
             /// Lets the answer set a cookie, with defaults as in [`Cookies::add`](super::Cookies::add).
             #[allow(clippy::should_implement_trait)] // nothing is summed up
             pub fn add(mut self, cookie: impl Into<Cookie<'static>>) -> Self {
-                self.jar.$seal(&self.key).add(completed(cookie.into()));
+                let mut cookie = completed(cookie.into());
+                if $binds_name {
+                    let value = format!("{}={}", cookie.name(), cookie.value());
+                    cookie.set_value(value);
+                }
+                self.jar.$seal(&self.key).add(cookie);
                 self
             }
 
@@ -117,6 +127,7 @@ macro_rules! with_a_key {
 }
 
 with_a_key! {
-    SignedCookies signed signed_mut;
-    PrivateCookies private private_mut;
+    // The signature covers the value alone, so the name is a part of it.
+    SignedCookies signed signed_mut true;
+    PrivateCookies private private_mut false;
 }
