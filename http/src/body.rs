@@ -37,6 +37,8 @@ pub struct RequestBody {
 enum Source {
     #[default]
     Nothing,
+    /// More than it was allowed to give.
+    TooLong,
     Connection(Rc<BodyCell>),
     Bytes(Bytes),
     Chunks(Pin<Box<dyn Stream<Item = Result<Bytes, BodyError>>>>),
@@ -186,7 +188,7 @@ impl RequestBody {
         match &self.source {
             Source::Nothing => Some(0),
             Source::Bytes(bytes) => Some(bytes.len() as u64),
-            Source::Connection(_) | Source::Chunks(_) => self.length,
+            Source::Connection(_) | Source::Chunks(_) | Source::TooLong => self.length,
         }
     }
 
@@ -205,6 +207,7 @@ impl RequestBody {
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let next = match &mut self.source {
             Source::Nothing => None,
+            Source::TooLong => Some(Err(BodyError(BodyFault::TooLong))),
             Source::Bytes(bytes) if bytes.is_empty() => None,
             Source::Bytes(bytes) => Some(Ok(std::mem::take(bytes))),
             Source::Connection(cell) => ready!(cell.poll_chunk(cx)),
@@ -221,7 +224,8 @@ impl RequestBody {
             match allowance.checked_sub(chunk.len() as u64) {
                 Some(left) => *allowance = left,
                 None => {
-                    *allowance = 0;
+                    // The rest is not wanted, and every later call says the same.
+                    self.source = Source::TooLong;
                     return Some(Err(BodyError(BodyFault::TooLong)));
                 }
             }

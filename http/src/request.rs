@@ -175,6 +175,12 @@ impl<'a> Head<'a> {
         names.iter().zip(values).map(move |(name, value)| (&**name, decode(text(value.of(bytes)))))
     }
 
+    /// Whether all parameters of the route's path are UTF-8.
+    pub(crate) fn params_are_text(&self) -> bool {
+        let mut raw = self.params.iter().map(|param| param.of(self.bytes));
+        raw.all(|raw| memchr::memchr(b'%', raw).is_none() || percent_decode(raw).decode_utf8().is_ok())
+    }
+
     /// The address at the other end of the connection: the client's, or the last proxy's.
     ///
     /// # Errors
@@ -271,6 +277,11 @@ impl Request {
             peer: Peer::Sender(sender),
             extensions: Some(extensions),
         }
+    }
+
+    /// The body, as far as it can be told without reading it.
+    pub fn body(&self) -> &RequestBody {
+        &self.0.body
     }
 
     /// The body, to be read or replaced.

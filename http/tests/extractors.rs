@@ -175,10 +175,11 @@ fn parameters_are_taken_from_the_left_and_the_first_rejection_answers() {
 }
 
 #[test]
-fn options_and_results_take_the_rejection_away() {
+fn an_option_is_none_for_what_is_absent_and_a_result_takes_the_rejection() {
     let server = TestServer::start(|_| {
         App::new()
-            .get("/option/{n}", |n: Option<Path<u8>>| format!("{:?}", n.map(|Path(n)| n)))
+            .get("/option", |n: Option<Query<Vec<(String, u8)>>>| format!("{:?}", n.map(|Query(n)| n)))
+            .get("/text/{text}", |Path(text): Path<String>| text)
             .get("/result/{n}", |n: Result<Path<u8>, HandlerError>| match n {
                 Ok(Path(n)) => n.to_string(),
                 Err(error) => format!("{} {}", error.status(), error.message()),
@@ -186,9 +187,13 @@ fn options_and_results_take_the_rejection_away() {
             .post("/json", async |pet: Option<Json<Pet>>| format!("{}", pet.is_some()))
             .get("/missing", |Extension(_): Extension<u8>| "there")
     });
-    assert_eq!(get(&server, "/option/7").1, "Some(7)");
-    assert_eq!(get(&server, "/option/x").1, "None");
+    assert_eq!(get(&server, "/option?n=7").1, "Some([(\"n\", 7)])");
+    assert_eq!(get(&server, "/option").1, "None");
+    assert_eq!(get(&server, "/option?n=x").0, 400);
+    assert_eq!(get(&server, "/text/%c3%a9").1, "é");
+    assert_eq!(get(&server, "/text/%ff").0, 400);
     assert_eq!(get(&server, "/result/x").1, "404 Not Found `n` is not a number from 0 to 255: \"x\"");
-    assert_eq!(ask(&server, "POST", "/json", "application/json", "{").text(), "false");
+    assert_eq!(server.exchange("POST /json HTTP/1.1\r\nHost: a\r\n\r\n").text(), "false");
+    assert_eq!(ask(&server, "POST", "/json", "application/json", "{").status, 400);
     assert_eq!(get(&server, "/missing"), (500, "Internal Server Error".to_owned()));
 }

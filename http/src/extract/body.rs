@@ -1,4 +1,4 @@
-use super::FromRequest;
+use super::{FromRequest, has_no_body};
 use crate::{HandlerError, body::RequestBody, request::Request};
 use bytes::Bytes;
 use std::convert::Infallible;
@@ -25,6 +25,10 @@ impl<S> FromRequest<S> for Bytes {
     async fn from_request(request: Request, _: &S) -> Result<Self, HandlerError> {
         Ok(request.into_body().bytes().await?)
     }
+
+    fn is_absent(request: &Request) -> bool {
+        has_no_body(request)
+    }
 }
 
 impl<S> FromRequest<S> for Vec<u8> {
@@ -32,6 +36,10 @@ impl<S> FromRequest<S> for Vec<u8> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, HandlerError> {
         Ok(request.into_body().bytes().await?.into())
+    }
+
+    fn is_absent(request: &Request) -> bool {
+        has_no_body(request)
     }
 }
 
@@ -45,5 +53,9 @@ impl<S> FromRequest<S> for String {
             let at = error.utf8_error().valid_up_to();
             HandlerError::bad_request(format!("the body is not UTF-8 from byte {at} on"))
         })
+    }
+
+    fn is_absent(request: &Request) -> bool {
+        has_no_body(request)
     }
 }

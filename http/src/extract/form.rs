@@ -1,4 +1,4 @@
-use super::{FromRequest, query::from_urlencoded};
+use super::{FromRequest, has_no_body, query::from_urlencoded};
 use crate::{HandlerError, request::Request};
 use http::{StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -19,6 +19,10 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Form<T> {
             return Err(HandlerError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected));
         }
         from_urlencoded(&request.into_body().bytes().await?, "the form").map(Form)
+    }
+
+    fn is_absent(request: &Request) -> bool {
+        has_no_body(request)
     }
 }
 

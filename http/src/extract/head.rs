@@ -43,4 +43,8 @@ impl<S, T: Clone + 'static> FromHead<S> for Extension<T> {
             HandlerError::status_only(StatusCode::INTERNAL_SERVER_ERROR).with_cause(missing)
         })
     }
+
+    fn is_absent(head: &Head<'_>) -> bool {
+        head.extension::<T>().is_none()
+    }
 }

@@ -1,4 +1,4 @@
-use super::{FromRequest, in_short};
+use super::{FromRequest, has_no_body, in_short};
 use crate::{
     HandlerError,
     into_response::IntoResponse,
@@ -44,6 +44,10 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return Err(HandlerError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, expected));
         }
         from_json(&request.into_body().bytes().await?).map(Json)
+    }
+
+    fn is_absent(request: &Request) -> bool {
+        has_no_body(request)
     }
 }
 

@@ -50,6 +50,11 @@ use crate::{
 };
 use std::future::Future;
 
+/// Neither a body nor a word about one.
+pub(crate) fn has_no_body(request: &Request) -> bool {
+    request.body().length() == Some(0) && request.head().header(http::header::CONTENT_TYPE).is_none()
+}
+
 /// A handler's parameter that is made of the request's head alone, at once.
 ///
 /// ```
@@ -83,6 +88,12 @@ pub trait FromHead<S = ()>: Sized {
     /// # Errors
     /// What the client is told if it cannot be made.
     fn from_head(head: &Head<'_>, state: &S) -> Result<Self, Self::Rejection>;
+
+    /// Whether the request has nothing that it could be made of, for `Option`: then that is `None`. What is there
+    /// and wrong is refused all the same. By default nothing is ever absent.
+    fn is_absent(_head: &Head<'_>) -> bool {
+        false
+    }
 }
 
 /// A handler's last parameter, which may take the body and may wait.
@@ -125,6 +136,11 @@ pub trait FromRequest<S = ()>: Sized {
     /// # Errors
     /// What the client is told if it cannot be made.
     fn from_request(request: Request, state: &S) -> impl Future<Output = Result<Self, Self::Rejection>>;
+
+    /// As [`FromHead::is_absent`]: for what is made of the body, whether there is none.
+    fn is_absent(_request: &Request) -> bool {
+        false
+    }
 }
 
 /// Bytes of a message that repeats what the client has sent, which may be much.
@@ -144,11 +160,11 @@ fn in_short(message: String) -> String {
 }
 
 impl<S, T: FromHead<S>> FromHead<S> for Option<T> {
-    type Rejection = std::convert::Infallible;
+    type Rejection = T::Rejection;
 
-    /// `None` for whatever would have been refused.
+    /// `None` for what is [absent](FromHead::is_absent); what is there and wrong is refused.
     fn from_head(head: &Head<'_>, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(T::from_head(head, state).ok())
+        if T::is_absent(head) { Ok(None) } else { T::from_head(head, state).map(Some) }
     }
 }
 
@@ -161,11 +177,11 @@ impl<S, T: FromHead<S>> FromHead<S> for Result<T, T::Rejection> {
 }
 
 impl<S, T: FromRequest<S>> FromRequest<S> for Option<T> {
-    type Rejection = std::convert::Infallible;
+    type Rejection = T::Rejection;
 
-    /// `None` for whatever would have been refused.
+    /// `None` for what is [absent](FromRequest::is_absent); what is there and wrong is refused.
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(T::from_request(request, state).await.ok())
+        if T::is_absent(&request) { Ok(None) } else { T::from_request(request, state).await.map(Some) }
     }
 }
 

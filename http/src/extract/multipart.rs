@@ -1,4 +1,4 @@
-use super::FromRequest;
+use super::{FromRequest, has_no_body};
 use crate::{
     BodyError, HandlerError, RequestBody,
     into_response::IntoResponse,
@@ -123,6 +123,10 @@ impl<S> FromRequest<S> for Multipart {
             in_field: false,
             fault: None,
         })
+    }
+
+    fn is_absent(request: &Request) -> bool {
+        has_no_body(request)
     }
 }
 

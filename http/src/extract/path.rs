@@ -37,6 +37,9 @@ impl<S, T: DeserializeOwned> FromHead<S> for Path<T> {
     type Rejection = HandlerError;
 
     fn from_head(head: &Head<'_>, _: &S) -> Result<Self, HandlerError> {
+        if !head.params_are_text() {
+            return Err(HandlerError::bad_request("a parameter of the path is not UTF-8"));
+        }
         T::deserialize(Params { head }).map(Path).map_err(|error| match error {
             Misfit::Value(message) => HandlerError::not_found(in_short(message)),
             Misfit::Type(message) => HandlerError::internal(message),

@@ -30,6 +30,10 @@ impl<S, T: DeserializeOwned> FromHead<S> for Query<T> {
         let query = head.query().unwrap_or_default().as_bytes();
         from_urlencoded(query, "the query").map(Query)
     }
+
+    fn is_absent(head: &Head<'_>) -> bool {
+        head.query().is_none()
+    }
 }
 
 /// Decodes `application/x-www-form-urlencoded`; `what` it is goes into the error.

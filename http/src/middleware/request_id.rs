@@ -46,6 +46,10 @@ impl<S> FromHead<S> for RequestId {
                 .with_cause("no SetRequestId is wrapped around this handler")
         })
     }
+
+    fn is_absent(head: &Head<'_>) -> bool {
+        head.extension::<RequestId>().is_none()
+    }
 }
 
 /// Gives every request a [`RequestId`], and its answer the header field `X-Request-Id`.

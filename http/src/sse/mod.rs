@@ -255,4 +255,8 @@ impl<S> FromHead<S> for LastEventId {
         let missing = || HandlerError::bad_request("a Last-Event-ID is needed");
         id.map(|id| LastEventId(id.to_owned())).ok_or_else(missing)
     }
+
+    fn is_absent(head: &Head<'_>) -> bool {
+        head.header("last-event-id").is_none()
+    }
 }
