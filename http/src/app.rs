@@ -4,11 +4,12 @@ use crate::{
     HandlerError,
     files::Files,
     handler::{Endpoint, Erased, Handler},
+    host::HostPattern,
     into_response::IntoResponse,
     limits::RouteLimits,
     middleware::{Layered, Middleware},
     response::Response,
-    router::{HostPattern, OnError, Route, Router, Table},
+    router::{OnError, Route, Router, Table},
 };
 use http::Method;
 use std::{fmt, future::Future, pin::Pin, rc::Rc};

@@ -34,6 +34,7 @@ pub mod files;
 mod guard;
 mod handler;
 mod head_start;
+mod host;
 mod into_response;
 mod limits;
 mod metrics;
