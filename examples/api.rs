@@ -222,8 +222,8 @@ struct Problem {
 
 /// All errors look alike, and the cause of one that is the server's own is told to the log alone.
 fn render(error: &HandlerError) -> impl IntoResponse + use<> {
-    if let Some(cause) = error.cause() {
-        eprintln!("api: {error}: {cause}");
+    if error.cause().is_some() {
+        lakh::core::warn(format_args!("api: {error}"));
     }
     let status = error.status();
     (status, Json(Problem { status: status.as_u16(), error: error.message().to_owned() }))

@@ -9,8 +9,8 @@
 //!
 //! However long a file is, an upload takes the buffers of a [`FileWriter`], two of 256 KiB, and what one
 //! read gives, 64 KiB: 576 KiB at most, while it is under way. A disk that is slower than the
-//! client slows the client down. A file appears when all of it is there; an upload that breaks off
-//! leaves nothing. `grep VmHWM /proc/$(pidof upload)/status` shows the peak of the whole process.
+//! client slows the client down. A file appears when all of it is there; one that breaks off leaves
+//! nothing, and those of the same form before it stay. `grep VmHWM /proc/$(pidof upload)/status` shows the peak of the whole process.
 
 #[path = "../common/flags.rs"]
 mod flags;

@@ -330,8 +330,8 @@ impl<S: 'static> App<S> {
     /// }
     ///
     /// let app = App::new().on_error(|error: &HandlerError| {
-    ///     if let Some(cause) = error.cause() {
-    ///         eprintln!("{error}: {cause}");
+    ///     if error.cause().is_some() {
+    ///         lakh_core::warn(error); // with its cause, and without waiting for whoever reads it
     ///     }
     ///     (error.status(), Json(Problem { error: error.message().to_owned() }))
     /// });
