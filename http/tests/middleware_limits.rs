@@ -76,6 +76,25 @@ fn a_body_over_the_limit_is_413_announced_or_not() {
     assert_eq!(chunked("/unread", "123456").text(), "unread", "who does not read need not refuse");
 }
 
+#[test]
+fn of_nested_limits_the_inner_one_is_told() {
+    let server = TestServer::start(|_| limited(1).wrap_route(RateLimit::per_client(100, HOUR)));
+    let outer = TestServer::start(|_| {
+        App::new()
+            .get("/", || "hello")
+            .wrap_route(RateLimit::per_client(1, HOUR))
+            .wrap(RateLimit::per_client(100, HOUR))
+    });
+    ask(&outer, "/", &[]);
+    let refused = ask(&outer, "/", &[]);
+    assert_eq!((refused.status, refused.field("ratelimit-policy")), (429, Some("\"default\";q=1;w=3600")));
+    assert_eq!(parameter(refused.field("ratelimit").unwrap(), "r="), 0);
+    // Refused further out, the inner limit is not asked.
+    ask(&server, "/", &[]);
+    let refused = ask(&server, "/", &[]);
+    assert_eq!((refused.status, refused.field("ratelimit-policy")), (429, Some("\"default\";q=1;w=3600")));
+}
+
 fn limited(requests: u32) -> App {
     App::new().get("/", || "hello").wrap(RateLimit::per_client(requests, HOUR))
 }

@@ -28,7 +28,8 @@ const KEYS: usize = 16 * 1024;
 ///   spread over all shards gets so many times as much.
 /// - **The table is bounded** ([`RateLimit::keys`]). When it is full, the keys with the fullest buckets among
 ///   a few are forgotten: who asks little loses nothing, and a flood of addresses takes no memory.
-/// - Answers say what is left: `RateLimit` and `RateLimit-Policy` as in draft-ietf-httpapi-ratelimit-headers-10.
+/// - Answers say what is left: `RateLimit` and `RateLimit-Policy` as in draft-ietf-httpapi-ratelimit-headers-10. Of
+///   several limits around one handler, the innermost that was asked is the one that answers tell of.
 ///
 /// ```
 /// use lakh_http::{App, Head, middleware::RateLimit};
@@ -96,6 +97,9 @@ impl RateLimit {
     }
 
     fn tell(&self, response: &mut Response, taken: &Taken) {
+        if response.header(RATE_LIMIT).is_some() {
+            return; // a limit further in has spoken
+        }
         let limit = format!("\"default\";r={};t={}", taken.left, seconds(taken.wait));
         let limit = HeaderValue::try_from(limit).expect("digits are legal in a header");
         response.set_header(RATE_LIMIT, limit);
