@@ -14,7 +14,7 @@
 //!   minutes, and counted ([`LaneMetrics::saturated`]).
 //!
 //! A job that panics becomes a [`JobError`]; its worker lives on. Results come back by a plain
-//! [`Waker`](std::task::Waker), so any executor can wait for them.
+//! [`Waker`], so any executor can wait for them.
 //!
 //! Threads: one named `lakh-pool` starts the workers `lakh-io-0`, `lakh-cpu-0`, … as they are
 //! needed. It is itself started by [`Pool::new`], from whose caller all of them inherit the signal
