@@ -388,3 +388,19 @@ impl fmt::Display for BodyError {
 }
 
 impl error::Error for BodyError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_beyond_its_limit_stays_too_long() {
+        let mut body = RequestBody::from("hello");
+        body.limit(3);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..2 {
+            let Poll::Ready(Some(Err(error))) = body.poll_chunk(&mut cx) else { panic!("it is an error") };
+            assert!(error.is_too_long());
+        }
+    }
+}

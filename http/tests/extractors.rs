@@ -4,7 +4,7 @@ mod common;
 
 use common::{Answer, TestServer};
 use lakh_http::{
-    App, Bytes, HandlerError, HeaderMap, Method, RequestBody, Version,
+    App, Bytes, HandlerError, HeaderMap, Method, RequestBody, RouteLimits, Version,
     extract::{Extension, Form, FromState, Json, Path, Query, State},
 };
 use serde::{Deserialize, Serialize};
@@ -185,6 +185,8 @@ fn an_option_is_none_for_what_is_absent_and_a_result_takes_the_rejection() {
                 Err(error) => format!("{} {}", error.status(), error.message()),
             })
             .post("/json", async |pet: Option<Json<Pet>>| format!("{}", pet.is_some()))
+            .post("/small", async |pet: Option<Json<Pet>>| format!("{}", pet.is_some()))
+            .limits(RouteLimits::new().body(10))
             .get("/missing", |Extension(_): Extension<u8>| "there")
     });
     assert_eq!(get(&server, "/option?n=7").1, "Some([(\"n\", 7)])");
@@ -195,5 +197,8 @@ fn an_option_is_none_for_what_is_absent_and_a_result_takes_the_rejection() {
     assert_eq!(get(&server, "/result/x").1, "404 Not Found `n` is not a number from 0 to 255: \"x\"");
     assert_eq!(server.exchange("POST /json HTTP/1.1\r\nHost: a\r\n\r\n").text(), "false");
     assert_eq!(ask(&server, "POST", "/json", "application/json", "{").status, 400);
+    let head = "POST /small HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let too_long = server.exchange(format!("{head}10\r\n{{\"name\": \"Bella\"\r\n1\r\n}}\r\n0\r\n\r\n"));
+    assert_eq!(too_long.status, 413, "what is too long is there");
     assert_eq!(get(&server, "/missing"), (500, "Internal Server Error".to_owned()));
 }
