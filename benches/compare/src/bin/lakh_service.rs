@@ -41,7 +41,7 @@ fn run() -> Result<()> {
             .get("/users/{id}", greet)
             .get("/download", download)
             .post("/upload", upload)
-            .limits(RouteLimits::body(u64::MAX))
+            .limits(RouteLimits::new().body(u64::MAX))
             .wrap(count)
             .wrap(known_hosts_only)
     });
