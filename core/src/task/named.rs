@@ -46,10 +46,13 @@ impl<F: Future> Future for Named<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let around = replace_work(self.name);
+        // SAFETY: nothing is moved out of it. (A `&self`, as `self.name` would make, reads all of it, and with it
+        // what the future may hold a reference of its own to.)
+        let this = unsafe { self.get_unchecked_mut() };
+        let around = replace_work(this.name);
         // SAFETY: `future` is pinned with its struct: nothing moves it out of there, there is no `Drop` that
         // could, and `Named` is `Unpin` only if it is.
-        let future = unsafe { self.map_unchecked_mut(|this| &mut this.future) };
+        let future = unsafe { Pin::new_unchecked(&mut this.future) };
         let outcome = future.poll(cx);
         replace_work(around);
         outcome
