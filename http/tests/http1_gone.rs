@@ -65,6 +65,11 @@ fn app(alive: &Alive) -> App {
         })
 }
 
+fn serve(alive: &Alive) -> TestServer {
+    let alive = alive.clone();
+    TestServer::start(move |_| app(&alive))
+}
+
 /// Closes with a reset.
 fn reset(client: Client) {
     SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -73,10 +78,7 @@ fn reset(client: Client) {
 #[test]
 fn a_handler_whose_client_resets_is_dropped() {
     let alive = Alive::default();
-    let server = TestServer::start({
-        let alive = alive.clone();
-        move |_| app(&alive)
-    });
+    let server = serve(&alive);
     let mut client = server.connect();
     client.send("POST /handler HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     eventually("the handler is at work", || alive.count() == 1);
@@ -88,10 +90,7 @@ fn a_handler_whose_client_resets_is_dropped() {
 #[test]
 fn a_stream_whose_client_resets_is_dropped() {
     let alive = Alive::default();
-    let server = TestServer::start({
-        let alive = alive.clone();
-        move |_| app(&alive)
-    });
+    let server = serve(&alive);
     let mut client = server.connect();
     client.send(get("/stream"));
     assert_eq!(client.head().status, 200);
@@ -140,10 +139,7 @@ fn what_a_handler_has_spawned_goes_on_without_it() {
 #[test]
 fn a_client_that_has_only_finished_sending_is_waited_for() {
     let alive = Alive::default();
-    let server = TestServer::start({
-        let alive = alive.clone();
-        move |_| app(&alive)
-    });
+    let server = serve(&alive);
     let mut client = server.connect();
     client.send("POST /handler HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     eventually("the handler is at work", || alive.count() == 1);

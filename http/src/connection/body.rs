@@ -39,12 +39,13 @@ enum Rest {
 
 impl IncomingBody {
     /// `None` if there is no body, or an empty one.
-    pub(crate) fn of(head: &ParsedHead, limits: &Rc<Limits>) -> Option<Self> {
+    pub(crate) fn of<'a>(head: &ParsedHead, limits: impl FnOnce() -> &'a Rc<Limits>) -> Option<Self> {
         let rest = match head.body {
             BodyLength::None | BodyLength::Exactly(0) => return None,
             BodyLength::Exactly(length) => Rest::Bytes(length),
             BodyLength::Chunked => Rest::Chunks { decoder: ChunkedDecoder::default(), trailers: Vec::new() },
         };
+        let limits = limits();
         Some(IncomingBody {
             rest,
             taken: 0,

@@ -119,7 +119,8 @@ impl Driver<'_, '_> {
             scratch.found = router.find(scratch.head.head(), input, &mut scratch.params);
             scratch.work = router.work_of(scratch.found);
         }
-        match IncomingBody::of(scratch.head.head(), self.service.limits_of(scratch.found)) {
+        let (service, found) = (self.service, scratch.found);
+        match IncomingBody::of(scratch.head.head(), || service.limits_of(found)) {
             Some(body) => self.take_request_with_body(input, Box::new(body)),
             None => {
                 let meta = Meta::new(self.scratch, input, self.service, self.stream);

@@ -112,7 +112,7 @@ impl TestClient {
         let (router, parsed) = (self.service.router(), memo.head());
         let mut params = ParamSpans::new();
         let found = router.find(parsed, head, &mut params);
-        let mut body = IncomingBody::of(parsed, self.service.limits_of(found)).map(Box::new);
+        let mut body = IncomingBody::of(parsed, || self.service.limits_of(found)).map(Box::new);
         if body.as_ref().is_some_and(|body| body.is_announced_too_long()) {
             let response = Response::plain(StatusCode::PAYLOAD_TOO_LARGE);
             return (Some(Outcome::Ready(response)), Exchange::default());
