@@ -201,8 +201,8 @@ impl IntoResponse for HandlerError {
         let mut response = Response::new(self.0.message.clone().into_owned())
             .with_status(self.0.status)
             .with_content_type(TEXT);
-        response.fields.append(&mut self.0.fields);
-        response.origin = Origin::Error(self);
+        response.parts.fields.append(&mut self.0.fields);
+        response.parts.origin = Origin::Error(self);
         response
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     extract::{FromHead, FromRequest},
     into_response::IntoResponse,
     proto::HeadMemo,
-    request::{Head, ParamNames, Request},
+    request::{Head, Request},
     response::Response,
 };
 use std::{
@@ -58,17 +58,6 @@ impl<'a> Incoming<'a> {
             Source::Owned(request) => request,
         }
     }
-
-    /// Says what the parameters of the route are called.
-    #[inline]
-    pub(crate) fn with_names(self, names: &'a ParamNames) -> Self {
-        match self.0 {
-            Source::Buffered { head, memo, open_body } => {
-                Incoming(Source::Buffered { head: Head { names: Some(names), ..head }, memo, open_body })
-            }
-            owned => Incoming(owned),
-        }
-    }
 }
 
 impl From<Request> for Incoming<'_> {
@@ -84,7 +73,6 @@ impl fmt::Debug for Incoming<'_> {
 }
 
 /// What a handler gives at once.
-#[allow(clippy::large_enum_variant)] // boxing the answer would be an allocation for each request
 pub enum Outcome {
     /// The answer.
     Ready(Response),

@@ -82,23 +82,23 @@ impl HeadStart {
         if self.rendered != Some(now) {
             self.render(now);
         }
-        let plain = response.status == StatusCode::OK && response.block.is_none();
-        plain && are_same(&response.fields, &self.fields)
+        let plain = response.parts.status == StatusCode::OK && response.parts.block.is_none();
+        plain && are_same(&response.parts.fields, &self.fields)
     }
 
     fn write_other(&mut self, out: &mut Vec<u8>, response: &Response) {
-        if response.status != StatusCode::OK {
-            encode::write_status(out, response.status);
+        if response.parts.status != StatusCode::OK {
+            encode::write_status(out, response.parts.status);
             out.extend_from_slice(&self.lines);
         } else {
             out.extend_from_slice(&self.start[..self.bare]);
         }
-        match &response.block {
+        match &response.parts.block {
             Some(block) => out.extend_from_slice(block.lines()),
-            None if response.status == StatusCode::OK => self.count_miss(&response.fields),
+            None if response.parts.status == StatusCode::OK => self.count_miss(&response.parts.fields),
             None => {}
         }
-        write_fields(out, &response.fields);
+        write_fields(out, &response.parts.fields);
     }
 
     /// Keeps these fields rendered from now on if the others have not come for long.
@@ -192,12 +192,12 @@ mod tests {
             let response = &responses[(round / 20 + round % 3) % responses.len()];
             let head = written(&mut kept, response);
             let fields: Vec<_> = head.lines().skip(1).filter(|l| !l.starts_with("date: ")).collect();
-            let expected = response.fields.iter().filter(|(name, _)| name.as_str() != "date");
+            let expected = response.parts.fields.iter().filter(|(name, _)| name.as_str() != "date");
             let expected = expected.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
             let expected: Vec<_> = std::iter::once("server: lakh".to_owned()).chain(expected).collect();
             assert_eq!(fields, expected, "round {round}");
             assert_eq!(head.lines().filter(|l| l.starts_with("date: ")).count(), 1);
-            assert!(head.starts_with(&format!("HTTP/1.1 {}", response.status.as_str())));
+            assert!(head.starts_with(&format!("HTTP/1.1 {}", response.parts.status.as_str())));
             for length in [13, round / 3, 13] {
                 let mut whole = Vec::new();
                 kept.write_whole(&mut whole, 1, response, length as u64);

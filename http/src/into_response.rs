@@ -170,7 +170,7 @@ fn with_fields(fields: impl HeaderFields, mut response: Response) -> Response {
             // Each Set-Cookie is about a cookie of its own (RFC 6265, 3).
             let replacing = fields.iter().filter(|(name, _)| name != header::SET_COOKIE);
             replacing.for_each(|(name, _)| response.remove_header(name));
-            response.fields.extend::<Fields>(fields.into_iter().collect());
+            response.parts.fields.extend::<Fields>(fields.into_iter().collect());
             response
         }
         Err(error) => error.into_response(),

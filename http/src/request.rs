@@ -93,8 +93,15 @@ impl Peer<'_> {
 }
 
 impl<'a> Head<'a> {
-    pub(crate) fn new(bytes: &'a [u8], parsed: &'a ParsedHead, params: &'a [Span], peer: Peer<'a>) -> Self {
-        Head { bytes, parsed, names: None, params, peer, extensions: None }
+    #[inline]
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        parsed: &'a ParsedHead,
+        names: Option<&'a ParamNames>,
+        params: &'a [Span],
+        peer: Peer<'a>,
+    ) -> Self {
+        Head { bytes, parsed, names, params, peer, extensions: None }
     }
 
     /// The method.

@@ -133,15 +133,13 @@ impl Router {
         fits(false).or_else(|| fits(true)).map_or(0, |(_, table)| *table)
     }
 
-    /// Answers a request by what was found for it.
+    /// What answers, and what the parameters of its route are called.
     #[inline]
-    pub(crate) fn call<'a>(&'a self, found: Found, incoming: Incoming<'a>) -> Outcome {
-        let Some(table) = self.tables.get(found.table) else {
-            return Outcome::Ready(Response::plain(StatusCode::NOT_FOUND));
-        };
+    pub(crate) fn endpoint(&self, found: Found) -> (&dyn Endpoint, Option<&ParamNames>) {
+        let Some(table) = self.tables.get(found.table) else { return (&NotFound, None) };
         match table.routes.get(found.route) {
-            Some(route) => route.call(found.method, incoming),
-            None => table.call_fallback(incoming),
+            Some(route) => (route.endpoint(found.method), Some(&route.names)),
+            None => (table.fallback(), None),
         }
     }
 
@@ -157,24 +155,25 @@ impl Router {
     /// been added to the answer on its way stays.
     pub(crate) fn render_error(&self, response: &mut Response) {
         let (Some(on_error), true) = (&self.on_error, is_error(response)) else { return };
-        let error = match std::mem::take(&mut response.origin) {
+        let error = match std::mem::take(&mut response.parts.origin) {
             Origin::Error(error) => error,
-            Origin::Status => HandlerError::status_only(response.status),
+            Origin::Status => HandlerError::status_only(response.parts.status),
             Origin::Handler => return,
         };
         // Rendering is the user's code, and there is nobody left to render its panic.
         let rendered = catch_unwind(AssertUnwindSafe(|| on_error(&error)))
             .unwrap_or_else(|_| Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
         response.remove_header(&header::CONTENT_TYPE);
-        response.status = rendered.status;
-        response.fields.extend(rendered.fields);
-        drop_guarded(std::mem::replace(&mut response.body, rendered.body));
+        response.parts.status = rendered.parts.status;
+        response.parts.fields.extend(rendered.parts.fields);
+        drop_guarded(std::mem::replace(&mut response.parts.body, rendered.parts.body));
     }
 }
 
 fn is_error(response: &Response) -> bool {
-    let status = response.status;
-    (status.is_client_error() || status.is_server_error()) && !matches!(response.origin, Origin::Handler)
+    let status = response.parts.status;
+    (status.is_client_error() || status.is_server_error())
+        && !matches!(response.parts.origin, Origin::Handler)
 }
 
 impl Table {
@@ -252,11 +251,8 @@ impl Table {
     }
 
     #[cold]
-    fn call_fallback(&self, incoming: Incoming<'_>) -> Outcome {
-        match &self.fallback {
-            Some(endpoint) => endpoint.call(incoming),
-            None => NotFound.call(incoming),
-        }
+    fn fallback(&self) -> &dyn Endpoint {
+        self.fallback.as_deref().unwrap_or(&NotFound)
     }
 }
 
@@ -353,11 +349,10 @@ impl Route {
     }
 
     #[inline]
-    fn call<'a>(&'a self, method: usize, incoming: Incoming<'a>) -> Outcome {
-        let incoming = incoming.with_names(&self.names);
+    fn endpoint(&self, method: usize) -> &dyn Endpoint {
         match (self.methods.get(method), &self.any) {
-            (Some((_, endpoint)), _) | (None, Some(endpoint)) => endpoint.call(incoming),
-            (None, None) => NotFound.call(incoming),
+            (Some((_, endpoint)), _) | (None, Some(endpoint)) => &**endpoint,
+            (None, None) => &NotFound,
         }
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct Scratch {
     pub(crate) found: Found,
     /// The name of that.
     pub(crate) work: WorkName,
+    /// Whether `head` lets an answer be its head and its body and nothing else: the connection stays open, and
+    /// the client knows HTTP/1.1 and has not asked for the head alone.
+    pub(crate) is_plain: bool,
     pub(crate) params: ParamSpans,
 }
 
@@ -41,6 +44,7 @@ impl Scratch {
             head: HeadMemo::default(),
             found: Found::NOWHERE,
             work: WorkName::NONE,
+            is_plain: false,
             params: ParamSpans::new(),
         })
     }

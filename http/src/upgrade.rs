@@ -64,9 +64,10 @@ impl Response {
         let start = Box::new(move |upgraded, guard| {
             lakh_core::spawn_detached(named(work, handler(upgraded)).guarded(guard));
         });
-        let ending = Ending::Upgrade(OnUpgrade { protocol, start });
-        let response = Response::empty(StatusCode::SWITCHING_PROTOCOLS).with_field(header::UPGRADE, field);
-        Response { ending: Some(Box::new(ending)), ..response }
+        let mut response =
+            Response::empty(StatusCode::SWITCHING_PROTOCOLS).with_field(header::UPGRADE, field);
+        response.parts.ending = Some(Ending::Upgrade(OnUpgrade { protocol, start }));
+        response
     }
 }
 

@@ -39,10 +39,10 @@ impl Driver<'_, '_> {
         meta: &Meta,
         body: Option<&IncomingBody>,
     ) -> Option<Ending> {
-        let ending = *response.ending.take()?;
+        let ending = response.parts.ending.take()?;
         let counts = match &ending {
             Ending::Trailers(_) => meta.te_trailers,
-            Ending::Upgrade(_) if response.status != StatusCode::SWITCHING_PROTOCOLS => false,
+            Ending::Upgrade(_) if response.parts.status != StatusCode::SWITCHING_PROTOCOLS => false,
             Ending::Upgrade(upgrade) => match refusal(upgrade, meta, body) {
                 None => true,
                 Some(refusal) => {
@@ -65,7 +65,7 @@ impl Driver<'_, '_> {
         out.extend_from_slice(b"connection: upgrade\r\n");
         encode::write_head_end(out);
         if let Some(mut record) = meta.record.take() {
-            record.answered(response.status, 0);
+            record.answered(response.parts.status, 0);
             record.finish();
         }
         self.active().upgrade = Some(Box::new(upgrade));

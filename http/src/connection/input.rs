@@ -6,16 +6,19 @@ use super::{
     reply::{Exchange, Meta, panicked},
 };
 use crate::{
+    access::{AccessRecord, OpenRecord},
     body::{BodyCell, BodyError, BodyFault, RequestBody},
-    handler::{Incoming, Outcome},
+    guard::drop_guarded,
+    handler::{Answer, Incoming, Outcome},
     limits::seconds,
-    proto::{HeadScan, Parsed},
+    proto::{HeadScan, Parsed, ParsedHead},
     request::{Head, Peer},
     response::Response,
 };
-use http::StatusCode;
+use http::{Method, StatusCode, Version};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    rc::Rc,
     task::Poll,
 };
 
@@ -118,46 +121,61 @@ impl Driver<'_, '_> {
         if !scratch.head.is_repeated() {
             scratch.found = router.find(scratch.head.head(), input, &mut scratch.params);
             scratch.work = router.work_of(scratch.found);
+            scratch.is_plain = is_plain(scratch.head.head());
         }
         let (service, found) = (self.service, scratch.found);
         match IncomingBody::of(scratch.head.head(), || service.limits_of(found)) {
             Some(body) => self.take_request_with_body(input, Box::new(body)),
             None => {
-                let meta = Meta::new(self.scratch, input, self.service, self.stream);
-                let mut outcome = None;
-                self.call(input, &mut RequestBody::default, &mut outcome);
-                match &mut outcome {
-                    Some(Outcome::Ready(response)) => self.answer(response, meta, None),
-                    Some(Outcome::Later(_)) => self.begin_handler(outcome, meta),
-                    None => self.answer(&mut panicked(), meta, None),
-                }
+                self.take_bare_request(input);
                 self.scratch.head.head().len
             }
         }
     }
 
+    #[inline]
+    fn take_bare_request(&mut self, input: &[u8]) {
+        let record = self.open_record(input);
+        let is_plain = self.scratch.is_plain && record.is_none();
+        match self.call(input, &mut RequestBody::default) {
+            Outcome::Ready(response) if is_plain && self.is_plain(&response) => self.answer_plainly(response),
+            Outcome::Ready(response) => self.answer(response, Meta::new(self.scratch, input, record), None),
+            Outcome::Later(answer) => self.begin_handler(answer, Meta::new(self.scratch, input, record)),
+        }
+    }
+
+    #[inline]
+    fn open_record(&self, input: &[u8]) -> Option<Box<OpenRecord>> {
+        self.service.on_access().map(|to| self.new_record(input, to))
+    }
+
+    #[cold]
+    fn new_record(&self, input: &[u8], to: &Rc<dyn Fn(AccessRecord)>) -> Box<OpenRecord> {
+        OpenRecord::new(AccessRecord::of(self.scratch.head.head(), input, self.stream), to)
+    }
+
     fn take_request_with_body(&mut self, input: &[u8], mut body: Box<IncomingBody>) -> usize {
-        let meta = Meta::new(self.scratch, input, self.service, self.stream);
+        let meta = Meta::new(self.scratch, input, self.open_record(input));
         if body.is_announced_too_long() {
             self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
             return input.len();
         }
-        let mut outcome = None;
         let mut open_body = || {
             let cell = BodyCell::new();
             body.set_reader(cell.clone());
             RequestBody::new(cell, body.length())
         };
-        self.call(input, &mut open_body, &mut outcome);
+        let outcome = self.call(input, &mut open_body);
         let head_len = self.scratch.head.head().len;
         let fed = body.feed(&input[head_len..]);
-        match (&mut outcome, &fed) {
-            (Some(Outcome::Later(_)), _) => self.await_handler(outcome, meta, Some(body)),
-            (_, Err(fault)) => {
+        match (outcome, &fed) {
+            (Outcome::Later(answer), _) => {
+                self.active().exchange = Some(Exchange::handling(answer, meta, Some(body)));
+            }
+            (Outcome::Ready(_), Err(fault)) => {
                 self.refuse_request(BodyError(*fault).status(), meta);
             }
-            (Some(Outcome::Ready(response)), Ok(_)) => self.answer(response, meta, Some(body)),
-            (None, Ok(_)) => self.answer(&mut panicked(), meta, Some(body)),
+            (Outcome::Ready(response), Ok(_)) => self.answer(response, meta, Some(body)),
         }
         // After a fault nothing of the input can be used; the reader knows of it.
         fed.map_or(input.len(), |fed| head_len + fed)
@@ -165,34 +183,25 @@ impl Driver<'_, '_> {
 
     /// Lets the handler of a request without a body begin at once: many have nothing to wait for, and need no
     /// place to wait in.
-    fn begin_handler(&mut self, outcome: Option<Outcome>, meta: Meta) {
-        if let Some(Outcome::Later(answer)) = outcome {
-            let step = self.step_handler(Exchange::handling(answer, meta, None));
-            self.begun = (step != Step::Again).then_some(step);
-        }
+    fn begin_handler(&mut self, answer: Answer, meta: Meta) {
+        let step = self.step_handler(Exchange::handling(answer, meta, None));
+        self.begun = (step != Step::Again).then_some(step);
     }
 
-    fn await_handler(&mut self, outcome: Option<Outcome>, meta: Meta, body: Option<Box<IncomingBody>>) {
-        if let Some(Outcome::Later(answer)) = outcome {
-            self.active().exchange = Some(Exchange::handling(answer, meta, body));
-        }
-    }
-
-    /// Calls the handler. `outcome` stays empty if it panics; it is written in place since answers
-    /// are large to move.
-    fn call(
-        &mut self,
-        input: &[u8],
-        open_body: &mut dyn FnMut() -> RequestBody,
-        outcome: &mut Option<Outcome>,
-    ) {
-        let (router, scratch) = (self.service.router(), &*self.scratch);
+    /// Calls the handler.
+    #[inline]
+    fn call(&mut self, input: &[u8], open_body: &mut dyn FnMut() -> RequestBody) -> Outcome {
+        let scratch = &*self.scratch;
+        let (endpoint, names) = self.service.router().endpoint(scratch.found);
         let peer = Peer::Stream(self.stream);
-        let head = Head::new(input, scratch.head.head(), &scratch.params, peer);
+        let head = Head::new(input, scratch.head.head(), names, &scratch.params, peer);
         let incoming = Incoming::new(head, &scratch.head, open_body);
         self.service.set_work(scratch.work);
-        // A panic leaves `outcome` empty, and has been reported by the panic hook.
-        let _ = catch_unwind(AssertUnwindSafe(|| *outcome = Some(router.call(scratch.found, incoming))));
+        // A panic has been reported by the panic hook.
+        catch_unwind(AssertUnwindSafe(|| endpoint.call(incoming))).unwrap_or_else(|payload| {
+            drop_guarded(payload);
+            Outcome::Ready(panicked())
+        })
     }
 
     /// Answers with a status of our own and closes: the client has broken a rule, or a limit.
@@ -206,7 +215,7 @@ impl Driver<'_, '_> {
             StatusCode::METHOD_NOT_ALLOWED => self.service.router().refuse_method(),
             _ => Response::plain(status),
         };
-        self.answer(&mut { response }, meta.closing(), None);
+        self.answer(response, meta.closing(), None);
         let active = self.active();
         active.input = Vec::new();
         active.close = super::Close::WhenSent { linger: true };
@@ -290,6 +299,10 @@ impl Driver<'_, '_> {
             }
         }
     }
+}
+
+fn is_plain(head: &ParsedHead) -> bool {
+    head.keep_alive && head.version == Version::HTTP_11 && head.method != Method::HEAD
 }
 
 enum Fed {

@@ -25,13 +25,13 @@ impl Rendered {
     /// Takes the body of an answer, whose error is rendered by then. `is_old`: to HTTP/1.0, which knows no
     /// chunks.
     pub(crate) fn of(response: &mut Response, service: &Service, method: &Method, is_old: bool) -> Self {
-        if response.status.is_informational() {
+        if response.parts.status.is_informational() {
             // The client would go on waiting for the answer.
             drop_guarded(std::mem::replace(response, panicked()));
         }
         service.router().render_error(response);
-        let status = response.status;
-        let body = std::mem::take(&mut response.body);
+        let status = response.parts.status;
+        let body = std::mem::take(&mut response.parts.body);
         let length = if status == StatusCode::RESET_CONTENT { Some(0) } else { body.length() };
         // A bare 304 does not know the length that 200 would have (RFC 9110, 8.6).
         let is_unknown = status == StatusCode::NOT_MODIFIED && matches!(body, Body::Empty);

@@ -74,7 +74,7 @@ pub(super) struct Meta {
 
 impl Meta {
     #[inline]
-    pub(super) fn new(scratch: &Scratch, bytes: &[u8], service: &Service, stream: &TcpStream) -> Self {
+    pub(super) fn new(scratch: &Scratch, bytes: &[u8], record: Option<Box<OpenRecord>>) -> Self {
         let head = scratch.head.head();
         Meta {
             head_only: head.method == Method::HEAD,
@@ -82,7 +82,7 @@ impl Meta {
             keep_alive: head.keep_alive,
             te_trailers: head.te_trailers,
             work: scratch.work,
-            record: service.on_access().map(|to| OpenRecord::new(AccessRecord::of(head, bytes, stream), to)),
+            record,
             offer: Offer::of(head, bytes),
         }
     }
@@ -208,8 +208,8 @@ impl Driver<'_, '_> {
         match polled {
             Ok(Poll::Ready(response)) => {
                 let Exchange { state, meta, body } = exchange;
-                let mut response = if drop_guarded(state) { response } else { panicked() };
-                self.answer(&mut response, meta, body);
+                let response = if drop_guarded(state) { response } else { panicked() };
+                self.answer(response, meta, body);
                 Step::Again
             }
             Ok(Poll::Pending) => {
@@ -223,7 +223,7 @@ impl Driver<'_, '_> {
             Err(_) => {
                 let Exchange { state, meta, body } = exchange;
                 drop_guarded(state);
-                self.answer(&mut panicked(), meta, body);
+                self.answer(panicked(), meta, body);
                 Step::Again
             }
         }
@@ -231,27 +231,41 @@ impl Driver<'_, '_> {
 
     /// Writes the head of an answer, and its body as far as it is short.
     #[inline]
-    pub(super) fn answer(&mut self, response: &mut Response, meta: Meta, body: Option<Box<IncomingBody>>) {
-        let plain = meta.is_plain() && response.status == StatusCode::OK && !self.service.is_draining();
-        match response.body.short() {
-            Some(bytes) if plain && body.is_none() && response.ending.is_none() => {
-                let out = &mut self.scratch.output;
-                self.service.write_whole_head(out, response, bytes.len() as u64);
-                out.extend_from_slice(bytes);
-            }
-            _ => self.answer_any(response, meta, body),
+    pub(super) fn answer(&mut self, response: Response, meta: Meta, body: Option<Box<IncomingBody>>) {
+        if meta.is_plain() && body.is_none() && self.is_plain(&response) {
+            self.answer_plainly(response);
+        } else {
+            self.answer_any(response, meta, body);
         }
     }
 
+    /// The answer is a head that says nothing of the connection, and a short body.
+    #[inline]
+    pub(super) fn is_plain(&self, response: &Response) -> bool {
+        let parts = &response.parts;
+        parts.status == StatusCode::OK
+            && parts.ending.is_none()
+            && parts.body.short().is_some()
+            && !self.service.is_draining()
+    }
+
+    #[inline]
+    pub(super) fn answer_plainly(&mut self, response: Response) {
+        let (out, body) = (&mut self.scratch.output, response.parts.body.short().unwrap_or_default());
+        self.service.write_whole_head(out, &response, body.len() as u64);
+        out.extend_from_slice(body);
+        response.recycle();
+    }
+
     /// As [`Driver::answer`], for every case.
-    fn answer_any(&mut self, response: &mut Response, mut meta: Meta, mut body: Option<Box<IncomingBody>>) {
-        let ending = Self::take_ending(response, &meta, body.as_deref());
+    fn answer_any(&mut self, mut response: Response, mut meta: Meta, mut body: Option<Box<IncomingBody>>) {
+        let ending = Self::take_ending(&mut response, &meta, body.as_deref());
         let trailers = match ending {
-            Some(Ending::Upgrade(upgrade)) => return self.switch(response, upgrade, meta),
+            Some(Ending::Upgrade(upgrade)) => return self.switch(&response, upgrade, meta),
             Some(Ending::Trailers(trailers)) => Some(trailers),
             None => None,
         };
-        let rendered = Rendered::of(response, self.service, meta.method(), meta.old);
+        let rendered = Rendered::of(&mut response, self.service, meta.method(), meta.old);
         if self.service.is_draining() {
             meta.keep_alive = false;
         }
@@ -278,10 +292,11 @@ impl Driver<'_, '_> {
                 None
             }
         };
-        self.write_head(response, &meta, &rendered, trailers.as_ref());
+        self.write_head(&response, &meta, &rendered, trailers.as_ref());
         if let Some(record) = &mut meta.record {
-            record.answered(response.status, rendered.length.filter(|_| rendered.is_sent).unwrap_or(0));
+            record.answered(response.parts.status, rendered.length.filter(|_| rendered.is_sent).unwrap_or(0));
         }
+        response.recycle();
         let Rendered { body: reply, is_coded, is_sent, .. } = rendered;
         let out = &mut self.scratch.output;
         let state = match reply {
@@ -327,7 +342,7 @@ impl Driver<'_, '_> {
         if let Some(trailers) = trailers {
             write_announcement(out, trailers);
         }
-        if response.status == StatusCode::UPGRADE_REQUIRED {
+        if response.parts.status == StatusCode::UPGRADE_REQUIRED {
             out.extend_from_slice(b"connection: upgrade\r\n");
         }
         if !meta.keep_alive {

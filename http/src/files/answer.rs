@@ -68,7 +68,10 @@ fn not_modified(facts: &Facts, content: &Content) -> Response {
     };
     let body = body(content, Part { start: 0, len: facts.size });
     let fields = facts.fields.fields().iter().filter(is_needed).cloned().collect();
-    Response { fields, body, ..Response::empty(StatusCode::NOT_MODIFIED) }
+    let mut response = Response::empty(StatusCode::NOT_MODIFIED);
+    response.parts.fields = fields;
+    response.parts.body = body;
+    response
 }
 
 fn partial(facts: &Facts, content: &Content, part: Part) -> Response {
@@ -84,7 +87,9 @@ fn unsatisfiable(facts: &Facts) -> Response {
 }
 
 fn with_block(status: StatusCode, facts: &Facts, body: Body) -> Response {
-    Response { block: Some(Arc::clone(&facts.fields)), ..Response::new(body).with_status(status) }
+    let mut response = Response::new(body).with_status(status);
+    response.parts.block = Some(Arc::clone(&facts.fields));
+    response
 }
 
 fn body(content: &Content, part: Part) -> Body {

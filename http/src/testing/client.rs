@@ -126,9 +126,10 @@ impl TestClient {
             }
         };
         let sender = Sender::known(self.peer);
-        let head = Head::new(head, parsed, &params, Peer::Sender(&sender));
+        let (endpoint, names) = router.endpoint(found);
+        let head = Head::new(head, parsed, names, &params, Peer::Sender(&sender));
         let incoming = Incoming::new(head, memo, &mut open_body);
-        let outcome = catch_unwind(AssertUnwindSafe(|| router.call(found, incoming))).ok();
+        let outcome = catch_unwind(AssertUnwindSafe(|| endpoint.call(incoming))).ok();
         (outcome, Exchange::new(body, pieces))
     }
 }

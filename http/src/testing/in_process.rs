@@ -88,8 +88,8 @@ pub(super) fn answer(
     mut response: Response,
     exchange: Exchange,
 ) -> TestResponse<InProcess> {
-    let trailers = match response.ending.take().map(|ending| *ending) {
-        Some(Ending::Upgrade(_)) if response.status == StatusCode::SWITCHING_PROTOCOLS => {
+    let trailers = match response.parts.ending.take() {
+        Some(Ending::Upgrade(_)) if response.parts.status == StatusCode::SWITCHING_PROTOCOLS => {
             panic!("upgrades need TestServer: TestClient has no connection to hand on")
         }
         Some(Ending::Trailers(trailers)) if te_trailers => Some(trailers),

@@ -118,16 +118,16 @@ impl NextService {
     }
 
     fn keep_origin(&self, ticket: Ticket, response: &mut Response) {
-        let origin = std::mem::take(&mut response.origin);
+        let origin = std::mem::take(&mut response.parts.origin);
         if let Some(passage) = self.inside.borrow_mut().get_mut(&ticket.0) {
-            passage.origin = Some((response.status, origin));
+            passage.origin = Some((response.parts.status, origin));
         }
     }
 
     fn restore_origin(&self, ticket: Ticket, response: &mut Response) {
         let kept = self.inside.borrow_mut().get_mut(&ticket.0).and_then(|passage| passage.origin.take());
-        if let Some((_, origin)) = kept.filter(|(status, _)| *status == response.status) {
-            response.origin = origin;
+        if let Some((_, origin)) = kept.filter(|(status, _)| *status == response.parts.status) {
+            response.parts.origin = origin;
         }
     }
 
