@@ -18,7 +18,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
-    sync::{Arc, mpsc},
+    sync::{Arc, OnceLock, mpsc},
     task::{Context, Poll, Waker},
     thread,
     time::Duration,
@@ -128,6 +128,11 @@ impl Builder {
     where
         F: Fn(&Shard) -> io::Result<()> + Send + Sync + 'static,
     {
+        self.start_with(Arc::new(init))
+    }
+
+    /// Not generic, so that it is compiled once and not in the crates that call it.
+    fn start_with(self, init: Arc<Init>) -> io::Result<Runtime> {
         if let Err(error) = sys::limits::raise_descriptor_limit() {
             warn(format_args!("lakh: the limit of open files stays as it is: {error}"));
         }
@@ -138,24 +143,22 @@ impl Builder {
         }
         .map_err(io::Error::other)?;
         let cpus = if self.pin { sys::cpu::allowed_cpus() } else { Vec::new() };
-        let init = Arc::new(init);
         let bell = Arc::<Bell>::default();
         let running = Arc::new(Countdown::new(0));
         let mut runtime = Runtime { shards: Vec::new(), watchdog: None, pool, running };
+        // Dropped before the runtime, which waits for its threads.
+        let gate = Gate::default();
         let mut starts = Vec::new();
         // Every shard has its notifier before any shard's `init` runs: it may send to all of them.
         for id in 0..count {
             let cpu = cpus.get(id).copied();
-            starts.push(runtime.spawn_shard(id, cpu, Arc::clone(&init), Arc::clone(&bell))?);
+            starts.push(runtime.spawn_shard(id, cpu, Arc::clone(&init), Arc::clone(&bell), &gate)?);
         }
         if let Some(threshold) = self.watchdog {
             let shards = runtime.shards().map(ShardHandle::remote).collect();
             runtime.watchdog = Some(Watchdog::start(bell, shards, threshold, self.on_stall)?);
         }
-        for start in &starts {
-            // An error here means that the thread has ended, which the next loop finds.
-            let _ = start.go.send(());
-        }
+        gate.open();
         for start in starts {
             start.outcome()?;
         }
@@ -172,13 +175,31 @@ impl fmt::Debug for Builder {
     }
 }
 
+/// What a shard does before the start of its runtime is over.
+type Init = dyn Fn(&Shard) -> io::Result<()> + Send + Sync;
+
 pub(crate) fn default_pool() -> Result<Pool, PoolError> {
     Pool::new(PoolConfig::new(sys::cpu::cpu_quota().get()).with_environment()?)
 }
 
+/// Lets the shards run, all at once, when each of them is there. Dropped before, it sends them home.
+#[derive(Default)]
+struct Gate(Arc<OnceLock<bool>>);
+
+impl Gate {
+    fn open(&self) {
+        let _ = self.0.set(true);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = self.0.set(false);
+    }
+}
+
 /// The starter's side of a shard's thread.
 struct Start {
-    go: mpsc::Sender<()>,
     news: mpsc::Receiver<io::Result<Option<ShardHandle>>>,
 }
 
@@ -215,19 +236,16 @@ impl Runtime {
         Builder::new()
     }
 
-    fn spawn_shard<F>(
+    fn spawn_shard(
         &mut self,
         id: usize,
         cpu: Option<usize>,
-        init: Arc<F>,
+        init: Arc<Init>,
         bell: Arc<Bell>,
-    ) -> io::Result<Start>
-    where
-        F: Fn(&Shard) -> io::Result<()> + Send + Sync + 'static,
-    {
-        let (go, wait_for_go) = mpsc::channel();
+        gate: &Gate,
+    ) -> io::Result<Start> {
         let (tell, news) = mpsc::channel();
-        let (pool, running) = (self.pool.clone(), Arc::clone(&self.running));
+        let (pool, running, gate) = (self.pool.clone(), Arc::clone(&self.running), Arc::clone(&gate.0));
         running.add();
         let body = move || {
             let _ended = CountDownOnDrop(running);
@@ -241,7 +259,7 @@ impl Runtime {
                 Err(error) => return drop(tell.send(Err(error))),
             };
             // Nobody receives if the starter has given up.
-            if tell.send(Ok(Some(shard.handle()))).is_err() || wait_for_go.recv().is_err() {
+            if tell.send(Ok(Some(shard.handle()))).is_err() || !gate.wait() {
                 return;
             }
             shard.enter(|| {
@@ -256,7 +274,7 @@ impl Runtime {
         let thread = thread::Builder::new().name(format!("lakh-{id}")).spawn(body).inspect_err(|_| {
             self.running.done();
         })?;
-        let start = Start { go, news };
+        let start = Start { news };
         match start.outcome() {
             Ok(Some(handle)) => {
                 self.shards.push((handle, Some(thread)));
@@ -308,6 +326,16 @@ impl Runtime {
         grace: Duration,
         on_ready: impl FnOnce() + 'static,
         on_signal: impl FnOnce(usize) + 'static,
+    ) -> io::Result<DrainReport> {
+        self.run_supervised(grace, Box::new(on_ready), Box::new(on_signal))
+    }
+
+    /// Not generic, as [`Builder::start_with`].
+    fn run_supervised(
+        self,
+        grace: Duration,
+        on_ready: Box<dyn FnOnce()>,
+        on_signal: Box<dyn FnOnce(usize)>,
     ) -> io::Result<DrainReport> {
         let supervisor = Shard::new(usize::MAX, self.pool.clone(), Arc::default())?;
         let result = supervisor.enter(|| {
@@ -364,8 +392,8 @@ impl Runtime {
 async fn supervise(
     mut runtime: Runtime,
     grace: Duration,
-    on_ready: impl FnOnce(),
-    on_signal: impl FnOnce(usize),
+    on_ready: Box<dyn FnOnce()>,
+    on_signal: Box<dyn FnOnce(usize)>,
 ) -> io::Result<DrainReport> {
     let mut signals = [Signal::interrupt()?, Signal::terminate()?, Signal::quit()?];
     on_ready();

@@ -1,9 +1,9 @@
 //! The queue of one lane: groups that take turns, each first in, first out.
 //!
 //! Pure data: no locks, no clock, no threads. Every operation but [`set_cap`](Queue::set_cap) and
-//! the scans for metrics is O(log n) in the jobs queued.
+//! the scans for metrics is O(log n) in the jobs queued; where a group loses its turn, O(groups).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The mount, or whatever else the jobs of a lane are grouped by. `None` is a group like any other.
 pub(super) type Key = Option<u64>;
@@ -14,8 +14,7 @@ pub(super) type Key = Option<u64>;
 pub(super) struct Queue<E> {
     groups: BTreeMap<Key, Group<E>>,
     /// Groups that may run, in the order of their turns.
-    turns: BTreeMap<u64, Key>,
-    next_turn: u64,
+    turns: VecDeque<Key>,
     queued: usize,
     cap: usize,
 }
@@ -24,13 +23,13 @@ struct Group<E> {
     /// By sequence number, so that the first is the oldest and any can be removed.
     jobs: BTreeMap<u64, E>,
     running: usize,
-    turn: Option<u64>,
+    has_turn: bool,
 }
 
 impl<E> Queue<E> {
     /// `cap`: how many jobs of one group may run at once.
     pub(super) fn new(cap: usize) -> Queue<E> {
-        Queue { groups: BTreeMap::new(), turns: BTreeMap::new(), next_turn: 0, queued: 0, cap }
+        Queue { groups: BTreeMap::new(), turns: VecDeque::new(), queued: 0, cap }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -56,9 +55,9 @@ impl<E> Queue<E> {
 
     /// Takes the oldest job of the group whose turn it is, and counts it as running.
     pub(super) fn pop(&mut self) -> Option<(Key, E)> {
-        let (_, key) = self.turns.pop_first()?;
+        let key = self.turns.pop_front()?;
         let group = self.groups.get_mut(&key)?;
-        group.turn = None;
+        group.has_turn = false;
         let (_, entry) = group.jobs.pop_first()?;
         group.running += 1;
         self.queued -= 1;
@@ -87,7 +86,7 @@ impl<E> Queue<E> {
         let mut entries = Vec::with_capacity(self.queued);
         for group in self.groups.values_mut() {
             entries.extend(std::mem::take(&mut group.jobs).into_values());
-            group.turn = None;
+            group.has_turn = false;
         }
         self.turns.clear();
         self.groups.retain(|_, group| group.running > 0);
@@ -124,17 +123,12 @@ impl<E> Queue<E> {
     fn settle(&mut self, key: Key) {
         let Some(group) = self.groups.get_mut(&key) else { return };
         let may_run = !group.jobs.is_empty() && group.running < self.cap;
-        match group.turn {
-            None if may_run => {
-                group.turn = Some(self.next_turn);
-                self.turns.insert(self.next_turn, key);
-                self.next_turn += 1;
+        if may_run != group.has_turn {
+            group.has_turn = may_run;
+            match may_run {
+                true => self.turns.push_back(key),
+                false => self.turns.retain(|&other| other != key),
             }
-            Some(turn) if !may_run => {
-                group.turn = None;
-                self.turns.remove(&turn);
-            }
-            _ => {}
         }
         if group.jobs.is_empty() && group.running == 0 {
             self.groups.remove(&key);
@@ -144,7 +138,7 @@ impl<E> Queue<E> {
 
 impl<E> Group<E> {
     fn new() -> Group<E> {
-        Group { jobs: BTreeMap::new(), running: 0, turn: None }
+        Group { jobs: BTreeMap::new(), running: 0, has_turn: false }
     }
 }
 

@@ -4,15 +4,15 @@
 
 use super::queue::Key;
 use crate::wakers::{WakerKey, Wakers};
-use std::{collections::BTreeMap, task::Waker};
+use std::task::Waker;
 
 /// Those who wait for room in one lane. As many as there are [`Room`](super::Room)s.
 #[derive(Default)]
 pub(super) struct Rooms {
     /// The lane is full for all groups.
     lane: Wakers,
-    /// A group is; no entry is empty.
-    groups: BTreeMap<Key, Wakers>,
+    /// A group is; no entry is empty. Few groups are full at once.
+    groups: Vec<(Key, Wakers)>,
 }
 
 /// What is full.
@@ -26,16 +26,17 @@ impl Rooms {
     pub(super) fn wait(&mut self, full: Full, waker: Waker) -> WakerKey {
         match full {
             Full::Lane => self.lane.insert(waker),
-            Full::Group(group) => self.groups.entry(group).or_default().insert(waker),
+            Full::Group(group) => self.group(group).insert(waker),
         }
     }
 
     pub(super) fn leave(&mut self, full: Full, key: WakerKey) -> Option<Waker> {
         let Full::Group(group) = full else { return self.lane.remove(key) };
-        let waiting = self.groups.get_mut(&group)?;
+        let place = self.place(group)?;
+        let waiting = &mut self.groups[place].1;
         let waker = waiting.remove(key);
         if waiting.is_empty() {
-            self.groups.remove(&group);
+            self.groups.swap_remove(place);
         }
         waker
     }
@@ -44,15 +45,27 @@ impl Rooms {
     /// room is free: many wait for one, and each call of all of them lets many in.
     pub(super) fn freed(&mut self, group: Key, is_half_empty: bool) -> Vec<Waker> {
         let mut woken: Vec<Waker> = self.lane.take().collect();
-        if is_half_empty && let Some(mut waiting) = self.groups.remove(&group) {
-            woken.extend(waiting.take());
+        if is_half_empty && let Some(place) = self.place(group) {
+            woken.extend(self.groups.swap_remove(place).1.take());
         }
         woken
     }
 
     pub(super) fn take(&mut self) -> Vec<Waker> {
         let groups = std::mem::take(&mut self.groups);
-        self.lane.take().chain(groups.into_values().flat_map(|mut waiting| waiting.take())).collect()
+        self.lane.take().chain(groups.into_iter().flat_map(|(_, mut waiting)| waiting.take())).collect()
+    }
+
+    fn place(&self, group: Key) -> Option<usize> {
+        self.groups.iter().position(|&(key, _)| key == group)
+    }
+
+    fn group(&mut self, group: Key) -> &mut Wakers {
+        let place = self.place(group).unwrap_or_else(|| {
+            self.groups.push((group, Wakers::default()));
+            self.groups.len() - 1
+        });
+        &mut self.groups[place].1
     }
 }
 

@@ -1,11 +1,12 @@
 //! Cookies that are kept from one request to the next.
 
 use http::{HeaderMap, HeaderValue, header};
-use std::{collections::BTreeMap, time::SystemTime};
+use std::time::SystemTime;
 
-/// Names and values. Paths, domains and flags do not count: there is one service and one client.
+/// Names and values, in the order in which they came. Paths, domains and flags do not count: there is one
+/// service and one client.
 #[derive(Debug, Default)]
-pub(super) struct Jar(BTreeMap<String, String>);
+pub(super) struct Jar(Vec<(String, String)>);
 
 impl Jar {
     /// The value of `Cookie`, if there are any.
@@ -22,10 +23,12 @@ impl Jar {
             let mut parts = cookie.split(';').map(str::trim);
             let pair = parts.next().and_then(|pair| pair.split_once('='));
             let (name, value) = pair.unwrap_or_else(|| panic!("Set-Cookie without a name: {cookie:?}"));
-            if parts.any(is_over) {
-                self.0.remove(name);
-            } else {
-                self.0.insert(name.to_owned(), value.to_owned());
+            let place = self.0.iter().position(|(known, _)| known == name);
+            match (place, parts.any(is_over)) {
+                (Some(place), false) => self.0[place].1 = value.to_owned(),
+                (None, false) => self.0.push((name.to_owned(), value.to_owned())),
+                (Some(place), true) => drop(self.0.remove(place)),
+                (None, true) => {}
             }
         }
     }
