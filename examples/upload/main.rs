@@ -87,7 +87,7 @@ fn app(service: Service) -> App {
 }
 
 fn events(State(uploads): State<Arc<Uploads>>, Path(id): Path<String>) -> HandlerResult<Sse> {
-    uploads.progress(&id).map(progress::events)
+    uploads.watch(&id).map(progress::events)
 }
 
 /// A line for each file that was written.
@@ -96,7 +96,7 @@ async fn upload(
     Path(id): Path<String>,
     mut form: Multipart,
 ) -> HandlerResult<(StatusCode, String)> {
-    let meter = Meter(service.uploads.progress(&id)?);
+    let meter = service.uploads.begin(&id)?;
     let mut report = String::new();
     while let Some(field) = form.next_field().await? {
         // Other fields, and files that were not chosen, are skipped.
