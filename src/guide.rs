@@ -6,7 +6,9 @@
 //! 4. [Streaming](streaming): bodies in both directions, events
 //! 5. [Testing](testing): without a port, and with one
 //! 6. [Cancellation](cancellation): what happens to a handler when its client goes away
-//! 7. [Deployment](deployment): systemd, limits, proxies
+//! 7. [Logging in](login): cookies, forms, authentication, CORS
+//! 8. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
+//! 9. [Deployment](deployment): systemd, limits, proxies
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -27,6 +29,13 @@ pub mod testing {}
 
 #[doc = include_str!("../docs/guide/cancellation.md")]
 pub mod cancellation {}
+
+#[doc = include_str!("../docs/guide/login.md")]
+pub mod login {}
+
+// Its code needs crates that this one does without: `bridges-test` compiles and runs it.
+#[cfg_attr(not(doctest), doc = include_str!("../docs/guide/bridges.md"))]
+pub mod bridges {}
 
 #[doc = include_str!("../docs/guide/deployment.md")]
 pub mod deployment {}

@@ -58,7 +58,12 @@ impl Upload {
     /// Lines of an answer that goes on.
     fn watch(&self, id: &str) -> impl Iterator<Item = String> + use<> {
         let stream = self.send(format!("GET /uploads/{id}/events HTTP/1.1\r\nHost: a\r\n\r\n"));
-        BufReader::new(stream).lines().map(Result::unwrap)
+        // The comments that keep the connection alive would keep a test that hangs alive, too.
+        let start = Instant::now();
+        BufReader::new(stream).lines().map(move |line| {
+            assert!(start.elapsed() < SAFETY_NET, "what the test waits for does not come");
+            line.unwrap()
+        })
     }
 
     fn names(&self) -> Vec<String> {
@@ -142,6 +147,55 @@ fn who_watches_is_told_of_the_progress_and_of_the_end() {
     assert!(told.contains(&"data: 5".to_owned()), "{told:?}");
     let (status, _) = upload.ask("GET /uploads/b_d/events HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert_eq!(status, 404);
+}
+
+#[test]
+fn a_name_that_is_used_again_is_watched_from_the_start() {
+    let upload = Upload::start();
+    let mut first = upload.watch("f");
+    assert!(first.any(|line| line == "data: 0"));
+    let file = |name: &str, content: &str| part(&format!("name=file; filename={name}")) + content + END;
+    assert_eq!(upload.ask(form("f", &file("a", "hello"))).0, 201);
+
+    // Who has watched the first one may still be there.
+    let mut second = upload.watch("f");
+    assert!(second.any(|line| line == "data: 0"));
+    assert_eq!(upload.ask(form("f", &file("b", "abc"))).0, 201);
+    let told: Vec<String> = second.take_while(|line| line != "event: end").collect();
+    assert!(told.contains(&"data: 3".to_owned()), "{told:?}");
+}
+
+#[test]
+fn two_uploads_of_one_name_are_told_apart() {
+    let upload = Upload::start();
+    let begin = part("name=file; filename=a") + &"x".repeat(1000);
+    let rest = "x".repeat(1000) + END;
+    let mut long = upload.send(head("g", begin.len() + rest.len()) + &begin);
+    let mut lines = upload.watch("g");
+    assert!(lines.any(|line| line == "data: 1000"));
+
+    let body = part("name=file; filename=b") + "hello" + END;
+    assert_eq!(upload.ask(form("g", &body)).0, 201);
+    long.write_all(rest.as_bytes()).unwrap();
+    assert_eq!(answer(long), (201, "a: 2000 bytes\n".to_owned()));
+    let told: Vec<String> = lines.take_while(|line| line != "event: end").collect();
+    assert!(told.contains(&"data: 2000".to_owned()), "{told:?}");
+}
+
+#[test]
+fn who_watches_uploads_that_never_begin_does_not_keep_others_from_uploading() {
+    let upload = Upload::start();
+    let watchers: Vec<_> = (0..256)
+        .map(|n| {
+            let mut lines = upload.watch(&format!("h{n}"));
+            assert!(lines.any(|line| line == "data: 0"));
+            lines
+        })
+        .collect();
+    assert_eq!(upload.watch("one").next().as_deref(), Some("HTTP/1.1 503 Service Unavailable"));
+    let body = part("name=file; filename=a") + "hello" + END;
+    assert_eq!(upload.ask(form("i", &body)).0, 201);
+    drop(watchers);
 }
 
 #[test]

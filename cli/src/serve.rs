@@ -28,6 +28,7 @@ use std::{
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
+    stderr::report_panics();
     let files = open(&options.path).map_err(|error| unservable(&options.path, &error))?;
     let paint = Paint { on: terminal::may_colour() };
     let log = match options.log {

@@ -6,10 +6,14 @@
 //!
 //! How often something is said is the caller's business.
 
+use crate::shard;
 use std::{
+    backtrace::Backtrace,
+    env,
     fmt::{Display, Write as _},
     io::{self, Write},
     mem,
+    panic::{self, PanicHookInfo},
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -58,6 +62,49 @@ pub fn flush(limit: Duration) -> bool {
 /// How many texts have been dropped since the program began.
 pub fn dropped() -> u64 {
     STDERR.lock().dropped
+}
+
+/// Reports panics on shards by way of [`print()`]; those on other threads go to the hook that was set before.
+///
+/// The hook of std writes on the thread that panics, and a pipe that nobody reads stops a shard with it. The
+/// report is the same as std's, with a backtrace if `RUST_BACKTRACE` asks for one.
+///
+/// It is for programs to call, once, at their start: no library does, as there is one hook for the process and
+/// nobody can tell whether it is std's or a program's own. Where a program sets one (to report elsewhere), it is
+/// set after this one and calls what [`panic::take_hook`] gave. Let `main` end with [`flush`], or the report of a
+/// panic right before the end may be lost. With `panic = "abort"` nothing is installed: the process would be gone
+/// before the report is written.
+///
+/// ```
+/// // First in `main`.
+/// lakh_core::stderr::report_panics();
+/// ```
+pub fn report_panics() {
+    if cfg!(panic = "abort") {
+        return;
+    }
+    let others = panic::take_hook();
+    panic::set_hook(Box::new(move |info| match shard::try_with(|_| ()) {
+        Some(()) => print(&report(info)),
+        None => others(info),
+    }));
+}
+
+/// In the words of std.
+fn report(info: &PanicHookInfo<'_>) -> String {
+    let thread = thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let message = info.payload_as_str().unwrap_or("Box<dyn Any>");
+    let report = format!("\nthread '{name}' panicked at {place}:\n{message}\n");
+    let wanted = env::var_os("RUST_BACKTRACE").filter(|style| style != "0");
+    match wanted {
+        None => report + "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+        Some(style) if style == "full" => {
+            format!("{report}stack backtrace:\n{:#}", Backtrace::force_capture())
+        }
+        Some(_) => format!("{report}stack backtrace:\n{}", Backtrace::force_capture()),
+    }
 }
 
 struct Buffer {

@@ -20,7 +20,7 @@ use flags::{Flags, fail};
 use lakh::{
     core::fs::FileWriter,
     http::{
-        App, HandlerError, HandlerResult, Html, Limits, RouteLimits, Server, StatusCode,
+        App, HandlerError, HandlerResult, Html, RouteLimits, Server, StatusCode,
         extract::{Field, FromState, Multipart, Path, State},
         sse::Sse,
     },
@@ -34,8 +34,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const LONGEST_BODY: u64 = 1 << 40;
 /// How long a client may send too slowly; while it waits for the disk no time is counted.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Who is refused in the middle of an upload goes on sending before it looks for the answer.
-const LINGER: (Duration, u64) = (Duration::from_secs(10), 1 << 30);
 const LONGEST_NAME: usize = 100;
 
 /// One for all shards.
@@ -63,8 +61,7 @@ fn main() {
 
 fn run(flags: &Flags, folder: PathBuf) -> std::io::Result<()> {
     let service = Service { folder: Arc::new(folder), uploads: Arc::default() };
-    let limits = Limits { linger: LINGER, ..Limits::default() };
-    let mut server = Server::new(move |_shard| app(service.clone())).limits(limits);
+    let mut server = Server::new(move |_shard| app(service.clone()));
     if let Some(shards) = flags.shards {
         server = server.shards(shards);
     }
@@ -87,7 +84,7 @@ fn app(service: Service) -> App {
 }
 
 fn events(State(uploads): State<Arc<Uploads>>, Path(id): Path<String>) -> HandlerResult<Sse> {
-    uploads.progress(&id).map(progress::events)
+    uploads.watch(&id).map(progress::events)
 }
 
 /// A line for each file that was written.
@@ -96,7 +93,7 @@ async fn upload(
     Path(id): Path<String>,
     mut form: Multipart,
 ) -> HandlerResult<(StatusCode, String)> {
-    let meter = Meter(service.uploads.progress(&id)?);
+    let meter = service.uploads.begin(&id)?;
     let mut report = String::new();
     while let Some(field) = form.next_field().await? {
         // Other fields, and files that were not chosen, are skipped.

@@ -7,20 +7,30 @@ use lakh::http::{
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-/// Uploads that may be under way or watched at once.
+/// Uploads that may be under way at once.
 const MOST: usize = 1024;
+/// Uploads that may be waited for at once. A share of its own: who watches what never begins takes nothing
+/// from those who upload.
+const MOST_AWAITED: usize = 256;
 /// How often those who watch are told.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Uploads that are under way or watched, by the name that the client gave them.
+/// Uploads that are under way or waited for, by the name that the client gave them.
 #[derive(Default)]
-pub(crate) struct Uploads(Mutex<HashMap<String, Weak<Progress>>>);
+pub(crate) struct Uploads(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    under_way: HashMap<String, Arc<Progress>>,
+    /// Kept by those who watch.
+    awaited: HashMap<String, Weak<Progress>>,
+}
 
 #[derive(Default)]
 pub(crate) struct Progress {
@@ -29,37 +39,69 @@ pub(crate) struct Progress {
 }
 
 impl Uploads {
-    /// The progress of this upload, which may begin later.
-    pub(crate) fn progress(&self, id: &str) -> HandlerResult<Arc<Progress>> {
-        if id.is_empty() || id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            return Err(HandlerError::not_found("an upload is named by up to 64 letters and digits"));
-        }
-        let mut uploads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = uploads.get(id).and_then(Weak::upgrade) {
+    /// The progress of the upload that is under way by this name, or else of the next one.
+    pub(crate) fn watch(&self, id: &str) -> HandlerResult<Arc<Progress>> {
+        check(id)?;
+        let Table { under_way, awaited } = &mut *self.table();
+        let known = under_way.get(id).cloned().or_else(|| awaited.get(id)?.upgrade());
+        if let Some(progress) = known {
             return Ok(progress);
         }
-        uploads.retain(|_, progress| progress.strong_count() > 0);
-        if uploads.len() >= MOST {
+        awaited.retain(|_, progress| progress.strong_count() > 0);
+        if awaited.len() >= MOST_AWAITED {
             return Err(HandlerError::status_only(StatusCode::SERVICE_UNAVAILABLE));
         }
         let progress = Arc::<Progress>::default();
-        uploads.insert(id.to_owned(), Arc::downgrade(&progress));
+        awaited.insert(id.to_owned(), Arc::downgrade(&progress));
         Ok(progress)
+    }
+
+    /// Begins an upload. Those who wait for it watch it from here on; those who watch an earlier one of the
+    /// same name go on with that.
+    pub(crate) fn begin(self: &Arc<Self>, id: &str) -> HandlerResult<Meter> {
+        check(id)?;
+        let Table { under_way, awaited } = &mut *self.table();
+        if under_way.len() >= MOST {
+            return Err(HandlerError::status_only(StatusCode::SERVICE_UNAVAILABLE));
+        }
+        let progress = awaited.remove(id).and_then(|progress| progress.upgrade()).unwrap_or_default();
+        under_way.insert(id.to_owned(), Arc::clone(&progress));
+        Ok(Meter { uploads: Arc::clone(self), id: id.to_owned(), progress })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn check(id: &str) -> HandlerResult<()> {
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(HandlerError::not_found("an upload is named by up to 64 letters and digits"));
+    }
+    Ok(())
+}
+
 /// The upload's side: it has ended when this is dropped, however that comes.
-pub(crate) struct Meter(pub(crate) Arc<Progress>);
+pub(crate) struct Meter {
+    uploads: Arc<Uploads>,
+    id: String,
+    progress: Arc<Progress>,
+}
 
 impl Meter {
     pub(crate) fn add(&self, bytes: usize) {
-        self.0.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.0.has_ended.store(true, Ordering::Release);
+        self.progress.has_ended.store(true, Ordering::Release);
+        let under_way = &mut self.uploads.table().under_way;
+        // A later one of the same name may have taken the place.
+        if under_way.get(&self.id).is_some_and(|progress| Arc::ptr_eq(progress, &self.progress)) {
+            under_way.remove(&self.id);
+        }
     }
 }
 

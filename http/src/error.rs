@@ -80,8 +80,28 @@ impl HandlerError {
         self
     }
 
-    /// Adds a header field to the answer.
-    pub fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    /// Sets a header field of the answer, by the rule of [`Response::with_header`]: in the place of all others
+    /// of its name, but for `Set-Cookie`.
+    ///
+    /// ```
+    /// use lakh_http::{HandlerError, StatusCode, header};
+    ///
+    /// let busy = HandlerError::status_only(StatusCode::SERVICE_UNAVAILABLE).with_header(header::RETRY_AFTER, 7);
+    /// ```
+    ///
+    /// # Panics
+    /// If name or value are not legal in a header.
+    #[track_caller]
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let name = name.try_into().ok().expect("a legal header name");
+        let value = value.try_into().ok().expect("a legal header value");
+        if name != header::SET_COOKIE {
+            self.0.fields.retain(|(n, _)| *n != name);
+        }
         self.0.fields.push((name, value));
         self
     }
@@ -161,7 +181,7 @@ fn of_full_pool(error: &PoolFull) -> HandlerError {
 
 fn come_back(cause: impl Error + 'static) -> HandlerError {
     HandlerError::status_only(StatusCode::SERVICE_UNAVAILABLE)
-        .with_field(header::RETRY_AFTER, HeaderValue::from_static("1"))
+        .with_header(header::RETRY_AFTER, 1)
         .with_cause(cause)
 }
 
@@ -201,7 +221,9 @@ impl IntoResponse for HandlerError {
         let mut response = Response::new(self.0.message.clone().into_owned())
             .with_status(self.0.status)
             .with_content_type(TEXT);
-        response.parts.fields.append(&mut self.0.fields);
+        for (name, value) in self.0.fields.drain(..) {
+            response = response.with_header(name, value);
+        }
         response.parts.origin = Origin::Error(self);
         response
     }

@@ -63,7 +63,7 @@ pub use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, 
 pub use into_response::{HeaderFields, Html, IntoResponse, Redirect};
 pub use limits::{Limits, RouteLimits};
 pub use metrics::ServiceMetrics;
-pub use request::{Head, Request};
+pub use request::{Head, Request, Scheme};
 pub use response::{Body, Chunks, Response, StreamError};
 pub use server::{Running, Server};
 pub use sse::Sse;

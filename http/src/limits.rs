@@ -34,9 +34,12 @@ pub struct Limits {
     /// The slowest peer that is waited for, in bytes per second: body bytes sent to us, answer
     /// bytes taken from us. 1,024 by default.
     pub rate: u32,
-    /// After an answer that ends the connection early: how long and how many bytes the peer may
-    /// still send, so that it can read the answer (RFC 9112, 9.6). 5 s and 1 MiB by default.
-    pub linger: (Duration, u64),
+    /// After an answer that ends the connection early: how long the peer may go on sending, so that it can
+    /// read the answer (RFC 9112, 9.6). What it sends is dropped, however much it is: many clients look for
+    /// the answer only when they have sent everything. 30 s by default.
+    pub linger: Duration,
+    /// How long the peer may be silent meanwhile. 5 s by default.
+    pub linger_silence: Duration,
 }
 
 /// Limits of one route, in the place of the server's; what is not set stays as it is there.
@@ -96,7 +99,8 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(75),
             stall: Duration::from_secs(20),
             rate: 1024,
-            linger: (Duration::from_secs(5), 1 << 20),
+            linger: Duration::from_secs(30),
+            linger_silence: Duration::from_secs(5),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     body::RequestBody,
     extensions::Extensions,
-    proto::{KeptHead, ParsedHead, Span},
+    proto::{KeptHead, ParsedHead, Span, is_authority},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use lakh_net::{TcpStream, sys::PeerHandle};
@@ -48,11 +48,39 @@ pub(crate) enum Peer<'a> {
 }
 
 /// Who has sent a request that outlives the call.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Sender {
     peer: PeerSource,
-    /// Who is behind the peer, if middleware knows.
+    /// Who is behind the peer, if middleware knows; and which address of ours they have used.
     client: Option<SocketAddr>,
+    scheme: Scheme,
+    host: Option<Rc<str>>,
+}
+
+/// How a client has reached the service; see [`Head::client_scheme`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Scheme {
+    /// Without TLS.
+    #[default]
+    Http,
+    /// By TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in URLs: `http`, `https`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -66,11 +94,15 @@ enum PeerSource {
 impl Sender {
     /// Nobody: the request did not come from a connection.
     #[cfg(feature = "tower")]
-    pub(crate) const UNKNOWN: Sender = Sender { peer: PeerSource::Unknown, client: None };
+    pub(crate) const UNKNOWN: Sender = Sender::of(PeerSource::Unknown);
+
+    const fn of(peer: PeerSource) -> Self {
+        Sender { peer, client: None, scheme: Scheme::Http, host: None }
+    }
 
     /// One that is known beforehand: a test's.
     pub(crate) fn known(peer: SocketAddr) -> Self {
-        Sender { peer: PeerSource::Known(peer), client: None }
+        Sender::of(PeerSource::Known(peer))
     }
 
     fn peer_addr(&self) -> io::Result<SocketAddr> {
@@ -86,8 +118,8 @@ impl Sender {
 impl Peer<'_> {
     fn sender(&self) -> Sender {
         match self {
-            Peer::Stream(stream) => Sender { peer: PeerSource::Stream(stream.peer_handle()), client: None },
-            Peer::Sender(sender) => **sender,
+            Peer::Stream(stream) => Sender::of(PeerSource::Stream(stream.peer_handle())),
+            Peer::Sender(sender) => (*sender).clone(),
         }
     }
 }
@@ -210,6 +242,24 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// How the client has reached the service: what [`Request::set_client_scheme`] says, or else
+    /// [`Scheme::Http`], as Lakh does no TLS yet.
+    pub fn client_scheme(&self) -> Scheme {
+        match self.peer {
+            Peer::Sender(sender) => sender.scheme,
+            Peer::Stream(_) => Scheme::Http,
+        }
+    }
+
+    /// The host that the client has asked, with its port if one was told: what [`Request::set_client_host`]
+    /// says, or else [`Head::host`].
+    pub fn client_host(&self) -> &'a str {
+        match self.peer {
+            Peer::Sender(Sender { host: Some(host), .. }) => host,
+            _ => self.host(),
+        }
+    }
+
     /// What middleware has left with the request, by its type.
     pub fn extension<T: 'static>(&self) -> Option<&'a T> {
         self.extensions?.get()
@@ -315,6 +365,21 @@ impl Request {
     /// Says who has sent the request, for middleware that knows better than the connection.
     pub fn set_client_addr(&mut self, client: SocketAddr) {
         self.0.sender.client = Some(client);
+    }
+
+    /// Says how the client has reached the service, for middleware that knows better than the connection.
+    pub fn set_client_scheme(&mut self, scheme: Scheme) {
+        self.0.sender.scheme = scheme;
+    }
+
+    /// Says which host the client has asked, for middleware that knows better than the request. Routes stay
+    /// those of [`Head::host`]. False, and nothing is changed, if it could not stand in a `Host` field.
+    pub fn set_client_host(&mut self, host: &str) -> bool {
+        let is_host = is_authority(host.as_bytes());
+        if is_host {
+            self.0.sender.host = Some(host.into());
+        }
+        is_host
     }
 }
 

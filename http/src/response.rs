@@ -141,6 +141,7 @@ impl Response {
 
     /// Sets a header field in the place of all others of its name; `Set-Cookie` is added to others, since each
     /// is about a cookie of its own (RFC 6265, 3). [`Response::append_header`] adds a second one of any name.
+    /// Fields in tuples and of a [`HandlerError`] follow the same rule.
     ///
     /// ```
     /// use lakh_http::{IntoResponse, header};

@@ -302,8 +302,7 @@ fn rendered() -> App {
         .get("/panics", || -> &str { panic!("for the test") })
         .get("/panics-later", async || -> &str { panic!("for the test") })
         .get("/refuses", || {
-            HandlerError::new(StatusCode::CONFLICT, "taken")
-                .with_field(header::RETRY_AFTER, HeaderValue::from_static("7"))
+            HandlerError::new(StatusCode::CONFLICT, "taken").with_header(header::RETRY_AFTER, 7)
         })
         .get("/fails", async || -> HandlerResult<String> { Ok(std::fs::read_to_string("/no/such/file")?) })
         .get("/none", || None::<&str>)
@@ -574,6 +573,23 @@ fn a_header_field_of_an_answer_takes_the_place_of_its_names_others() {
     assert_eq!(all("content-type"), ["image/svg+xml"]);
     assert_eq!(all("x-a"), ["2"]);
     assert_eq!(all("set-cookie"), ["a=1", "b=2"]);
+}
+
+#[test]
+fn a_header_field_of_an_error_takes_the_place_of_its_names_others() {
+    let refused = HandlerError::bad_request("<p>no</p>")
+        .with_header("content-type", "text/html")
+        .with_header("x-a", "1")
+        .with_header("X-A", 2)
+        .with_header("set-cookie", "a=1")
+        .with_header("set-cookie", "b=2")
+        .into_response();
+    let fields: Vec<_> =
+        refused.headers().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    assert_eq!(
+        fields,
+        [("content-type", "text/html"), ("x-a", "2"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]
+    );
 }
 
 #[test]

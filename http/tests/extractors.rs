@@ -4,8 +4,10 @@ mod common;
 
 use common::{Answer, TestServer};
 use lakh_http::{
-    App, Bytes, HandlerError, HeaderMap, Method, RequestBody, RouteLimits, Version,
-    extract::{Extension, Form, FromState, Json, Path, Query, State},
+    App, Bytes, HandlerError, HeaderMap, Method, Request, RequestBody, Response, RouteLimits, Version,
+    extract::{BaseUrl, Extension, Form, FromState, Json, Multipart, Path, Query, State},
+    middleware::{Next, RequestId, SetRequestId},
+    sse::LastEventId,
 };
 use serde::{Deserialize, Serialize};
 use std::{cell::Cell, rc::Rc};
@@ -201,4 +203,90 @@ fn an_option_is_none_for_what_is_absent_and_a_result_takes_the_rejection() {
     let too_long = server.exchange(format!("{head}10\r\n{{\"name\": \"Bella\"\r\n1\r\n}}\r\n0\r\n\r\n"));
     assert_eq!(too_long.status, 413, "what is too long is there");
     assert_eq!(get(&server, "/missing"), (500, "Internal Server Error".to_owned()));
+}
+
+/// What an optional parameter was: `None`, or with what it has.
+fn told<T>(optional: Option<T>, tell: impl FnOnce(T) -> String) -> String {
+    optional.map_or("None".to_owned(), |there| format!("Some({})", tell(there)))
+}
+
+/// One for each kind of body that can be absent.
+fn optional_bodies() -> App {
+    App::new()
+        .post("/bytes", async |body: Option<Bytes>| told(body, |body| body.len().to_string()))
+        .post("/vec", async |body: Option<Vec<u8>>| told(body, |body| body.len().to_string()))
+        .post("/text", async |body: Option<String>| told(body, |body| body))
+        .post("/json", async |pet: Option<Json<Pet>>| told(pet, |Json(pet)| pet.name))
+        .post("/form", async |pet: Option<Form<Pet>>| told(pet, |Form(pet)| pet.name))
+        .post("/multipart", async |form: Option<Multipart>| -> Result<String, HandlerError> {
+            let Some(mut form) = form else { return Ok(told(None, |()| String::new())) };
+            let name = form.next_field().await?.map(|field| field.name().to_owned());
+            Ok(told(name, |name| name))
+        })
+}
+
+#[test]
+fn every_body_may_be_absent_and_is_refused_if_it_is_there_and_wrong() {
+    let server = TestServer::start(|_| optional_bodies());
+    let parts = "--X\r\nContent-Disposition: form-data; name=ann\r\n\r\n1\r\n--X--\r\n";
+    let multipart = "multipart/form-data; boundary=X";
+    let urlencoded = "application/x-www-form-urlencoded";
+    for (path, content_type, body, there, wrong) in [
+        ("/bytes", "text/plain", "abc", "Some(3)", None),
+        ("/vec", "text/plain", "abc", "Some(3)", None),
+        ("/text", "text/plain", "abc", "Some(abc)", None),
+        ("/json", "application/json", "{\"name\": \"ann\"}", "Some(ann)", Some(("application/json", 400))),
+        ("/json", "application/json", "{\"name\": \"ann\"}", "Some(ann)", Some(("text/plain", 415))),
+        ("/form", urlencoded, "name=ann", "Some(ann)", Some((urlencoded, 400))),
+        ("/form", urlencoded, "name=ann", "Some(ann)", Some(("text/plain", 415))),
+        ("/multipart", multipart, parts, "Some(ann)", Some((multipart, 400))),
+        ("/multipart", multipart, parts, "Some(ann)", Some(("text/plain", 415))),
+    ] {
+        let absent = server.exchange(format!("POST {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!((absent.status, absent.text()), (200, "None"), "{path}");
+        let present = ask(&server, "POST", path, content_type, body);
+        assert_eq!((present.status, present.text()), (200, there), "{path}");
+        if let Some((content_type, status)) = wrong {
+            assert_eq!(ask(&server, "POST", path, content_type, "!").status, status, "{path} {content_type}");
+        }
+    }
+}
+
+/// Leaves a number with requests that ask for it.
+async fn numbered(mut request: Request, next: Next) -> Response {
+    if request.head().header("x-number").is_some() {
+        request.insert_extension(7_u8);
+    }
+    next.run(request).await
+}
+
+fn optional_heads() -> App {
+    App::new()
+        .get("/extension", |n: Option<Extension<u8>>| told(n, |Extension(n)| n.to_string()))
+        .get("/event", |id: Option<LastEventId>| told(id, |LastEventId(id)| id))
+        .get("/base", |base: Option<BaseUrl>| told(base, |base| base.to_string()))
+        .get("/id", |id: Option<RequestId>| told(id, |id| id.to_string()))
+        .get("/set-id", |id: Option<RequestId>| told(id, |id| id.to_string()))
+        .wrap_route(SetRequestId::new().trust_requests())
+        .wrap(numbered)
+}
+
+#[test]
+fn parts_of_the_head_and_what_middleware_leaves_may_be_absent() {
+    let server = TestServer::start(|_| optional_heads());
+    for path in ["/extension", "/event", "/id"] {
+        assert_eq!(get(&server, path), (200, "None".to_owned()), "{path}");
+    }
+    assert_eq!(server.exchange("GET /base HTTP/1.0\r\n\r\n").text(), "None");
+    for (path, field, value, there) in [
+        ("/extension", "X-Number", "1", "Some(7)"),
+        ("/event", "Last-Event-ID", "41", "Some(41)"),
+        ("/set-id", "X-Request-Id", "abc", "Some(abc)"),
+    ] {
+        let answer = server.connect().ask("GET", path, &[(field, value)], "");
+        assert_eq!((answer.status, answer.text()), (200, there), "{path}");
+    }
+    assert_eq!(server.exchange("GET /base HTTP/1.1\r\nHost: a:1\r\n\r\n").text(), "Some(http://a:1)");
+    let wrong = server.exchange(b"GET /event HTTP/1.1\r\nHost: a\r\nLast-Event-ID: \xFF\r\n\r\n");
+    assert_eq!(wrong.text(), "a Last-Event-ID is needed", "what is there and no text is refused");
 }

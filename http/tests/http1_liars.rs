@@ -133,8 +133,7 @@ fn lies(reader: &Reader) -> Vec<(Vec<u8>, Then, &'static [u16])> {
 
 #[test]
 fn bodies_that_lie_end_in_time_and_leave_nothing_behind() {
-    let limits =
-        Limits { body: LIMIT, stall: SECOND, rate: 1000, linger: (SECOND, 1 << 20), ..Limits::default() };
+    let limits = Limits { body: LIMIT, stall: SECOND, rate: 1000, linger: SECOND, ..Limits::default() };
     let server = TestServer::with_limits(limits, |_| app());
     server.exchange(get("/"));
     eventually("the first client is forgotten", || held(&server)[0] == 0 && held(&server)[1] == 1);

@@ -5,7 +5,7 @@ mod common;
 use common::{TestServer, get};
 use lakh_http::{
     App, HandlerError, IntoResponse, Method, Request, Response, StatusCode,
-    extract::ClientAddr,
+    extract::{BaseUrl, ClientAddr},
     middleware::{AccessEntry, AccessLog, Next, ProxyHeaders, RequestId, SetRequestId},
 };
 use std::{
@@ -57,6 +57,54 @@ fn forwarded_is_read_in_the_place_of_the_other_field() {
     assert_eq!(client_behind(trusting().forwarded(), &fields), "[2001:db8::1]:7");
     assert_eq!(client_behind(trusting(), &fields), "6.6.6.6:0");
     assert_eq!(client_behind(trusting().forwarded(), &fields[1..]), "peer");
+}
+
+fn base_behind(proxies: ProxyHeaders, fields: &[(&str, &str)]) -> String {
+    let server = TestServer::start(move |_| {
+        App::new().get("/", |base: BaseUrl| base.to_string()).wrap(proxies.clone())
+    });
+    server.connect().ask("GET", "/", fields, "").text().to_owned()
+}
+
+#[test]
+fn scheme_and_host_are_those_that_a_trusted_proxy_tells() {
+    let trusting = || ProxyHeaders::trust(["127.0.0.1", "10.0.0.0/8"]);
+    let said = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "example.com:8443")];
+    let own = base_behind(trusting(), &[]);
+    assert!(own.starts_with("http://"), "{own}");
+    let https = own.replace("http://", "https://");
+    assert_eq!(base_behind(ProxyHeaders::trust(["192.0.2.1"]).and_host(), &said), own, "nobody is trusted");
+    assert_eq!(base_behind(trusting(), &said), https, "many proxies pass on what a client says of the host");
+    assert_eq!(base_behind(trusting().and_host(), &said), "https://example.com:8443");
+    for (scheme, told) in [("http, HTTPS", &https), ("https,http", &own), ("gopher", &own), ("", &own)] {
+        assert_eq!(&base_behind(trusting(), &[("X-Forwarded-Proto", scheme)]), told, "{scheme}");
+    }
+    for host in ["a b", "a/b", "user@a", "", "\u{e9}"] {
+        assert_eq!(base_behind(trusting().and_host(), &[("X-Forwarded-Host", host)]), own, "{host}");
+    }
+}
+
+#[test]
+fn forwarded_tells_the_scheme_and_host_of_the_outermost_trusted_proxy() {
+    let trusting = || ProxyHeaders::trust(["127.0.0.1", "10.0.0.0/8"]).and_host().forwarded();
+    let told = |value: &str| base_behind(trusting(), &[("Forwarded", value)]);
+    let own = base_behind(trusting(), &[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "x")]);
+    assert!(own.starts_with("http://") && own != "http://x", "{own}");
+    let forged = "for=6.6.6.6;proto=http;host=evil, ";
+    let inner = ", for=10.0.0.1;proto=http;host=inner";
+    let seen = "for=192.0.2.1;Proto=https;host=\"a.example:8443\"";
+    assert_eq!(told(&format!("{forged}{seen}{inner}")), "https://a.example:8443");
+    assert_eq!(told(&format!("{forged}{seen}")), "https://a.example:8443");
+    assert_eq!(told("for=unknown;proto=https;host=a"), "https://a", "whoever it was");
+    assert_eq!(told("for=192.0.2.1"), own);
+    let nobody = ProxyHeaders::trust(["192.0.2.1"]).and_host().forwarded();
+    assert_eq!(base_behind(nobody, &[("Forwarded", seen)]), own);
+}
+
+#[test]
+fn a_request_without_a_host_has_no_base() {
+    let server = TestServer::start(|_| App::new().get("/", |base: BaseUrl| base.to_string()));
+    assert_eq!(server.exchange("GET / HTTP/1.0\r\n\r\n").status, 400);
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn app() -> App {
 }
 
 fn limits() -> Limits {
-    Limits { body: 100_000, head_time: SECOND, stall: SECOND, linger: (SECOND, 1 << 20), ..Limits::default() }
+    Limits { body: 100_000, head_time: SECOND, stall: SECOND, linger: SECOND, ..Limits::default() }
 }
 
 fn with_body(path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {

@@ -2,7 +2,7 @@
 
 use lakh_http::{
     App, Body, Bytes, Files, HandlerError, HandlerResult, HeaderMap, Limits, Method, Redirect, Request,
-    RequestBody, Response, RouteLimits, StatusCode,
+    RequestBody, Response, RouteLimits, StatusCode, Upgraded,
     extract::{ClientAddr, Form, Json, Path, Query, State},
     middleware::{Next, ProxyHeaders},
     testing::{self, TestClient, TestResponse, TestServer},
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     cell::Cell,
     future::poll_fn,
+    io::{Read, Write},
     panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
     task::Poll,
@@ -374,6 +375,32 @@ fn an_upgrade_without_a_connection_is_a_panic_that_says_so() {
 }
 
 #[test]
+fn what_comes_right_behind_a_101_is_read_first_over_the_wire() {
+    let server = TestServer::start(|_| {
+        App::new().get("/", || "hello").get("/greets", || {
+            Response::upgrade("greet", async |mut stream: Upgraded| {
+                stream.write_all(b"welcome").await.unwrap();
+                let mut byte = [0];
+                stream.read(&mut byte).await.unwrap();
+                stream.write_all(&byte).await.unwrap();
+            })
+        })
+    });
+    let asked = server.get("/greets").header("connection", "upgrade").header("upgrade", "greet");
+    let mut stream = asked.send().into_upgraded();
+    let mut word = [0; 7];
+    stream.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"welcome");
+    stream.write_all(b"!").unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"!");
+    assert_eq!(server.get("/").send().text(), "hello", "on a connection of its own");
+    let refused = catch_unwind(AssertUnwindSafe(|| server.get("/").send().into_upgraded()));
+    assert!(refused.is_err(), "no 101");
+}
+
+#[test]
 fn trailers_are_there_when_the_body_has_ended_for_those_who_understand_them() {
     let app = || {
         App::new().get("/", || {
@@ -398,4 +425,12 @@ fn trailers_are_there_when_the_body_has_ended_for_those_who_understand_them() {
             assert_eq!((answer.text().await.as_str(), answer.trailers()), ("ab", None));
         },
     );
+    let server = TestServer::start(move |_| app());
+    let mut answer = server.get("/").header("te", "trailers").send();
+    assert!(answer.trailers().is_none());
+    assert_eq!(answer.text(), "ab");
+    let trailers = answer.trailers().unwrap();
+    assert_eq!((trailers.len(), &trailers["x-rows"]), (1, &2.into()));
+    let mut answer = server.get("/").send();
+    assert_eq!((answer.text().as_str(), answer.trailers()), ("ab", None));
 }

@@ -109,9 +109,9 @@ enum Close {
     WhenSent {
         linger: bool,
     },
-    /// Our side is closed; up to so many bytes are read and dropped.
+    /// Our side is closed; what comes until then, in seconds of the shard, is read and dropped.
     Lingering {
-        left: u64,
+        until: u32,
     },
 }
 
@@ -308,11 +308,13 @@ impl Driver<'_, '_> {
                 if self.stream.shutdown(std::net::Shutdown::Write).is_err() {
                     return Step::Close;
                 }
-                let left = self.service.limits().linger.1;
-                self.active().close = Close::Lingering { left };
+                // A second more: the current one has partly passed.
+                let time = seconds(self.service.limits().linger).saturating_add(1);
+                let until = self.service.now().saturating_add(time);
+                self.active().close = Close::Lingering { until };
                 Step::Again
             }
-            Close::Lingering { left } => self.step_linger(left),
+            Close::Lingering { until } => self.step_linger(until),
             Close::No | Close::WhenSent { .. } => Step::Close,
         }
     }
@@ -324,16 +326,17 @@ impl Driver<'_, '_> {
 
     /// Reads and drops what the peer sends, so that it can read our answer before the reset that
     /// unread bytes would cause (RFC 9112, 9.6).
-    fn step_linger(&mut self, left: u64) -> Step {
+    fn step_linger(&mut self, until: u32) -> Step {
         match self.stream.poll_read(self.cx, &mut self.scratch.input) {
-            Poll::Ready(Ok(n)) if n > 0 && left > n as u64 => {
+            Poll::Ready(Ok(n)) if n > 0 && self.service.now() < until => {
                 self.bytes += n;
-                self.active().close = Close::Lingering { left: left - n as u64 };
+                self.connection.phase = Phase::Busy; // it is not silent
                 Step::Again
             }
             Poll::Ready(_) => Step::Close,
             Poll::Pending => {
-                let time = seconds(self.service.limits().linger.0);
+                let left = until.saturating_sub(self.service.now());
+                let time = seconds(self.service.limits().linger_silence).min(left);
                 self.wait_in(Phase::Linger, time).unwrap_or(Step::Close)
             }
         }

@@ -8,6 +8,7 @@
 //! | [`Method`], [`Version`], [`HeaderMap`] | what they say |
 //! | [`Cookies`](crate::cookies::Cookies), signed and private ones | what the client has sent of them |
 //! | [`ClientAddr`] | who has sent the request |
+//! | [`BaseUrl`] | scheme and host that the client has used |
 //! | [`LastEventId`](crate::sse::LastEventId) | which event a client had last |
 //! | [`Extension`], [`RequestId`](crate::middleware::RequestId) | what middleware has left |
 //! | `Option<T>`, `Result<T, T::Rejection>`, tuples | made of others |
@@ -32,7 +33,7 @@ mod path;
 mod query;
 mod state;
 
-pub use client::ClientAddr;
+pub use client::{BaseUrl, ClientAddr};
 pub use form::Form;
 pub use head::Extension;
 pub use json::Json;

@@ -271,7 +271,7 @@ async fn let_in<U: 'static>(
 
 fn unauthorized(challenge: &HeaderValue) -> Response {
     HandlerError::status_only(StatusCode::UNAUTHORIZED)
-        .with_field(header::WWW_AUTHENTICATE, challenge.clone())
+        .with_header(header::WWW_AUTHENTICATE, challenge.clone())
         .into_response()
 }
 

@@ -1,5 +1,6 @@
-//! Addresses in `X-Forwarded-For` and in `Forwarded` (RFC 7239).
+//! What is in `X-Forwarded-…` and in `Forwarded` (RFC 7239).
 
+use crate::Scheme;
 use std::net::{IpAddr, SocketAddr};
 
 /// `1.2.3.4`, `1.2.3.4:80`, `::1`, `[::1]`, `[::1]:80`; 0 for a port that is not told.
@@ -11,18 +12,42 @@ pub(super) fn parse_address(text: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
-/// The `for` of each element of one field; `None` where there is none, or no address in it.
-pub(super) fn hops(field: &[u8]) -> impl Iterator<Item = Option<SocketAddr>> {
+pub(super) fn parse_scheme(text: &[u8]) -> Option<Scheme> {
+    let text = text.trim_ascii();
+    [Scheme::Http, Scheme::Https]
+        .into_iter()
+        .find(|scheme| text.eq_ignore_ascii_case(scheme.as_str().as_bytes()))
+}
+
+/// What one proxy says of the request that it has got; `None` for what it does not tell, or not so that it could
+/// be understood.
+#[derive(Debug, Default)]
+pub(super) struct Hop<'a> {
+    pub(super) client: Option<SocketAddr>,
+    pub(super) scheme: Option<Scheme>,
+    pub(super) host: Option<&'a [u8]>,
+}
+
+/// The elements of one field.
+pub(super) fn hops(field: &[u8]) -> impl Iterator<Item = Hop<'_>> {
     split_unquoted(field, b',').into_iter().map(|element| {
         let pairs = split_unquoted(element, b';');
-        let value = pairs.into_iter().find_map(|pair| {
-            let (name, value) = pair.trim_ascii().split_at_checked(4)?;
-            name.eq_ignore_ascii_case(b"for=").then_some(value)
-        })?;
-        // Addresses have no characters that are escaped in quotes.
-        let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
-        parse_address(quoted.unwrap_or(value))
+        Hop {
+            client: value(&pairs, "for").and_then(parse_address),
+            scheme: value(&pairs, "proto").and_then(parse_scheme),
+            host: value(&pairs, "host"),
+        }
     })
+}
+
+/// The value of this name, without its quotes. No address, scheme or host has characters that are escaped there.
+fn value<'a>(pairs: &[&'a [u8]], name: &str) -> Option<&'a [u8]> {
+    let value = pairs.iter().find_map(|pair| {
+        let (n, value) = pair.trim_ascii().split_at_checked(name.len())?;
+        value.strip_prefix(b"=").filter(|_| n.eq_ignore_ascii_case(name.as_bytes()))
+    })?;
+    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    Some(quoted.unwrap_or(value))
 }
 
 /// Parts between separators that are not within quotes (RFC 9110, 5.6.4).
@@ -56,7 +81,8 @@ mod tests {
     #[test]
     fn forwarded_names_a_hop_in_each_element() {
         let hops = |text: &str| -> Vec<_> {
-            hops(text.as_bytes()).map(|hop| hop.map_or("-".to_owned(), |addr| addr.to_string())).collect()
+            let clients = hops(text.as_bytes()).map(|hop| hop.client);
+            clients.map(|client| client.map_or("-".to_owned(), |addr| addr.to_string())).collect()
         };
         assert_eq!(hops("for=192.0.2.43, for=198.51.100.17"), ["192.0.2.43:0", "198.51.100.17:0"]);
         assert_eq!(hops("For=\"[2001:db8::17]:4711\";proto=http"), ["[2001:db8::17]:4711"]);

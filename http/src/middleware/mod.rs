@@ -18,7 +18,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`ProxyHeaders`] | the client's address behind proxies |
+//! | [`ProxyHeaders`] | the client's address behind proxies, and the scheme and host that it has used |
 //! | [`SetRequestId`] | an id for each request |
 //! | [`AccessLog`] | a function, or a line of a log, for each request |
 //! | [`Cors`] | scripts of other origins |

@@ -1,5 +1,8 @@
-use super::{Middleware, Next, forwarded};
-use crate::{Head, Request, Response};
+use super::{
+    Middleware, Next,
+    forwarded::{self, Hop},
+};
+use crate::{Head, Request, Response, Scheme};
 use std::{
     fmt,
     net::{AddrParseError, IpAddr, SocketAddr},
@@ -7,13 +10,18 @@ use std::{
     str::FromStr,
 };
 
-/// Finds out who has sent a request that proxies have passed on.
+/// Finds out who has sent a request that proxies have passed on, and which scheme and host they have used.
 ///
 /// A client can write anything into `X-Forwarded-For`; so only what trusted proxies have added counts. The
 /// field is read from its end: as long as an address is a trusted proxy's, the one before it is believed. An
 /// entry that is no address (`unknown`) ends the way at the proxy that wrote it.
 /// The client's address is then that of [`ClientAddr`](crate::extract::ClientAddr) and of everything further
 /// in. Wrap it outermost.
+///
+/// If the peer is a trusted proxy, the scheme of [`BaseUrl`](crate::extract::BaseUrl) is what it says in
+/// `X-Forwarded-Proto`, and, with [`and_host`](Self::and_host), the host that of `X-Forwarded-Host`. Of several
+/// values the last one counts, which the nearest proxy has written: let proxies further in pass these fields on
+/// as they are. A proxy that neither sets nor removes one of them passes on what a client has made up.
 ///
 /// ```
 /// use lakh_http::{App, extract::ClientAddr, middleware::ProxyHeaders};
@@ -27,6 +35,14 @@ pub struct ProxyHeaders {
     trusted: Vec<Network>,
     private: bool,
     forwarded: bool,
+    host: bool,
+}
+
+/// What is known of a request's way.
+struct Origin<'a> {
+    client: SocketAddr,
+    scheme: Option<Scheme>,
+    host: Option<&'a [u8]>,
 }
 
 impl ProxyHeaders {
@@ -52,8 +68,15 @@ impl ProxyHeaders {
         ProxyHeaders { private: true, ..self }
     }
 
-    /// Reads `Forwarded` (RFC 7239) in the place of `X-Forwarded-For`. It is one or the other: a proxy that
-    /// adds to the one passes on what a client has written into the other.
+    /// Believes trusted proxies which host the client has asked, too. Only for proxies that set the field
+    /// themselves: most pass `X-Forwarded-Host` on as a client has sent it, and tell the host by `Host`.
+    pub fn and_host(self) -> Self {
+        ProxyHeaders { host: true, ..self }
+    }
+
+    /// Reads `Forwarded` (RFC 7239) in the place of the `X-Forwarded-…` fields. It is one or the others: a proxy
+    /// that adds to the one passes on what a client has written into the others. Scheme and host are those of
+    /// the outermost trusted proxy that tells them.
     pub fn forwarded(self) -> Self {
         ProxyHeaders { forwarded: true, ..self }
     }
@@ -66,40 +89,65 @@ impl ProxyHeaders {
         self.trusted.iter().any(|network| network.contains(address)) || (self.private && is_private)
     }
 
-    /// Who has sent the request to the first of the trusted proxies.
-    fn client(&self, head: &Head<'_>) -> Option<SocketAddr> {
+    /// Who has sent the request to the first of the trusted proxies, and what that has seen of it.
+    fn origin<'a>(&self, head: &Head<'a>) -> Option<Origin<'a>> {
         let peer = head.peer_addr().ok()?;
-        let mut client = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let client = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let mut origin = Origin { client, scheme: None, host: None };
         if !self.trusts(client.ip()) {
-            return Some(client);
+            return Some(origin);
+        }
+        if !self.forwarded {
+            origin.scheme = list(head, "x-forwarded-proto").last().and_then(forwarded::parse_scheme);
+            origin.host = list(head, "x-forwarded-host").last();
         }
         for hop in self.hops(head).into_iter().rev() {
-            match hop {
-                Some(address) => client = address,
+            origin.scheme = hop.scheme.or(origin.scheme);
+            origin.host = hop.host.or(origin.host);
+            match hop.client {
+                Some(address) => origin.client = address,
                 None => break,
             }
-            if !self.trusts(client.ip()) {
+            if !self.trusts(origin.client.ip()) {
                 break;
             }
         }
-        Some(client)
+        Some(origin)
     }
 
-    /// In the order in which they were added; `None` for what is no address.
-    fn hops(&self, head: &Head<'_>) -> Vec<Option<SocketAddr>> {
-        let name = if self.forwarded { "forwarded" } else { "x-forwarded-for" };
-        let fields = head.headers().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    /// In the order in which they were added.
+    fn hops<'a>(&self, head: &Head<'a>) -> Vec<Hop<'a>> {
         if self.forwarded {
-            return fields.flat_map(forwarded::hops).collect();
+            return fields(head, "forwarded").flat_map(forwarded::hops).collect();
         }
-        fields.flat_map(|value| value.split(|&byte| byte == b',')).map(forwarded::parse_address).collect()
+        let clients = list(head, "x-forwarded-for").map(forwarded::parse_address);
+        clients.map(|client| Hop { client, ..Hop::default() }).collect()
     }
+}
+
+/// All fields of this name.
+fn fields<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    head.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// The values of all fields of this name, which are one list (RFC 9110, 5.3).
+fn list<'a>(head: &Head<'a>, name: &'static str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    fields(head, name).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 impl Middleware for ProxyHeaders {
     async fn handle(self: Rc<Self>, mut request: Request, next: Next) -> Response {
-        if let Some(client) = self.client(&request.head()) {
-            request.set_client_addr(client);
+        let Some(Origin { client, scheme, host }) = self.origin(&request.head()) else {
+            return next.run(request).await;
+        };
+        let host = host.filter(|_| self.host).and_then(|host| String::from_utf8(host.to_vec()).ok());
+        request.set_client_addr(client);
+        if let Some(scheme) = scheme {
+            request.set_client_scheme(scheme);
+        }
+        if let Some(host) = host {
+            // One that is none is as if it were not there.
+            request.set_client_host(&host);
         }
         next.run(request).await
     }

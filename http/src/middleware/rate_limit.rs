@@ -121,7 +121,7 @@ impl Middleware for RateLimit {
             next.run(request).await
         } else {
             HandlerError::status_only(StatusCode::TOO_MANY_REQUESTS)
-                .with_field(header::RETRY_AFTER, seconds(taken.wait).into())
+                .with_header(header::RETRY_AFTER, seconds(taken.wait))
                 .into_response()
         };
         self.tell(&mut response, &taken);

@@ -1,7 +1,8 @@
 //! Request heads: what they say, and whether that may be said.
 use http::{Method, Version};
 
-use self::authority::{is_authority, scheme_len};
+pub(crate) use self::authority::is_authority;
+use self::authority::scheme_len;
 use self::error::Kind;
 use self::framing::Framing;
 use self::syntax::{Reader, Stop, Target};

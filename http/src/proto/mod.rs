@@ -23,6 +23,7 @@ mod trailers;
 
 pub use chunked::{Chunk, ChunkError, ChunkLimits, ChunkedDecoder};
 pub use encode::DateCache;
+pub(crate) use head::is_authority;
 pub use head::{BodyLength, HeadError, HeadLimits, HeadScan, Parsed, ParsedHead, Span};
 pub use memo::{HeadMemo, KeptHead};
 pub use multipart::{MultipartError, MultipartParser, PartEvent, PartHead, PartLimits};

@@ -3,7 +3,8 @@
 //! [`TestClient`] asks an [`App`] directly. Its requests are bytes that the server's own parser
 //! reads, and they take the way that a connection's take: routes, middleware, limits of bodies,
 //! extractors, handlers, rendered errors, panics that become 500. What it leaves out is the
-//! connection: pipelining, deadlines, clients that go away; and upgrades, which are a panic. [`run`] makes a test of it:
+//! connection: pipelining, deadlines, clients that go away; and upgrades, which are a panic and need the other one.
+//! [`run`] makes a test of it:
 //!
 //! ```
 //! use lakh_http::{App, extract::Json, testing};
@@ -26,7 +27,7 @@
 //! ```
 //!
 //! [`TestServer`] is a server on a port of its own with a blocking client of the same methods; it
-//! needs no shard, and tests what the other leaves out:
+//! needs no shard, and tests what the other leaves out ([`TestResponse::into_upgraded`] for other protocols):
 //!
 //! ```
 //! use lakh_http::{App, testing::TestServer};
@@ -51,7 +52,7 @@ pub use in_process::InProcess;
 pub use request::TestRequest;
 pub use response::TestResponse;
 pub use server::TestServer;
-pub use wire::OverWire;
+pub use wire::{OverWire, UpgradedWire};
 
 use crate::App;
 use lakh_core::Shard;

@@ -6,10 +6,10 @@ use super::{
 };
 use crate::{
     StreamError,
-    proto::{ChunkLimits, ChunkedDecoder, encode},
+    proto::{ChunkLimits, ChunkedDecoder, encode, parse_trailers},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::{
     collections::VecDeque,
@@ -79,17 +79,19 @@ impl Wire {
         });
     }
 
-    /// Reads the head of the answer, and leaves out those of 1xx.
+    /// Reads the head of the answer, and leaves out those of 1xx but 101, behind which there is no other.
     #[track_caller]
     pub(super) fn answer(mut self, method: &Method, idle: Idle) -> TestResponse<OverWire> {
         loop {
             if let Some((head, len)) = parse_head(&self.unused) {
                 self.unused.drain(..len);
-                if !head.status().is_informational() {
+                let is_switched = head.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if is_switched || !head.status().is_informational() {
                     let has_body = encode::body_allowed(head.status(), method);
-                    let rest = Rest::of(head.headers(), has_body);
+                    let rest =
+                        if is_switched { Rest::UntilClose } else { Rest::of(head.headers(), has_body) };
                     let keep_alive = head.header(header::CONNECTION) != Some("close");
-                    let mut body = OverWire { wire: Some(self), rest, keep_alive, idle };
+                    let mut body = OverWire { wire: Some(self), rest, keep_alive, idle, trailers: None };
                     body.let_go_at_the_end();
                     return head.with_body(|()| body);
                 }
@@ -118,13 +120,19 @@ pub struct OverWire {
     rest: Rest,
     keep_alive: bool,
     idle: Idle,
+    /// Once the body has ended.
+    trailers: Option<HeaderMap>,
 }
 
 /// What is still to come of a body.
 #[derive(Debug)]
 enum Rest {
     Bytes(u64),
-    Chunks(ChunkedDecoder),
+    Chunks {
+        decoder: ChunkedDecoder,
+        /// Of the trailer section.
+        trailers: Vec<u8>,
+    },
     UntilClose,
 }
 
@@ -133,7 +141,9 @@ impl Rest {
         let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         match length {
             _ if !has_body => Rest::Bytes(0),
-            _ if headers.contains_key(header::TRANSFER_ENCODING) => Rest::Chunks(ChunkedDecoder::default()),
+            _ if headers.contains_key(header::TRANSFER_ENCODING) => {
+                Rest::Chunks { decoder: ChunkedDecoder::default(), trailers: Vec::new() }
+            }
             Some(length) => Rest::Bytes(length),
             None => Rest::UntilClose,
         }
@@ -142,7 +152,7 @@ impl Rest {
     fn is_over(&self) -> bool {
         match self {
             Rest::Bytes(left) => *left == 0,
-            Rest::Chunks(decoder) => decoder.is_done(),
+            Rest::Chunks { decoder, .. } => decoder.is_done(),
             Rest::UntilClose => false,
         }
     }
@@ -155,8 +165,9 @@ impl Rest {
                 *left -= n as u64;
                 (n, 0..n)
             }
-            Rest::Chunks(decoder) => {
+            Rest::Chunks { decoder, trailers } => {
                 let chunk = decoder.decode(unused, &ChunkLimits::default())?;
+                trailers.extend_from_slice(&unused[chunk.trailers]);
                 (chunk.consumed, chunk.data)
             }
             Rest::UntilClose => (unused.len(), 0..unused.len()),
@@ -187,8 +198,15 @@ impl OverWire {
 
     /// Gives the connection to the next request once all is read.
     fn let_go_at_the_end(&mut self) {
-        if self.rest.is_over()
-            && let Some(wire) = self.wire.take()
+        if !self.rest.is_over() {
+            return;
+        }
+        if let Rest::Chunks { trailers, .. } = &self.rest
+            && !trailers.is_empty()
+        {
+            self.trailers = Some(parse_trailers(trailers));
+        }
+        if let Some(wire) = self.wire.take()
             && self.keep_alive
             && wire.unused.is_empty()
         {
@@ -217,6 +235,43 @@ impl TestResponse<OverWire> {
             self.body.wire = None;
         }
         next
+    }
+
+    /// The trailer fields that came behind the body, once it was read to its end. `None` before that, and if
+    /// there are none: a server sends them for `TE: trailers` alone.
+    pub fn trailers(&self) -> Option<&HeaderMap> {
+        self.body.trailers.as_ref()
+    }
+
+    /// The connection, once the answer was a 101: it speaks another protocol from here on.
+    ///
+    /// ```
+    /// use lakh_http::{App, Response, Upgraded, testing::TestServer};
+    /// use std::io::{Read, Write};
+    ///
+    /// let server = TestServer::start(|_| {
+    ///     App::new().get("/", || {
+    ///         Response::upgrade("shout", async |mut stream: Upgraded| {
+    ///             let mut word = [0; 2];
+    ///             stream.read(&mut word).await.unwrap();
+    ///             stream.write_all(&word.to_ascii_uppercase()).await.unwrap();
+    ///         })
+    ///     })
+    /// });
+    /// let answer = server.get("/").header("connection", "upgrade").header("upgrade", "shout").send();
+    /// let mut stream = answer.into_upgraded();
+    /// stream.write_all(b"hi").unwrap();
+    /// let mut word = String::new();
+    /// stream.read_to_string(&mut word).unwrap();
+    /// assert_eq!(word, "HI");
+    /// ```
+    ///
+    /// # Panics
+    /// If the answer is no 101, or the connection has ended.
+    #[track_caller]
+    pub fn into_upgraded(self) -> UpgradedWire {
+        assert_eq!(self.status(), StatusCode::SWITCHING_PROTOCOLS, "the protocol was not switched");
+        UpgradedWire(self.body.wire.expect("the connection has ended"))
     }
 
     /// What is left of the body.
@@ -248,6 +303,42 @@ impl TestResponse<OverWire> {
     #[track_caller]
     pub fn json<T: DeserializeOwned>(&mut self) -> T {
         response::json(&self.bytes())
+    }
+}
+
+/// A connection that has left HTTP; see [`TestResponse::into_upgraded`]. What came right behind the answer's
+/// head is read first. It blocks, for a minute at most.
+#[derive(Debug)]
+pub struct UpgradedWire(Wire);
+
+impl UpgradedWire {
+    /// The connection itself: for its options, and to close one direction of it. Reading from it would pass
+    /// over what was read already.
+    pub fn stream(&self) -> &TcpStream {
+        &self.0.stream
+    }
+}
+
+impl Read for UpgradedWire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Wire { stream, unused } = &mut self.0;
+        if unused.is_empty() {
+            return stream.read(buf);
+        }
+        let n = unused.len().min(buf.len());
+        buf[..n].copy_from_slice(&unused[..n]);
+        unused.drain(..n);
+        Ok(n)
+    }
+}
+
+impl Write for UpgradedWire {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.0.stream.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.stream.flush()
     }
 }
 

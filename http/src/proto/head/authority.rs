@@ -5,7 +5,7 @@ use crate::proto::REG_NAME;
 
 /// `uri-host [ ":" port ]` with a host that is not empty (RFC 9110, 4.2 and 7.2; RFC 3986, 3.2.2).
 #[inline]
-pub(super) fn is_authority(authority: &[u8]) -> bool {
+pub(crate) fn is_authority(authority: &[u8]) -> bool {
     let plain = authority.iter().position(|&b| !REG_NAME[usize::from(b)]).unwrap_or(authority.len());
     match authority.get(plain) {
         None => !authority.is_empty(),
