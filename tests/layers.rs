@@ -11,10 +11,11 @@ use std::{
 };
 
 /// The packages of the workspace: folder, name, and which of the others each may use.
-const PACKAGES: [(&str, &str, &[&str]); 5] = [
+const PACKAGES: [(&str, &str, &[&str]); 6] = [
     ("core", "lakh-core", &[]),
     ("net", "lakh-net", &["lakh-core"]),
     ("http", "lakh-http", &["lakh-core", "lakh-net"]),
+    ("ws", "lakh-ws", &["lakh-core", "lakh-net", "lakh-http"]),
     ("", "lakh", &["lakh-core", "lakh-net", "lakh-http"]),
     ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-http"]),
 ];
@@ -316,7 +317,7 @@ impl Source {
     }
 
     fn is_library(&self) -> bool {
-        let folders = ["src/", "core/src/", "net/src/", "http/src/", "cli/src/"];
+        let folders = ["src/", "core/src/", "net/src/", "http/src/", "ws/src/", "cli/src/"];
         self.is_in(&folders) && !self.is_tests()
     }
 }
