@@ -197,9 +197,15 @@ fn the_second_opinion_on_heads_is_no_part_of_a_server() {
         path.starts_with("http/src/proto/head") || path.ends_with("http/src/proto/memo.rs")
     });
     refuse(heads.filter(|line| has_name(line.code, "httparse")));
-    let manifest = read(&root().join("http/Cargo.toml"));
-    let features = between(&manifest, "\n[features]\n", "\n[").unwrap_or_default();
-    assert!(!features.lines().any(|line| line.starts_with("default") && line.contains("fuzz")));
+    let frames = lines().filter(|line| line.file.path.starts_with("ws/src/"));
+    refuse(
+        frames.filter(|line| has_word(line.code, "FrameHeader") || has_word(line.code, "WebSocketContext")),
+    );
+    for folder in ["http", "ws"] {
+        let manifest = read(&root().join(folder).join("Cargo.toml"));
+        let features = between(&manifest, "\n[features]\n", "\n[").unwrap_or_default();
+        assert!(!features.lines().any(|line| line.starts_with("default") && line.contains("fuzz")));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use lakh_ws::proto::deflate::{Compressor, DeflateContext, Inflater, SharedDeflate};
 use lakh_ws::proto::{Decoder, Event, FrameHead, Opcode, Rules, encode, mask};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
@@ -75,5 +76,41 @@ fn unmask(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, write, unmask);
+fn deflate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("deflate");
+    let mut out = Vec::with_capacity(8192);
+    for (name, len) in [("64 B", 64), ("4 KiB", 4096)] {
+        let text: Vec<u8> =
+            (0..).flat_map(|n: u32| format!("{{\"id\":{n}}},").into_bytes()).take(len).collect();
+        group.throughput(Throughput::Bytes(len as u64));
+        for level in [1, 6] {
+            let mut shared = SharedDeflate::new(level);
+            group.bench_function(format!("compress {name}, level {level}, shared"), |b| {
+                b.iter(|| {
+                    out.clear();
+                    shared.compressor(15).compress(black_box(&text), &mut out)
+                });
+            });
+            let mut own = Compressor::new(level, DeflateContext { takeover: true, window_bits: 15 });
+            group.bench_function(format!("compress {name}, level {level}, dedicated"), |b| {
+                b.iter(|| {
+                    out.clear();
+                    own.compress(black_box(&text), &mut out)
+                });
+            });
+        }
+        let mut compressed = Vec::new();
+        SharedDeflate::new(6).compressor(15).compress(&text, &mut compressed).unwrap();
+        let mut inflater = Inflater::new(DeflateContext::SHARED);
+        group.bench_function(format!("inflate {name}, shared"), |b| {
+            b.iter(|| {
+                out.clear();
+                inflater.inflate(black_box(&compressed), 1 << 20, &mut out)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decode, write, unmask, deflate);
 criterion_main!(benches);

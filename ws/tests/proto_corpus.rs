@@ -1,7 +1,7 @@
 //! The fuzz targets' invariants over the seed corpus and over mutations of it.
 use std::path::Path;
 
-use lakh_ws::proto::fuzz::fuzz_frames;
+use lakh_ws::proto::fuzz::{fuzz_deflate, fuzz_frames};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -77,4 +77,14 @@ fn the_invariants_hold_for_all_frames_of_the_corpus() {
 #[test]
 fn the_invariants_hold_for_mutated_frames() {
     check_mutations(&corpus("ws_frames"), fuzz_frames);
+}
+
+#[test]
+fn the_invariants_hold_for_all_compressed_messages_and_offers_of_the_corpus() {
+    corpus("ws_deflate").iter().for_each(|bytes| fuzz_deflate(bytes));
+}
+
+#[test]
+fn the_invariants_hold_for_mutated_compressed_messages_and_offers() {
+    check_mutations(&corpus("ws_deflate"), fuzz_deflate);
 }

@@ -22,6 +22,7 @@ pub(super) enum Kind {
     ClosePayload,
     CloseCode,
     Utf8,
+    Inflate,
     FrameTooLarge,
     MessageTooLarge,
 }
@@ -32,7 +33,7 @@ impl ProtocolError {
     /// 1007 for text that is not UTF-8 and for data that cannot be inflated, 1009 for what is over a limit, else 1002.
     pub fn close_code(&self) -> CloseCode {
         match self.0 {
-            Kind::Utf8 => CloseCode::Invalid,
+            Kind::Utf8 | Kind::Inflate => CloseCode::Invalid,
             Kind::FrameTooLarge | Kind::MessageTooLarge => CloseCode::Size,
             _ => CloseCode::Protocol,
         }
@@ -54,6 +55,7 @@ impl ProtocolError {
             Kind::ClosePayload => "close frame with half a code",
             Kind::CloseCode => "close code that may not be sent",
             Kind::Utf8 => "text that is not UTF-8",
+            Kind::Inflate => "message that cannot be inflated",
             Kind::FrameTooLarge => "frame too large",
             Kind::MessageTooLarge => "message too large",
         }

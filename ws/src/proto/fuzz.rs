@@ -1,6 +1,10 @@
 //! Invariants of the protocol, as functions over arbitrary bytes.
 //!
 //! The fuzz targets in `fuzz/` call them, and so does the test that runs the seed corpus and mutations of it.
+mod deflate;
+
+pub use deflate::fuzz_deflate;
+
 use super::frame::MAX_CONTROL_PAYLOAD;
 use super::{CloseCode, Decoder, Event, FrameHead, Opcode, ProtocolError, Role, Rules, encode};
 
