@@ -151,7 +151,7 @@ impl Decoder {
         self.0.is_none()
     }
 
-    /// Bytes on the heap: none when idle, else about 150 and at most twice what has come of a message.
+    /// Bytes on the heap: none when idle, else about 100 and at most twice what has come of a message.
     pub fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, |progress| size_of::<Progress>() + progress.buffered())
     }

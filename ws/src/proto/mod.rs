@@ -31,7 +31,6 @@ pub use error::ProtocolError;
 pub use frame::{EncodedHead, FrameHead, Opcode, Role, Rules};
 pub use mask::MaskKeys;
 pub use tungstenite::protocol::frame::coding::CloseCode;
-pub use utf8::Utf8;
 
 /// `tchar` of RFC 9110, 5.6.2: what subprotocols and the names and values of extensions are made of.
 fn is_token_byte(byte: u8) -> bool {

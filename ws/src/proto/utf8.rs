@@ -5,7 +5,7 @@ use super::error::{Kind, ProtocolError};
 ///
 /// Between pieces it keeps the bytes of an incomplete character and nothing else.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Utf8 {
+pub(super) struct Utf8 {
     /// The first bytes of a character.
     pending: [u8; 3],
     len: u8,
@@ -19,7 +19,7 @@ impl Utf8 {
     /// # Errors
     ///
     /// The text so far is not the beginning of any valid text.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), ProtocolError> {
         let rest = self.complete_pending(piece)?;
         let Err(error) = simdutf8::compat::from_utf8(rest) else { return Ok(()) };
         if error.error_len().is_some() {
@@ -29,15 +29,6 @@ impl Utf8 {
         self.pending[..begun.len()].copy_from_slice(begun);
         self.len = begun.len() as u8;
         Ok(())
-    }
-
-    /// Ends the text.
-    ///
-    /// # Errors
-    ///
-    /// It ends within a character.
-    pub fn finish(&self) -> Result<(), ProtocolError> {
-        if self.len == 0 { Ok(()) } else { Err(ProtocolError(Kind::Utf8)) }
     }
 
     /// Ends the character that the last piece began, and returns what follows it.
@@ -81,10 +72,9 @@ pub(super) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
 mod tests {
     use super::*;
 
-    fn in_pieces(pieces: &[&[u8]]) -> Result<(), ProtocolError> {
+    fn is_valid(pieces: &[&[u8]]) -> bool {
         let mut utf8 = Utf8::default();
-        pieces.iter().try_for_each(|piece| utf8.push(piece))?;
-        utf8.finish()
+        pieces.iter().all(|piece| utf8.push(piece).is_ok()) && utf8.len == 0
     }
 
     #[test]
@@ -103,10 +93,10 @@ mod tests {
         for text in texts {
             let whole = std::str::from_utf8(text).is_ok();
             for split in 0..=text.len() {
-                let found = in_pieces(&[&text[..split], &text[split..]]);
-                assert_eq!(found.is_ok(), whole, "{} at {split}", text.escape_ascii());
+                let found = is_valid(&[&text[..split], &text[split..]]);
+                assert_eq!(found, whole, "{} at {split}", text.escape_ascii());
             }
-            assert_eq!(in_pieces(&text.chunks(1).collect::<Vec<_>>()).is_ok(), whole);
+            assert_eq!(is_valid(&text.chunks(1).collect::<Vec<_>>()), whole);
         }
     }
 

@@ -2,7 +2,8 @@
 use super::{Content, Found, take_whole};
 use crate::proto::error::{Kind, ProtocolError};
 use crate::proto::frame::{FrameHead, MAX_HEAD, Opcode, Rules};
-use crate::proto::{Utf8, mask};
+use crate::proto::mask;
+use crate::proto::utf8::Utf8;
 
 /// A half head, a frame whose payload is coming, a message whose frames are coming: any of them, or two.
 #[derive(Debug)]
@@ -36,8 +37,12 @@ struct Message {
     opcode: Opcode,
     compressed: bool,
     bytes: Vec<u8>,
+    /// So that text which cannot become valid ends the connection before it has all come. At the end all of it is
+    /// validated once more, since a `String` is to be had in no other way without `unsafe`.
     utf8: Utf8,
 }
+
+const _: () = assert!(size_of::<Progress>() <= 112);
 
 impl Default for Progress {
     fn default() -> Self {
@@ -131,7 +136,7 @@ impl Progress {
             return Ok((taken, Found::Nothing));
         }
         self.phase = Phase::Head;
-        let found = if is_control { self.end_control() } else { self.end_fragment()? };
+        let found = if is_control { self.end_control() } else { self.end_fragment() };
         Ok((taken, found))
     }
 
@@ -140,14 +145,10 @@ impl Progress {
         Found::Collected(content, std::mem::take(&mut self.control))
     }
 
-    fn end_fragment(&mut self) -> Result<Found, ProtocolError> {
-        if !self.frame.fin {
-            return Ok(Found::Nothing);
-        }
-        let Some(message) = self.message.take() else { return Ok(Found::Nothing) };
-        message.utf8.finish()?;
+    fn end_fragment(&mut self) -> Found {
+        let Some(message) = self.message.take_if(|_| self.frame.fin) else { return Found::Nothing };
         let content = Content { opcode: message.opcode, compressed: message.compressed };
-        Ok(Found::Collected(content, message.bytes))
+        Found::Collected(content, message.bytes)
     }
 }
 
