@@ -11,10 +11,11 @@ use std::{
 };
 
 /// The packages of the workspace: folder, name, and which of the others each may use.
-const PACKAGES: [(&str, &str, &[&str]); 5] = [
+const PACKAGES: [(&str, &str, &[&str]); 6] = [
     ("core", "lakh-core", &[]),
     ("net", "lakh-net", &["lakh-core"]),
     ("http", "lakh-http", &["lakh-core", "lakh-net"]),
+    ("ws", "lakh-ws", &["lakh-core", "lakh-net", "lakh-http"]),
     ("", "lakh", &["lakh-core", "lakh-net", "lakh-http"]),
     ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-http"]),
 ];
@@ -196,9 +197,15 @@ fn the_second_opinion_on_heads_is_no_part_of_a_server() {
         path.starts_with("http/src/proto/head") || path.ends_with("http/src/proto/memo.rs")
     });
     refuse(heads.filter(|line| has_name(line.code, "httparse")));
-    let manifest = read(&root().join("http/Cargo.toml"));
-    let features = between(&manifest, "\n[features]\n", "\n[").unwrap_or_default();
-    assert!(!features.lines().any(|line| line.starts_with("default") && line.contains("fuzz")));
+    let frames = lines().filter(|line| line.file.path.starts_with("ws/src/"));
+    refuse(
+        frames.filter(|line| has_word(line.code, "FrameHeader") || has_word(line.code, "WebSocketContext")),
+    );
+    for folder in ["http", "ws"] {
+        let manifest = read(&root().join(folder).join("Cargo.toml"));
+        let features = between(&manifest, "\n[features]\n", "\n[").unwrap_or_default();
+        assert!(!features.lines().any(|line| line.starts_with("default") && line.contains("fuzz")));
+    }
 }
 
 #[test]
@@ -316,7 +323,7 @@ impl Source {
     }
 
     fn is_library(&self) -> bool {
-        let folders = ["src/", "core/src/", "net/src/", "http/src/", "cli/src/"];
+        let folders = ["src/", "core/src/", "net/src/", "http/src/", "ws/src/", "cli/src/"];
         self.is_in(&folders) && !self.is_tests()
     }
 }
