@@ -1,4 +1,4 @@
-//! Server CPU per message that is published to many subscribers.
+//! Server CPU for each of many subscribers that get a message.
 
 use std::time::Duration;
 
@@ -9,10 +9,12 @@ use lakh_compare::ws::Message;
 use lakh_compare::{Context, Result};
 
 use crate::options::{ASYNC, BROADCAST_SHARDS, CALLBACK, FLOOR, Options};
-use crate::rounds::{MESSAGE, Sample, print_notes, print_table, ratio_between, run_each, verdict};
+use crate::rounds::{Sample, print_notes, print_table, ratio_between, run_each, verdict};
 
 const SIZE: usize = 128;
 const BUDGET: f64 = 1.05;
+/// One message to one subscriber.
+const SEND: &str = "send";
 const WARM_UP: Duration = Duration::from_millis(200);
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -21,11 +23,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     })?;
     let subscribers = grouped(options.idle_connections as f64);
     println!("### Broadcast of {SIZE} B to {subscribers} subscribers, {BROADCAST_SHARDS} shards\n");
-    print_table(&all, FLOOR, MESSAGE);
-    print_notes(&all, MESSAGE);
+    print_table(&all, FLOOR, SEND);
+    print_notes(&all, SEND);
     println!(
-        "The next message is published when all subscribers have got the one before; every one is compared in \
-         full. p50 and p99 are the time until the last one has it."
+        "Each publish takes {subscribers} sends. The next one follows when all subscribers have got the one before, \
+         which is compared in full everywhere. p50 and p99 are the time from a publish until the last one has it. \
+         {}.",
+        if options.cpus.is_some() { "Both shards share one CPU" } else { "Nothing is pinned" }
     );
     for lakh in [CALLBACK, ASYNC] {
         if let Some(ratio) = ratio_between(&all, lakh, FLOOR) {
@@ -38,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 fn measure(options: &Options, spec: &Spec) -> Result<Sample> {
     let server = options.start(spec, HugePages::AsUsual)?;
-    let mut audience = Audience::open(server.address, options.idle_connections, SIZE, options.spin)?;
+    let mut audience = Audience::open(server.address, options.idle_connections, SIZE)?;
     audience.for_time(WARM_UP)?;
     let before = server.cpu()?;
     let window = audience.for_time(options.window)?;

@@ -16,8 +16,9 @@ const ROWS: [(Scenario, f64); 3] = [
     (row("4k", "Echo of 4 KiB, 64 connections", 64, 4096, 1.06), 1.06),
 ];
 
-/// A floor that costs more than this share of fastwebsockets is not a floor on this machine.
-const VALID_FLOOR: f64 = 0.90;
+/// A floor that costs more than this share of fastwebsockets is of no use on this machine: lakh, which has to be
+/// lower than fastwebsockets, would not be if it took the largest of the budgets above.
+const VALID_FLOOR: f64 = 0.92;
 
 const fn row(
     name: &'static str,
