@@ -35,6 +35,9 @@ struct Subscriber {
 impl Audience {
     /// Connects `count` subscribers. Messages will have `size` bytes, the first 21 of which number them.
     pub fn open(address: SocketAddr, count: usize, size: usize) -> Result<Audience> {
+        if count == 0 {
+            return Err(Error::new("no subscribers were asked for"));
+        }
         let mut publisher = ws::open_silent(address, 1, TOPIC).context(|| "the publisher".to_owned())?;
         let publisher = publisher.pop().ok_or_else(|| Error::new("there is no publisher"))?;
         let streams = ws::open_silent(address, count, TOPIC)?;
@@ -50,14 +53,14 @@ impl Audience {
         Ok(Audience { publisher, subscribers, epoll, events, size, published: 0 })
     }
 
-    /// Publishes one message after the other for `length`; each is waited for everywhere. An answer is one
-    /// message at one subscriber, and the latency the time until the last one has it.
+    /// Publishes one message after the other for `length`, one at least; each is waited for everywhere. An
+    /// answer is one message at one subscriber, and the latency the time until the last one has it.
     pub fn for_time(&mut self, length: Duration) -> Result<Window> {
         let cpu = sys::thread_cpu().context(|| "clock".to_owned())?;
         let start = Instant::now();
         let mut latency = Histogram::default();
         let mut answers = 0;
-        while start.elapsed() < length {
+        while answers == 0 || start.elapsed() < length {
             let began = Instant::now();
             self.publish()?;
             latency.record(began.elapsed(), 1);
@@ -77,7 +80,6 @@ impl Audience {
 
     fn publish(&mut self) -> Result<()> {
         let message = Message::numbered(self.size, self.published);
-        self.published += 1;
         self.publisher.write_all(&message.masked).context(|| "publishing".to_owned())?;
         let mut missing = self.subscribers.len();
         let mut last_progress = Instant::now();
@@ -99,6 +101,7 @@ impl Audience {
             }
         }
         self.subscribers.iter_mut().for_each(|subscriber| subscriber.got = 0);
+        self.published += 1;
         self.drop_own_copy()
     }
 
