@@ -40,7 +40,7 @@ const SCENARIOS: [Scenario; 3] = [
 
 const BUSY: Scenario = SCENARIOS[0];
 const IDLE_BUDGET: f64 = 1.05;
-/// A floor that costs more than this share of a peer is not a floor on this machine.
+/// A floor that costs more than this share of hyper is not a floor on this machine.
 const VALID_FLOOR: f64 = 0.80;
 
 pub(crate) fn run(options: &Options) -> Result<()> {
