@@ -78,23 +78,39 @@ const UNLIMITED: u64 = u64::MAX;
 
 /// Connects `count` times and has one answer on each connection.
 pub fn open(address: SocketAddr, count: usize, request: &[u8]) -> Result<Opened> {
-    let mut streams: Vec<TcpStream> = Vec::with_capacity(count);
     let mut shape = None;
-    while streams.len() < count {
-        let first = streams.len();
-        for number in first..count.min(first + OPENED_AT_ONCE) {
-            streams.push(connect(address, request).context(|| format!("connection {number} to {address}"))?);
-        }
-        for (number, stream) in streams.iter().enumerate().skip(first) {
+    let streams = connect_all(address, count, request, |first, batch| {
+        for (index, stream) in batch.iter().enumerate() {
+            let number = first + index;
             let answer = first_answer(stream).context(|| format!("connection {number}"))?;
             let expected = shape.get_or_insert_with(|| answer.clone());
             if *expected != answer {
                 return Err(Error::new(format!("connection {number} got an answer of another shape")));
             }
         }
-    }
+        Ok(())
+    })?;
     let shape = shape.ok_or_else(|| Error::new("no connections were asked for"))?;
     Ok(Opened { streams, shape })
+}
+
+/// Connects `count` times and writes `request` on each connection. `greet` gets them batch by batch, with the
+/// number of the first.
+pub(crate) fn connect_all(
+    address: SocketAddr,
+    count: usize,
+    request: &[u8],
+    mut greet: impl FnMut(usize, &[TcpStream]) -> Result<()>,
+) -> Result<Vec<TcpStream>> {
+    let mut streams: Vec<TcpStream> = Vec::with_capacity(count);
+    while streams.len() < count {
+        let first = streams.len();
+        for number in first..count.min(first + OPENED_AT_ONCE) {
+            streams.push(connect(address, request).context(|| format!("connection {number} to {address}"))?);
+        }
+        greet(first, &streams[first..])?;
+    }
+    Ok(streams)
 }
 
 fn connect(address: SocketAddr, request: &[u8]) -> std::io::Result<TcpStream> {
@@ -126,6 +142,10 @@ fn first_answer(mut stream: &TcpStream) -> Result<Shape> {
 }
 
 impl Opened {
+    pub(crate) fn new(streams: Vec<TcpStream>, shape: Shape) -> Opened {
+        Opened { streams, shape }
+    }
+
     pub fn len(&self) -> usize {
         self.streams.len()
     }
@@ -145,18 +165,14 @@ impl Opened {
     /// Fails unless every connection is still open and silent.
     pub fn expect_idle(&self) -> Result<()> {
         for (number, stream) in self.streams.iter().enumerate() {
-            let look = || format!("idle connection {number}");
-            stream.set_nonblocking(true).context(look)?;
-            let seen = stream.peek(&mut [0]);
-            stream.set_nonblocking(false).context(look)?;
-            match seen {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(Error::new(format!("{}: {error}", look()))),
-                Ok(0) => return Err(Error::new(format!("{} was closed by the server", look()))),
-                Ok(_) => return Err(Error::new(format!("{} got bytes that nobody asked for", look()))),
-            }
+            expect_silence(stream).context(|| format!("idle connection {number}"))?;
         }
         Ok(())
+    }
+
+    /// The same connections, on which answers will look otherwise.
+    pub fn expecting(self, shape: Shape) -> Opened {
+        Opened { shape, ..self }
     }
 
     /// Sends `request` `depth` times on every connection and waits for the answers: a peak of traffic.
@@ -420,7 +436,21 @@ impl Connection {
     }
 }
 
-fn unexpected(answer: &[u8]) -> Error {
+/// Fails unless the connection is open and has nothing to read.
+pub(crate) fn expect_silence(stream: &TcpStream) -> Result<()> {
+    let look = || "looking for bytes".to_owned();
+    stream.set_nonblocking(true).context(look)?;
+    let seen = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).context(look)?;
+    match seen {
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+        Err(error) => Err(Error::new(error.to_string())),
+        Ok(0) => Err(Error::new("closed by the server")),
+        Ok(_) => Err(Error::new("got bytes that nobody asked for")),
+    }
+}
+
+pub(crate) fn unexpected(answer: &[u8]) -> Error {
     let start = String::from_utf8_lossy(&answer[..answer.len().min(60)]).escape_debug().to_string();
     Error::new(format!("an answer differs from the first one in status, length or body: \"{start}…\""))
 }

@@ -9,7 +9,7 @@ pub fn describe() -> String {
     let memory = first_value("/proc/meminfo", "MemTotal").unwrap_or_default();
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    let peers: Vec<String> = ["hyper", "tokio", "actix-web"].iter().map(|name| version_of(name)).collect();
+    let peers = ["hyper", "tokio", "actix-web", "fastwebsockets", "tungstenite"].map(version_of);
     format!(
         "{now}; {cpus} × {model}, {memory}, Linux {}, load average {load} at the start\n{}\n",
         kernel.trim(),

@@ -155,6 +155,30 @@ fn block_end_signals() -> io::Result<libc::sigset_t> {
     }
 }
 
+/// Wakes another thread's epoll: eventfd(2).
+pub struct Notifier(OwnedFd);
+
+impl Notifier {
+    pub fn new() -> io::Result<Notifier> {
+        // SAFETY: takes no pointers.
+        let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+        // SAFETY: the descriptor was just made and belongs to nobody else.
+        Ok(Notifier(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Each call is an event of its own where the descriptor is watched edge-triggered; nobody need read it.
+    pub fn notify(&self) -> io::Result<()> {
+        let one = 1_u64;
+        // SAFETY: the kernel reads the eight bytes of `one`.
+        let written = unsafe { libc::write(self.fd(), (&raw const one).cast(), size_of_val(&one)) };
+        if written == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
+
 /// Keeps this thread, and those it starts later, on one CPU.
 pub fn pin_self(cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {

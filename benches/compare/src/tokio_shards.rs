@@ -1,4 +1,4 @@
-//! What the peers on tokio share: hyper's HTTP/1, with one single-threaded runtime for each shard.
+//! What the peers on tokio share: one single-threaded runtime for each shard, and hyper's HTTP/1.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use crate::{Context, Result, sys};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Serves until the process is ended.
+/// Serves HTTP until the process is ended.
 pub fn serve<S, B>(flags: &ServerFlags, service: S) -> Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -23,6 +23,15 @@ where
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<BoxError>,
+{
+    run(flags, move |listener| accept(listener, service.clone()))
+}
+
+/// Runs what `accept` makes of a shard's listener, for each shard, until the process is ended.
+pub fn run<A, F>(flags: &ServerFlags, accept: A) -> Result<()>
+where
+    A: Fn(TcpListener) -> F + Clone + Send + 'static,
+    F: Future<Output = ()>,
 {
     sys::raise_open_files().context(|| "open files".to_owned())?;
     sys::exit_on_signals().context(|| "signals".to_owned())?;
@@ -34,11 +43,11 @@ where
     for _ in 1..flags.shards {
         let other = runtime().context(|| "runtime".to_owned())?;
         let listener = other.block_on(async { bind(address) }).context(listen)?;
-        let service = service.clone();
-        std::thread::spawn(move || other.block_on(accept(listener, service)));
+        let accept = accept.clone();
+        std::thread::spawn(move || other.block_on(accept(listener)));
     }
     println!("listening on http://{address}");
-    first.block_on(accept(listener, service));
+    first.block_on(accept(listener));
     Ok(())
 }
 

@@ -8,15 +8,17 @@ use lakh_compare::flags::Flags;
 use lakh_compare::http::{Head, request};
 use lakh_compare::load::{self, Load, Plan};
 use lakh_compare::table::grouped;
+use lakh_compare::ws::{self, Message};
 use lakh_compare::{Context, Error, Result, sys};
 
 const HELP: &str = "\
-load --to ADDRESS [options]     closed-loop HTTP/1.1 load from one thread
+load --to ADDRESS [options]     closed-loop load of HTTP/1.1 or WebSockets from one thread
 
   --to ADDRESS       server, as 127.0.0.1:8080
   --connections N    64
   --depth N          requests sent together on a connection: 1
   --path PATH        /plaintext
+  --ws BYTES         text messages of this size on WebSockets, which are to be echoed, instead of requests
   --head KIND        bare (as wrk), browser (12 fields), varied, varied-browser, large (4,000-byte
                      cookie): bare
   --seconds S        5
@@ -33,13 +35,14 @@ fn run() -> Result<()> {
     let mut flags = Flags::from_env();
     let mut to: Option<SocketAddr> = None;
     let (mut connections, mut depth, mut seconds, mut requests) = (64, 1, 5.0, None);
-    let (mut path, mut head, mut spin) = ("/plaintext".to_owned(), Head::Bare, false);
+    let (mut path, mut head, mut spin, mut ws) = ("/plaintext".to_owned(), Head::Bare, false, None);
     while let Some(name) = flags.next_flag()? {
         match name.as_str() {
             "--to" => to = Some(flags.parsed()?),
             "--connections" => connections = flags.number(1, 1_000_000)? as usize,
             "--depth" => depth = flags.number(1, 1024)? as usize,
             "--path" => path = flags.value()?,
+            "--ws" => ws = Some(flags.number(0, 1 << 30)? as usize),
             "--head" => head = flags.parsed()?,
             "--seconds" => seconds = flags.number(1, 3600)? as f64,
             "--requests" => requests = Some(flags.number(1, 1 << 40)?),
@@ -57,8 +60,17 @@ fn run() -> Result<()> {
     }
     let to = to.ok_or_else(|| Error::new("--to ADDRESS is missing; see --help"))?;
     sys::raise_open_files().context(|| "open files".to_owned())?;
-    let request = request(&path, &to.to_string(), head);
-    let opened = load::open(to, connections, &request)?;
+    let (request, opened) = match ws.map(Message::text) {
+        Some(message) => {
+            let opened = ws::open(to, connections, &path, &message)?;
+            (message.masked, opened)
+        }
+        None => {
+            let request = request(&path, &to.to_string(), head);
+            let opened = load::open(to, connections, &request)?;
+            (request, opened)
+        }
+    };
     let bytes = opened.shape.total();
     let mut load = Load::new(opened, Plan { request, depth, spin })?;
     let window = match requests {

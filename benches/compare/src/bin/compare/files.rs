@@ -5,7 +5,7 @@ use lakh_compare::process::Spec;
 
 use crate::file_servers::{Folder, added, lakh, peer};
 use crate::options::{self, H2O, LAKH, LIGHTTPD, Options};
-use crate::rounds::{self, Scenario, print_notes, print_table, ratio_between, verdict};
+use crate::rounds::{self, Asked, REQUEST, Scenario, print_notes, print_table, ratio_between, verdict};
 
 /// A file, and whose cost is the measure.
 const ROWS: [(Scenario, &str); 3] = [
@@ -19,13 +19,13 @@ const fn row(
     title: &'static str,
     connections: usize,
     budget: f64,
-    file: (&'static str, usize),
+    (path, length): (&'static str, usize),
 ) -> Scenario {
-    Scenario { name, title, connections, depth: 1, budget, file: Some(file) }
+    Scenario { name, title, connections, depth: 1, budget, asked: Asked::File(path, length) }
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let files = ROWS.map(|(row, _)| row.file.unwrap_or_default());
+    let files: Vec<(&str, usize)> = ROWS.iter().filter_map(|(row, _)| file(row.asked)).collect();
     let folder = Folder::new(&files)?;
     let servers = servers(options, &folder)?;
     for (scenario, base) in ROWS {
@@ -34,6 +34,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn file(asked: Asked) -> Option<(&'static str, usize)> {
+    if let Asked::File(path, length) = asked { Some((path, length)) } else { None }
 }
 
 fn servers(options: &Options, folder: &Folder) -> Result<Vec<Spec>> {
@@ -52,8 +56,8 @@ fn servers(options: &Options, folder: &Folder) -> Result<Vec<Spec>> {
 fn compare(options: &Options, servers: &[Spec], scenario: Scenario, base: &str) -> Result<()> {
     let all = rounds::run(options, servers, scenario)?;
     println!("### {}\n", scenario.title);
-    print_table(&all, base);
-    print_notes(&all);
+    print_table(&all, base, REQUEST);
+    print_notes(&all, REQUEST);
     if let Some(ratio) = ratio_between(&all, LAKH, base) {
         print!("{}", verdict(&format!("lakh ÷ {base}"), ratio, scenario.budget));
     }

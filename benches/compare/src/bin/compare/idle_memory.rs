@@ -1,17 +1,19 @@
-//! User memory per idle keep-alive connection, before and after a peak of traffic.
+//! User memory per idle keep-alive connection or WebSocket, before and after a peak of traffic.
 
 use std::time::Duration;
 
 use lakh_compare::http::Head;
-use lakh_compare::load;
+use lakh_compare::load::Opened;
 use lakh_compare::process::{HugePages, Memory, Server, Spec};
 use lakh_compare::table::{Table, grouped};
 use lakh_compare::{Context, Result};
 
-use crate::options::{LAKH, Options};
+use crate::options::{ASYNC, CALLBACK, Command, LAKH, Options};
 use crate::progress;
+use crate::rounds::{Asked, Client};
 
-const BUDGET_PER_CONNECTION: f64 = 192.0;
+/// Per connection in bytes, of each kind of lakh server.
+const BUDGETS: [(&str, f64); 3] = [(LAKH, 192.0), (CALLBACK, 192.0), (ASYNC, 320.0)];
 const BUDGET_PROCESS: u64 = 20 << 20;
 /// Time for a server to give back what it means to give back.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -19,6 +21,8 @@ const SETTLE_AFTER_PEAK: Duration = Duration::from_secs(3);
 /// Warms what a server allocates once, whatever the number of connections.
 const WARM_UP_CONNECTIONS: usize = 64;
 const PEAK_DEPTH: usize = 16;
+const SMALL_MESSAGE: usize = 64;
+const LARGE_MESSAGE: usize = 4096;
 
 struct Sample {
     /// After a warm-up, without connections.
@@ -30,7 +34,29 @@ struct Sample {
     connections: usize,
 }
 
+/// What is idle, and what it has been asked for.
+struct Kind {
+    title: &'static str,
+    /// What each connection has had.
+    once: &'static str,
+    peak: &'static str,
+}
+
+const HTTP: Kind =
+    Kind { title: "keep-alive connections", once: "one request each", peak: "requests, then heads of 4 KB," };
+
+const WEBSOCKETS: Kind =
+    Kind { title: "WebSockets", once: "one echo of 64 B each", peak: "messages, then messages of 4 KiB," };
+
 pub(crate) fn run(options: &Options) -> Result<()> {
+    compare(options, &HTTP)
+}
+
+pub(crate) fn run_ws(options: &Options) -> Result<()> {
+    compare(options, &WEBSOCKETS)
+}
+
+fn compare(options: &Options, kind: &Kind) -> Result<()> {
     let mut table = Table::new(&[
         "server",
         "B per idle connection",
@@ -51,47 +77,65 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             grouped(sample.slope_after_peak()),
             mib(sample.after_peak.resident),
         ]);
-        if spec.name == LAKH {
-            verdicts = sample.verdicts();
-        }
+        let budget = BUDGETS.iter().find(|(name, _)| *name == spec.name);
+        verdicts.extend(budget.map(|(name, budget)| sample.verdicts(name, *budget)));
     }
     progress::clear();
     let count = options.idle_connections;
-    println!("### Memory of {} idle keep-alive connections\n", grouped(count as f64));
+    println!("### Memory of {} idle {}\n", grouped(count as f64), kind.title);
     println!("{table}");
     println!(
-        "Slope of anonymous resident memory between {} and {} connections, each after one request. The peak: \
-         {PEAK_DEPTH} pipelined requests, then heads of 4 KB, on every connection; then {} s of silence. After it \
+        "Slope of anonymous resident memory between {} and {} connections, after {}. The peak: \
+         {PEAK_DEPTH} pipelined {} on every connection; then {} s of silence. After it \
          the figure is the slope with the peak's lasting growth added. Huge pages are off (MIMALLOC_ALLOW_THP=0): \
          they would round memory to 2 MiB.",
         grouped(few(count) as f64),
         grouped(count as f64),
+        kind.once,
+        kind.peak,
         SETTLE_AFTER_PEAK.as_secs(),
     );
-    println!(
-        "Budget: {BUDGET_PER_CONNECTION:.0} B per connection, process {} MiB.\n{verdicts}",
-        BUDGET_PROCESS >> 20
-    );
+    println!("{verdicts}");
     Ok(())
 }
 
 fn measure(options: &Options, spec: &Spec) -> Result<Sample> {
     let server = options.start(spec, HugePages::Off)?;
-    let request = options.request(&server, Head::Bare);
-    let large = options.request(&server, Head::Large);
+    let traffic = Traffic::new(options, &server);
     let (few_connections, connections) = (few(options.idle_connections), options.idle_connections);
-    let warm = load::open(server.address, WARM_UP_CONNECTIONS, &request)?;
-    drop(warm.peak(request.clone(), PEAK_DEPTH, 4)?.peak(large.clone(), 1, 1)?);
+    drop(traffic.peak(traffic.usual.open(WARM_UP_CONNECTIONS)?, 4, 1)?);
     let base = settled(&server, SETTLE)?;
-    let mut opened = load::open(server.address, few_connections, &request)?;
+    let mut opened = traffic.usual.open(few_connections)?;
     let few = settled(&server, SETTLE)?;
-    opened.append(load::open(server.address, connections - few_connections, &request)?)?;
+    opened.append(traffic.usual.open(connections - few_connections)?)?;
     let many = settled(&server, SETTLE)?;
     opened.expect_idle()?;
-    let opened = opened.peak(request, PEAK_DEPTH, 2)?.peak(large, 1, 2)?;
+    let opened = traffic.peak(opened, 2, 2)?;
     let after_peak = settled(&server, SETTLE_AFTER_PEAK)?;
     opened.expect_idle()?;
     Ok(Sample { base, few, many, after_peak, few_connections, connections })
+}
+
+/// What is sent to a server, usually and at the height of a peak.
+struct Traffic {
+    usual: Client,
+    large: Client,
+}
+
+impl Traffic {
+    fn new(options: &Options, server: &Server) -> Traffic {
+        if options.command == Command::WsIdleMemory {
+            let echo = |size| Client::new(options, server, Asked::Echo(size));
+            return Traffic { usual: echo(SMALL_MESSAGE), large: echo(LARGE_MESSAGE) };
+        }
+        let ask = |head| Client::http(server.address, options.request(server, head));
+        Traffic { usual: ask(Head::Bare), large: ask(Head::Large) }
+    }
+
+    fn peak(&self, opened: Opened, rounds: u64, rounds_of_large: u64) -> Result<Opened> {
+        let opened = opened.peak(self.usual.request.clone(), PEAK_DEPTH, rounds)?;
+        self.large.expected_by(opened).peak(self.large.request.clone(), 1, rounds_of_large)
+    }
 }
 
 fn settled(server: &Server, silence: Duration) -> Result<Memory> {
@@ -115,16 +159,18 @@ impl Sample {
         self.slope() + grown / self.connections as f64
     }
 
-    fn verdicts(&self) -> String {
+    fn verdicts(&self, name: &str, budget: f64) -> String {
         let kept = |within: bool| if within { "within budget" } else { "OVER BUDGET" };
         let resident = self.many.resident.max(self.after_peak.resident);
         format!(
-            "**lakh: {:.0} B per idle connection: {}; after a peak {:.0} B: {}; process {} MiB: {}**\n",
+            "**{name}: {:.0} B per idle connection, budget {budget:.0}: {}; after a peak {:.0} B: {}; \
+             process {} MiB, budget {}: {}**\n",
             self.slope(),
-            kept(self.slope() <= BUDGET_PER_CONNECTION),
+            kept(self.slope() <= budget),
             self.slope_after_peak(),
-            kept(self.slope_after_peak() <= BUDGET_PER_CONNECTION),
+            kept(self.slope_after_peak() <= budget),
             mib(resident),
+            BUDGET_PROCESS >> 20,
             kept(resident <= BUDGET_PROCESS),
         )
     }
@@ -151,6 +197,8 @@ mod tests {
         };
         assert_eq!(sample.slope(), 200.0);
         assert_eq!(sample.slope_after_peak(), 300.0);
-        assert!(sample.verdicts().contains("200 B per idle connection: OVER BUDGET"));
+        let verdicts = |budget| sample.verdicts("lakh", budget);
+        assert!(verdicts(192.0).contains("200 B per idle connection, budget 192: OVER BUDGET"));
+        assert!(verdicts(320.0).contains("200 B per idle connection, budget 320: within budget"));
     }
 }

@@ -1,5 +1,6 @@
 //! The runner: `compare --help`.
 
+mod broadcast;
 mod fairness;
 mod file_servers;
 mod files;
@@ -10,6 +11,7 @@ mod progress;
 mod rounds;
 mod service;
 mod speed;
+mod ws;
 
 use std::process::ExitCode;
 
@@ -47,6 +49,10 @@ fn run() -> Result<()> {
         Command::Fairness => fairness::run(&options),
         Command::IdleMemory => idle_memory::run(&options),
         Command::Instructions => instructions::run(&options),
+        Command::Ws => ws::run(&options),
+        Command::WsIdleMemory => idle_memory::run_ws(&options),
+        Command::WsInstructions => instructions::run_ws(&options),
+        Command::Broadcast => broadcast::run(&options),
         Command::All => {
             speed::run(&options)?;
             idle_memory::run(&options)?;

@@ -9,7 +9,8 @@ use lakh_compare::process::{HugePages, Server, Spec};
 use lakh_compare::{Context, Error, Result};
 
 const HELP: &str = "\
-compare [speed | service | json | files | fairness | idle-memory | instructions | all] [options]
+compare [speed | service | json | files | fairness | idle-memory | instructions | all
+         | ws | ws-idle-memory | ws-instructions | broadcast] [options]
 
   speed          server CPU per request, in paired rounds (the default)
   service        the same for an async handler with a parameter and state, within two middlewares
@@ -19,26 +20,34 @@ compare [speed | service | json | files | fairness | idle-memory | instructions 
   idle-memory    user memory per idle keep-alive connection
   instructions   user-space instructions per request, under callgrind
   all            speed, idle-memory and instructions, one after the other
+  ws             server CPU per echoed WebSocket message
+  ws-idle-memory, ws-instructions
+                 the same as above, of WebSockets
+  broadcast      server CPU per message that is published to many subscribers, two shards
 
 Servers
   --lakh PATH               the `hello` example, or for `files` the `lakh` binary; found under target/dist
-                            of the repository; for `service` and `fairness` the `lakh_service` of this package
+                            of the repository; for `service` and `fairness` the `lakh_service` of this package;
+                            for WebSockets the `ws_echo` example
+  --style STYLE             of `ws_echo`, for WebSockets: callback, async or both: both
   --no-lakh                 leave it out
   --peers LIST              of floor,hyper,actix: all; for `service` of floor,axum,actix; for `json` of
-                            hyper,axum,actix; for `files` of h2o,lighttpd,nginx: those installed
+                            hyper,axum,actix; for `files` of h2o,lighttpd,nginx: those installed; for
+                            WebSockets of floor,fastwebsockets,tungstenite; for `broadcast` of floor
   --server NAME=COMMAND     one more, that prints http://127.0.0.1:PORT; may be repeated
   --server NAME@ADDR=CMD    one more, that listens on a known address; for `files`, {dir} in the command
                             stands for the folder to serve
 
 Load
-  --only LIST               of 64,512,pipelined,idle: all; for `files` of 1k,64k,10m: all
+  --only LIST               of 64,512,pipelined,idle: all; for `files` of 1k,64k,10m: all; for `ws` of
+                            64,512,4k: all
   --path PATH               /plaintext; for `service` /users/4711, for `json` /json
   --head KIND               bare (as wrk), browser (12 fields), varied, varied-browser: bare; for `service`
                             browser
   --rounds N                15; fewer than 6 give no 95 % interval
   --seconds S               measured per server and round: 1
   --requests N              this many requests per round instead of a time
-  --idle N                  idle connections: 15000
+  --idle N                  idle connections, or subscribers: 15000
   --spin                    the generator never sleeps, so servers never pay for waking it
 
 Machine
@@ -56,6 +65,10 @@ pub(crate) enum Command {
     IdleMemory,
     Instructions,
     All,
+    Ws,
+    WsIdleMemory,
+    WsInstructions,
+    Broadcast,
 }
 
 /// Servers on one CPU, the generator on another.
@@ -89,17 +102,32 @@ pub(crate) const FLOOR: &str = "floor";
 pub(crate) const HYPER: &str = "hyper";
 pub(crate) const AXUM: &str = "axum";
 pub(crate) const ACTIX: &str = "actix";
-const PROGRAMS: [(&str, &str); 4] =
-    [(FLOOR, "floor"), (HYPER, "hyper_server"), (AXUM, "axum_server"), (ACTIX, "actix_server")];
-const PEERS: [&str; 3] = [FLOOR, HYPER, ACTIX];
-const SERVICE_PEERS: [&str; 3] = [FLOOR, AXUM, ACTIX];
-const JSON_PEERS: [&str; 3] = [HYPER, AXUM, ACTIX];
-const FILE_SERVERS: [&str; 3] = [H2O, LIGHTTPD, NGINX];
+pub(crate) const FASTWEBSOCKETS: &str = "fastwebsockets";
+/// The styles of `ws_echo`.
+pub(crate) const CALLBACK: &str = "lakh callback";
+pub(crate) const ASYNC: &str = "lakh async";
+const STYLES: [(&str, &str); 2] = [(CALLBACK, "callback"), (ASYNC, "async")];
+pub(crate) const BROADCAST_SHARDS: usize = 2;
+
+/// A peer's name and its program beside this one; file servers are found elsewhere.
+type Peer = (&'static str, &'static str);
+const FLOOR_SERVER: Peer = (FLOOR, "floor");
+const HYPER_SERVER: Peer = (HYPER, "hyper_server");
+const AXUM_SERVER: Peer = (AXUM, "axum_server");
+const ACTIX_SERVER: Peer = (ACTIX, "actix_server");
+const WS_FLOOR: Peer = (FLOOR, "ws_floor");
+const PEERS: [Peer; 3] = [FLOOR_SERVER, HYPER_SERVER, ACTIX_SERVER];
+const SERVICE_PEERS: [Peer; 3] = [FLOOR_SERVER, AXUM_SERVER, ACTIX_SERVER];
+const JSON_PEERS: [Peer; 3] = [HYPER_SERVER, AXUM_SERVER, ACTIX_SERVER];
+const FILE_SERVERS: [Peer; 3] = [(H2O, ""), (LIGHTTPD, ""), (NGINX, "")];
+const WS_PEERS: [Peer; 3] =
+    [WS_FLOOR, (FASTWEBSOCKETS, "fastwebsockets_server"), ("tungstenite", "tungstenite_server")];
 pub(crate) const H2O: &str = "h2o";
 pub(crate) const LIGHTTPD: &str = "lighttpd";
 pub(crate) const NGINX: &str = "nginx";
 pub(crate) const SCENARIOS: [&str; 4] = ["64", "512", "pipelined", "idle"];
 pub(crate) const FILES: [&str; 3] = ["1k", "64k", "10m"];
+pub(crate) const ECHOES: [&str; 3] = ["64", "512", "4k"];
 
 impl Options {
     /// `None` when help was asked for and given.
@@ -115,18 +143,24 @@ impl Options {
     fn parse(mut flags: Flags, program: &Path) -> Result<Option<Options>> {
         let command = command(flags.word())?;
         let folder = program.parent().unwrap_or(Path::new("."));
-        let (all_peers, all_rows): (&[&str], &[&str]) = match command {
+        let (all_peers, all_rows): (&[Peer], &[&str]) = match command {
             Command::Service => (&SERVICE_PEERS, &[]),
             Command::Json => (&JSON_PEERS, &[]),
             Command::Fairness => (&[], &[]),
             Command::Files => (&FILE_SERVERS, &FILES),
+            Command::Ws => (&WS_PEERS, &ECHOES),
+            Command::WsIdleMemory | Command::WsInstructions => (&WS_PEERS, &[]),
+            Command::Broadcast => (&[WS_FLOOR], &[]),
             _ => (&PEERS, &SCENARIOS),
         };
+        let peer_names: Vec<&str> = all_peers.iter().map(|&(name, _)| name).collect();
         let lakh = match command {
             Command::Service | Command::Fairness => Some(folder.join("lakh_service")),
             Command::Files => built_lakh(program, "lakh"),
+            _ if command.is_ws() => built_lakh(program, "examples/ws_echo"),
             _ => built_lakh(program, "examples/hello"),
         };
+        let mut styles = STYLES.to_vec();
         let (path, head) = match command {
             Command::Service | Command::Fairness => ("/users/4711", Head::Browser),
             Command::Json => ("/json", Head::Bare),
@@ -136,7 +170,7 @@ impl Options {
             command,
             servers: Vec::new(),
             lakh,
-            peers: all_peers.iter().map(|&name| name.to_owned()).collect(),
+            peers: peer_names.iter().map(|&name| name.to_owned()).collect(),
             only: all_rows.iter().map(|&name| name.to_owned()).collect(),
             path: path.to_owned(),
             head,
@@ -152,7 +186,8 @@ impl Options {
             match name.as_str() {
                 "--lakh" => options.lakh = Some(PathBuf::from(flags.value()?)),
                 "--no-lakh" => options.lakh = None,
-                "--peers" => options.peers = known(flags.list()?, all_peers)?,
+                "--peers" => options.peers = known(flags.list()?, &peer_names)?,
+                "--style" if command.is_ws() => styles = chosen_styles(&flags.value()?)?,
                 "--server" => added.push(Spec::parse(&flags.value()?)?),
                 "--only" => options.only = known(flags.list()?, all_rows)?,
                 "--path" => options.path = flags.value()?,
@@ -169,9 +204,18 @@ impl Options {
             }
         }
         if command != Command::Files {
-            options.servers.extend(options.lakh.clone().map(|path| listening(LAKH, path)));
-            let chosen = PROGRAMS.iter().filter(|(name, _)| options.peers.iter().any(|peer| peer == name));
-            options.servers.extend(chosen.map(|(name, binary)| listening(name, folder.join(binary))));
+            let shards = if command == Command::Broadcast { BROADCAST_SHARDS } else { 1 };
+            for path in options.lakh.iter() {
+                let lakh = |name| listening(name, path, shards);
+                if command.is_ws() {
+                    options.servers.extend(styles.iter().map(|(name, style)| styled(lakh(name), style)));
+                } else {
+                    options.servers.push(lakh(LAKH));
+                }
+            }
+            let chosen = all_peers.iter().filter(|(name, _)| options.peers.iter().any(|peer| peer == name));
+            let peer = |&(name, binary): &Peer| listening(name, &folder.join(binary), shards);
+            options.servers.extend(chosen.map(peer));
         }
         options.servers.extend(added);
         if command != Command::Files {
@@ -188,7 +232,9 @@ impl Options {
             Command::Instructions | Command::Service | Command::Json | Command::Files | Command::Fairness => {
                 0
             }
+            Command::Ws | Command::WsInstructions => 0,
             Command::Speed | Command::IdleMemory | Command::All => self.idle_connections as u64,
+            Command::WsIdleMemory | Command::Broadcast => self.idle_connections as u64,
         };
         idle.max(512) + 200
     }
@@ -200,6 +246,12 @@ impl Options {
     /// The request for a server, with its own address as the host.
     pub(crate) fn request(&self, server: &Server, head: Head) -> Vec<u8> {
         http::request(&self.path, &server.address.to_string(), head)
+    }
+}
+
+impl Command {
+    fn is_ws(self) -> bool {
+        matches!(self, Command::Ws | Command::WsIdleMemory | Command::WsInstructions | Command::Broadcast)
     }
 }
 
@@ -226,6 +278,10 @@ fn command(word: Option<String>) -> Result<Command> {
         Some("idle-memory") => Ok(Command::IdleMemory),
         Some("instructions") => Ok(Command::Instructions),
         Some("all") => Ok(Command::All),
+        Some("ws") => Ok(Command::Ws),
+        Some("ws-idle-memory") => Ok(Command::WsIdleMemory),
+        Some("ws-instructions") => Ok(Command::WsInstructions),
+        Some("broadcast") => Ok(Command::Broadcast),
         Some(word) => Err(Error::new(format!("{word:?} is not a command here; see --help"))),
     }
 }
@@ -254,8 +310,21 @@ fn cpus(list: &[String]) -> Result<Cpus> {
     }
 }
 
-fn listening(name: &str, program: PathBuf) -> Spec {
-    let arguments = ["--listen", "127.0.0.1:0", "--shards", "1"].map(str::to_owned);
+fn chosen_styles(style: &str) -> Result<Vec<(&'static str, &'static str)>> {
+    let chosen: Vec<_> = STYLES.into_iter().filter(|(_, name)| style == "both" || style == *name).collect();
+    if chosen.is_empty() {
+        return Err(Error::new(format!("--style is {style:?}, which is not callback, async or both")));
+    }
+    Ok(chosen)
+}
+
+fn styled(spec: Spec, style: &str) -> Spec {
+    let style = ["--style", style].map(str::to_owned);
+    Spec { argv: spec.argv.into_iter().chain(style).collect(), ..spec }
+}
+
+fn listening(name: &str, program: &Path, shards: usize) -> Spec {
+    let arguments = ["--listen", "127.0.0.1:0", "--shards", &shards.to_string()].map(str::to_owned);
     let argv = std::iter::once(program.to_string_lossy().into_owned()).chain(arguments).collect();
     Spec { name: name.to_owned(), argv, address: None }
 }
@@ -325,6 +394,33 @@ mod tests {
         assert_eq!((options.path.as_str(), options.servers.len()), ("/json", 3));
         assert!(parse(&["service", "--peers", "hyper"]).is_err());
         assert!(parse(&["json", "--only", "64"]).is_err());
+    }
+
+    #[test]
+    fn websockets_are_measured_in_each_style() {
+        let names = |words: &[&str]| -> Vec<String> {
+            let options = parse(words).unwrap().unwrap();
+            options.servers.iter().map(|spec| format!("{}: {}", spec.name, spec.argv.join(" "))).collect()
+        };
+        let lakh =
+            |style| format!("lakh {style}: /x/ws_echo --listen 127.0.0.1:0 --shards 1 --style {style}");
+        let peer = "floor: /build/ws_floor --listen 127.0.0.1:0 --shards 1";
+        let line = ["ws", "--lakh", "/x/ws_echo", "--peers", "floor"];
+        assert_eq!(names(&line), [lakh("callback"), lakh("async"), peer.to_owned()]);
+        let line = ["ws-instructions", "--lakh", "/x/ws_echo", "--peers", "floor", "--style=async"];
+        assert_eq!(names(&line), [lakh("async"), peer.to_owned()]);
+        let all = names(&["ws-idle-memory", "--no-lakh"]);
+        assert!(all.len() == 3 && all[2].starts_with("tungstenite: "), "{all:?}");
+        assert_eq!(names(&["broadcast", "--no-lakh"]), [peer.replace("shards 1", "shards 2")]);
+        assert!(parse(&["ws", "--style", "blocking"]).is_err());
+        assert!(parse(&["speed", "--style", "async"]).is_err());
+    }
+
+    #[test]
+    fn many_subscribers_need_many_descriptors() {
+        let needed = |command| parse(&[command, "--lakh", "x"]).unwrap().unwrap().open_files();
+        assert_eq!(["ws", "ws-instructions"].map(needed), [712, 712]);
+        assert_eq!(["ws-idle-memory", "broadcast"].map(needed), [15_200, 15_200]);
     }
 
     #[test]

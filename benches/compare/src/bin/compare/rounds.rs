@@ -1,12 +1,14 @@
 //! Paired rounds: every server in turn, fresh, in alternating order, and what they have cost.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use lakh_compare::http;
-use lakh_compare::load::{self, Load, Plan};
-use lakh_compare::process::{HugePages, Spec};
+use lakh_compare::load::{self, Load, Opened, Plan, Window};
+use lakh_compare::process::{CpuTime, HugePages, Server, Spec};
 use lakh_compare::stats::{Estimate, estimate, median, paired_ratio};
 use lakh_compare::table::{Table, grouped, with_interval};
+use lakh_compare::ws::{self, Message};
 use lakh_compare::{Context, Error, Result, sys};
 
 use crate::options::Options;
@@ -20,10 +22,26 @@ pub(crate) struct Scenario {
     pub(crate) depth: usize,
     /// How many times its peer's cost lakh's may be.
     pub(crate) budget: f64,
-    /// What is asked for, and its length; else what the options say.
-    pub(crate) file: Option<(&'static str, usize)>,
+    pub(crate) asked: Asked,
 }
 
+/// What clients want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// What the options say.
+    Path,
+    /// A path whose answer has a body of this length.
+    File(&'static str, usize),
+    /// The echo of a WebSocket message of this size.
+    Echo(usize),
+}
+
+/// What stands in the columns of a report.
+pub(crate) const REQUEST: &str = "request";
+pub(crate) const MESSAGE: &str = "message";
+
+/// Where servers echo.
+const ECHO_PATH: &str = "/echo";
 const WARM_UP: Duration = Duration::from_millis(200);
 /// Below this the generator, or somebody else on the machine, held the server back.
 const SATURATED: f64 = 0.95;
@@ -50,13 +68,22 @@ pub(crate) struct Series<'a> {
 
 /// All servers in all rounds of a scenario.
 pub(crate) fn run<'a>(options: &Options, servers: &'a [Spec], scenario: Scenario) -> Result<Vec<Series<'a>>> {
+    run_each(options, servers, scenario.name, |spec| measure(options, spec, scenario, 0))
+}
+
+/// The same for anything that can be measured of a fresh server.
+pub(crate) fn run_each<'a>(
+    options: &Options,
+    servers: &'a [Spec],
+    name: &str,
+    measure: impl Fn(&Spec) -> Result<Sample>,
+) -> Result<Vec<Series<'a>>> {
     let mut all: Vec<Series> = servers.iter().map(|spec| Series::new(&spec.name)).collect();
     for round in 0..options.rounds {
         for index in order(servers.len(), round) {
-            let sample = measure(options, &servers[index], scenario, 0)?;
-            all[index].samples.push(sample);
+            all[index].samples.push(measure(&servers[index])?);
         }
-        progress::show(format_args!("{}: round {} of {}", scenario.name, round + 1, options.rounds));
+        progress::show(format_args!("{name}: round {} of {}", round + 1, options.rounds));
     }
     progress::clear();
     Ok(all)
@@ -74,21 +101,21 @@ pub(crate) fn measure(options: &Options, spec: &Spec, scenario: Scenario, idle: 
 
 fn measure_once(options: &Options, spec: &Spec, scenario: Scenario, idle: usize) -> Result<Sample> {
     let server = options.start(spec, HugePages::AsUsual)?;
-    let path = scenario.file.map_or(options.path.as_str(), |(path, _)| path);
-    let request = http::request(path, &server.address.to_string(), options.head);
+    let client = Client::new(options, &server, scenario.asked);
     let idle = match idle {
         0 => None,
-        count => Some(load::open(server.address, count, &request)?),
+        count => Some(client.open(count)?),
     };
-    let opened = load::open(server.address, scenario.connections, &request)?;
+    let opened = client.open(scenario.connections)?;
     let answer_bytes = opened.shape.total();
-    if let Some((path, length)) = scenario.file
+    if let Asked::File(path, length) = scenario.asked
         && opened.shape.body() != length
     {
         let line = format!("{path} has {length} bytes, but the answer's body {}", opened.shape.body());
         return Err(Error::new(line));
     }
-    let mut load = Load::new(opened, Plan { request, depth: scenario.depth, spin: options.spin })?;
+    let plan = Plan { request: client.request, depth: scenario.depth, spin: options.spin };
+    let mut load = Load::new(opened, plan)?;
     load.for_time(WARM_UP)?;
     let before = server.cpu()?;
     let window = match options.requests {
@@ -101,24 +128,81 @@ fn measure_once(options: &Options, spec: &Spec, scenario: Scenario, idle: usize)
     if let Some(idle) = idle {
         idle.expect_idle()?;
     }
-    if window.answers == 0 {
-        return Err(Error::new("no answers within the window"));
+    Sample::new(&window, before, after, peak, answer_bytes)
+}
+
+impl Sample {
+    /// What a window has cost between two readings of the server's clocks.
+    pub(crate) fn new(
+        window: &Window,
+        before: CpuTime,
+        after: CpuTime,
+        peak: u64,
+        answer_bytes: usize,
+    ) -> Result<Sample> {
+        if window.answers == 0 {
+            return Err(Error::new("no answers within the window"));
+        }
+        let cpu = after.exact.saturating_sub(before.exact);
+        let ticks = after.ticks.saturating_sub(before.ticks);
+        let answers = window.answers as f64;
+        let wall = window.wall.as_secs_f64();
+        Ok(Sample {
+            cost_us: cpu.as_secs_f64() * 1e6 / answers,
+            per_second: answers / wall,
+            p50_us: window.latency.percentile(0.5).as_secs_f64() * 1e6,
+            p99_us: window.latency.percentile(0.99).as_secs_f64() * 1e6,
+            peak_mib: peak as f64 / f64::from(1 << 20),
+            busy: cpu.as_secs_f64() / wall,
+            generator_us: window.cpu.as_secs_f64() * 1e6 / answers,
+            answer_bytes,
+            clocks_agree: cpu.abs_diff(ticks) <= 4 * sys::tick() + cpu / 50,
+        })
     }
-    let cpu = after.exact.saturating_sub(before.exact);
-    let ticks = after.ticks.saturating_sub(before.ticks);
-    let answers = window.answers as f64;
-    let wall = window.wall.as_secs_f64();
-    Ok(Sample {
-        cost_us: cpu.as_secs_f64() * 1e6 / answers,
-        per_second: answers / wall,
-        p50_us: window.latency.percentile(0.5).as_secs_f64() * 1e6,
-        p99_us: window.latency.percentile(0.99).as_secs_f64() * 1e6,
-        peak_mib: peak as f64 / f64::from(1 << 20),
-        busy: cpu.as_secs_f64() / wall,
-        generator_us: window.cpu.as_secs_f64() * 1e6 / answers,
-        answer_bytes,
-        clocks_agree: cpu.abs_diff(ticks) <= 4 * sys::tick() + cpu / 50,
-    })
+}
+
+/// Opens connections to a server, and knows what to send on them.
+pub(crate) struct Client {
+    address: SocketAddr,
+    pub(crate) request: Vec<u8>,
+    /// Of a WebSocket.
+    message: Option<Message>,
+}
+
+impl Client {
+    pub(crate) fn new(options: &Options, server: &Server, asked: Asked) -> Client {
+        let address = server.address;
+        match asked {
+            Asked::Path => Client::http(address, options.request(server, options.head)),
+            Asked::File(path, _) => {
+                Client::http(address, http::request(path, &address.to_string(), options.head))
+            }
+            Asked::Echo(size) => {
+                let message = Message::text(size);
+                Client { address, request: message.masked.clone(), message: Some(message) }
+            }
+        }
+    }
+
+    pub(crate) fn http(address: SocketAddr, request: Vec<u8>) -> Client {
+        Client { address, request, message: None }
+    }
+
+    /// The same connections, with this client's answers expected.
+    pub(crate) fn expected_by(&self, opened: Opened) -> Opened {
+        match &self.message {
+            Some(message) => opened.expecting(message.shape()),
+            None => opened,
+        }
+    }
+
+    /// Connections that have each had one answer.
+    pub(crate) fn open(&self, count: usize) -> Result<Opened> {
+        match &self.message {
+            Some(message) => ws::open(self.address, count, ECHO_PATH, message),
+            None => load::open(self.address, count, &self.request),
+        }
+    }
 }
 
 impl Series<'_> {
@@ -144,12 +228,13 @@ pub(crate) fn ratio_between(all: &[Series], of: &str, to: &str) -> Option<Estima
     paired_ratio(&costs(&of.samples), &costs(&to.samples))
 }
 
-pub(crate) fn print_table(all: &[Series], base: &str) {
+/// `unit` is what was counted.
+pub(crate) fn print_table(all: &[Series], base: &str, unit: &str) {
     let mut table = Table::new(&[
         "server",
-        "CPU µs/request",
+        &format!("CPU µs/{unit}"),
         &format!("÷ {base}"),
-        "requests/s",
+        &format!("{unit}s/s"),
         "p50 µs",
         "p99 µs",
         "peak RSS MiB",
@@ -172,7 +257,7 @@ pub(crate) fn print_table(all: &[Series], base: &str) {
     println!("{table}");
 }
 
-pub(crate) fn print_notes(all: &[Series]) {
+pub(crate) fn print_notes(all: &[Series], unit: &str) {
     let rounds = all.first().map_or(0, |series| series.samples.len());
     let coverage =
         all.first().and_then(|series| estimate(&costs(&series.samples))).map_or(0.0, |it| it.coverage);
@@ -183,7 +268,7 @@ pub(crate) fn print_notes(all: &[Series]) {
     if coverage > 0.0 {
         println!("{rounds} rounds; medians with {:.0} % intervals.", 100.0 * coverage);
     }
-    println!("The generator itself took {cheapest:.2} to {dearest:.2} µs of its own CPU per request.");
+    println!("The generator itself took {cheapest:.2} to {dearest:.2} µs of its own CPU per {unit}.");
     let starved = |series: &&Series| median_of(&series.samples, |sample| sample.busy) < SATURATED;
     let names: Vec<&str> = all.iter().filter(starved).map(|series| series.name).collect();
     if !names.is_empty() {

@@ -7,20 +7,34 @@ use lakh_compare::table::{Table, grouped, with_interval};
 use crate::options::{FLOOR, HYPER, LAKH, Options};
 use crate::progress;
 use crate::rounds::{
-    self, Scenario, Series, costs, find, measure, median_of, order, print_notes, print_table, ratio_between,
-    verdict,
+    self, Asked, REQUEST, Scenario, Series, costs, find, measure, median_of, order, print_notes, print_table,
+    ratio_between, verdict,
 };
 
 const SCENARIOS: [Scenario; 3] = [
-    Scenario { name: "64", title: "64 connections", connections: 64, depth: 1, budget: 1.06, file: None },
-    Scenario { name: "512", title: "512 connections", connections: 512, depth: 1, budget: 1.10, file: None },
+    Scenario {
+        name: "64",
+        title: "64 connections",
+        connections: 64,
+        depth: 1,
+        budget: 1.06,
+        asked: Asked::Path,
+    },
+    Scenario {
+        name: "512",
+        title: "512 connections",
+        connections: 512,
+        depth: 1,
+        budget: 1.10,
+        asked: Asked::Path,
+    },
     Scenario {
         name: "pipelined",
         title: "64 connections, 16 requests pipelined",
         connections: 64,
         depth: 16,
         budget: 1.20,
-        file: None,
+        asked: Asked::Path,
     },
 ];
 
@@ -48,8 +62,8 @@ fn compare(options: &Options, scenario: Scenario) -> Result<()> {
 ",
         scenario.title
     );
-    print_table(&all, FLOOR);
-    print_notes(&all);
+    print_table(&all, FLOOR, REQUEST);
+    print_notes(&all, REQUEST);
     print_verdicts(&all, scenario);
     println!();
     Ok(())
@@ -97,19 +111,20 @@ fn compare_idle(options: &Options) -> Result<()> {
         }
     }
     println!("{table}");
-    print_notes(&with);
+    print_notes(&with, REQUEST);
     println!("{verdicts}");
     Ok(())
 }
 
+/// Whether the floor is one: it costs at most `valid` of a peer.
+pub(crate) fn print_floor(all: &[Series], peer: &str, valid: f64) {
+    let Some(ratio) = ratio_between(all, FLOOR, peer) else { return };
+    let judged = if ratio.median <= valid { "valid" } else { "NOT VALID HERE" };
+    println!("The floor is {judged}: {} × {peer}, at most {valid:.2} wanted.", with_interval(Some(ratio), 3));
+}
+
 fn print_verdicts(all: &[Series], scenario: Scenario) {
-    if let Some(ratio) = ratio_between(all, FLOOR, HYPER) {
-        let valid = if ratio.median <= VALID_FLOOR { "valid" } else { "NOT VALID HERE" };
-        println!(
-            "The floor is {valid}: {} × hyper, at most {VALID_FLOOR:.2} wanted.",
-            with_interval(Some(ratio), 3)
-        );
-    }
+    print_floor(all, HYPER, VALID_FLOOR);
     let bytes = |name| find(all, name)?.samples.first().map(|sample| sample.answer_bytes);
     if let (Some(lakh), Some(floor)) = (bytes(LAKH), bytes(FLOOR))
         && lakh != floor
