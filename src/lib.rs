@@ -31,6 +31,7 @@ pub mod guide;
 pub use lakh_core as core;
 pub use lakh_http as http;
 pub use lakh_net as net;
+pub use lakh_ws as ws;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;

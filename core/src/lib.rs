@@ -44,6 +44,7 @@ pub mod timer;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod unwind;
+mod wait_slot;
 mod wakers;
 mod watchdog;
 
@@ -60,5 +61,6 @@ pub use shield::shield;
 pub use stderr::warn;
 pub use task::{JoinError, JoinHandle, Named, Waiter, named};
 pub use time::{CoarseTimer, Elapsed, Sleep, sleep, sleep_until, timeout};
+pub use wait_slot::WaitSlot;
 pub use wakers::{WakerKey, Wakers};
 pub use watchdog::{Stall, WorkName};

@@ -300,6 +300,11 @@ impl Runtime {
         self.shards().for_each(ShardHandle::drain);
     }
 
+    /// As [`Runtime::drain`], and says how long there is for it; see [`ShardHandle::drain_within`].
+    pub fn drain_within(&self, grace: Duration) {
+        self.shards().for_each(|shard| shard.drain_within(grace));
+    }
+
     /// Ends every shard with its current turn.
     pub fn stop(&self) {
         self.shards().for_each(ShardHandle::stop);
@@ -411,7 +416,7 @@ async fn supervise(
         return Ok(DrainReport { cut: runtime.cut() });
     }
     on_signal(runtime.guards());
-    runtime.drain();
+    runtime.drain_within(grace);
     let interrupt = &mut signals[0];
     if !runtime.ended_within(grace, interrupt).await {
         runtime.stop();

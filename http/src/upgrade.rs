@@ -58,15 +58,23 @@ impl Response {
         F: FnOnce(Upgraded) -> Fut + 'static,
         Fut: Future<Output = ()> + 'static,
     {
-        let field = HeaderValue::from_static(protocol);
         // The route's, if this is made by its handler.
         let work = lakh_core::try_with(Shard::work).unwrap_or_default();
-        let start = Box::new(move |upgraded, guard| {
+        Self::upgrade_with(protocol, move |upgraded, guard| {
             lakh_core::spawn_detached(named(work, handler(upgraded)).guarded(guard));
-        });
-        let mut response =
-            Response::empty(StatusCode::SWITCHING_PROTOCOLS).with_field(header::UPGRADE, field);
-        response.parts.ending = Some(Ending::Upgrade(OnUpgrade { protocol, start }));
+        })
+    }
+
+    /// As [`Response::upgrade`], for a handler that spawns its task itself: it is called on the connection's shard
+    /// once the answer is sent. The guard is to live as long as a drain has to wait for the connection.
+    ///
+    /// # Panics
+    /// If `protocol` is not legal in a header.
+    #[track_caller]
+    pub fn upgrade_with(protocol: &'static str, start: impl FnOnce(Upgraded, WorkGuard) + 'static) -> Self {
+        let field = HeaderValue::from_static(protocol);
+        let mut response = Response::empty(StatusCode::SWITCHING_PROTOCOLS).with_field(header::UPGRADE, field);
+        response.parts.ending = Some(Ending::Upgrade(OnUpgrade { protocol, start: Box::new(start) }));
         response
     }
 }

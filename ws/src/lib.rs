@@ -1,19 +1,44 @@
-//! WebSocket connections on Lakh's event loops.
+//! WebSocket connections and topics on Lakh's event loops.
 //!
-//! So far this crate is the protocol alone, without I/O: [`proto`]. An idle connection's decoder takes eight bytes,
-//! and a message that came whole is seen where it was read, without a copy and without an allocation.
+//! A route of an HTTP app opens WebSockets by [`WebSocketRoutes::ws`]. Its handler is an async function that receives
+//! and sends ([`WebSocket`]), or a set of [`Callbacks`], which keep no future in memory. [`Topics`] carry messages to
+//! all who are subscribed, on all shards.
 //!
 //! ```
-//! use lakh_ws::proto::{Decoder, Event, Opcode, Rules, encode};
+//! use lakh_http::App;
+//! use lakh_ws::{WebSocket, WebSocketRoutes};
 //!
-//! let mut read = Vec::new();
-//! encode::write_masked(&mut read, Opcode::Text, b"hello", [1, 2, 3, 4]);
-//!
-//! let decoded = Decoder::default().decode(&mut read, &Rules::server()).unwrap();
-//! let Some(Event::Text(text)) = decoded.event else { panic!("one whole message was there") };
-//! assert_eq!(text, "hello");
+//! let app = App::new().ws("/echo", async |mut socket: WebSocket| {
+//!     while let Some(message) = socket.recv().await {
+//!         if socket.send(message).await.is_err() {
+//!             break;
+//!         }
+//!     }
+//! });
 //! ```
+//!
+//! The protocol itself, without I/O, is [`proto`].
 
 #![forbid(unsafe_code)]
 
+mod config;
+mod connection;
+mod local;
+mod message;
 pub mod proto;
+mod route;
+mod session;
+mod socket;
+mod topics;
+
+pub use config::{Config, SlowConsumer};
+pub use message::{Message, Payload};
+pub use proto::{
+    CloseCode,
+    deflate::{DeflateContext, DeflateOptions},
+};
+pub use route::{CallbackHandler, Opening, WebSocketHandler, WebSocketRoutes, callbacks};
+pub use session::{Callbacks, WebSocket};
+pub use socket::{CloseInfo, Send, SendError, Socket};
+pub use topics::{Relay, SubscribeError, Topics, TopicsMetrics};
+pub use tungstenite::Utf8Bytes;

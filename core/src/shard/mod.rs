@@ -31,7 +31,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Operations (reads, writes, accepts) that a task may do in one poll before it has to let others
@@ -130,6 +130,11 @@ impl Shard {
     #[inline]
     pub fn is_draining(&self) -> bool {
         self.0.draining.get()
+    }
+
+    /// How long what is in flight has from the beginning of the drain on: zero if nobody has said so.
+    pub fn drain_grace(&self) -> Duration {
+        self.0.remote.grace()
     }
 
     /// Counts as work in flight until the guard is dropped: a draining shard ends when no guard

@@ -3,13 +3,13 @@
 use super::{Doze, Shard};
 use crate::{
     metrics::ShardMetrics,
-    sync::{AtomicU8, Ordering},
+    sync::{AtomicU8, AtomicU32, Ordering},
     task::{Link, LinkList, TaskRef},
     unwind,
     watchdog::Pulse,
 };
 use crossbeam_queue::ArrayQueue;
-use std::{error, fmt, future::Future, io, sync::Arc};
+use std::{error, fmt, future::Future, io, sync::Arc, time::Duration};
 
 /// Messages that a shard's mailbox holds at most; further ones are refused.
 pub const MAILBOX_CAPACITY: usize = 4096;
@@ -56,6 +56,8 @@ pub(crate) struct Remote {
     woken: LinkList<TaskRef>,
     mailbox: ArrayQueue<Message>,
     phase: AtomicU8,
+    /// How long what is in flight has when the shard drains, in milliseconds.
+    grace: AtomicU32,
     doze: Doze,
     notifier: Notifier,
     pub(crate) pulse: Pulse,
@@ -69,6 +71,7 @@ impl Remote {
             woken: LinkList::new(),
             mailbox: ArrayQueue::new(MAILBOX_CAPACITY),
             phase: AtomicU8::new(Phase::Running as u8),
+            grace: AtomicU32::new(0),
             doze: Doze::new(),
             notifier,
             pulse,
@@ -91,6 +94,10 @@ impl Remote {
             2 => Phase::Stopping,
             _ => Phase::Ended,
         }
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_millis(self.grace.load(Ordering::Relaxed).into())
     }
 
     /// Goes on to a later phase; an earlier one changes nothing.
@@ -212,6 +219,16 @@ impl ShardHandle {
 
     /// Asks the shard to finish what is in flight and take no new work.
     pub fn drain(&self) {
+        self.drain_within(Duration::ZERO);
+    }
+
+    /// As [`ShardHandle::drain`], and says how long there is for that: whoever has many connections to end may
+    /// spread their ends over it ([`Shard::drain_grace`]). Nothing is cut when the time is over: that is up to
+    /// the caller.
+    pub fn drain_within(&self, grace: Duration) {
+        let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+        // Before the phase, with which it becomes visible.
+        self.remote.grace.store(grace, Ordering::Relaxed);
         self.remote.advance(Phase::Draining);
     }
 

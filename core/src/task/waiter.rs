@@ -24,6 +24,12 @@ impl Waiter {
         Waiter((index + 1) << 1 | 1)
     }
 
+    /// Whether it is this task of the shard.
+    #[inline]
+    pub(crate) fn is_task(self, index: Option<u32>) -> bool {
+        index.is_some_and(|index| self == Waiter::task(index))
+    }
+
     fn foreign_index(self) -> Option<u32> {
         (self.0 & 1 == 1).then(|| (self.0 >> 1) - 1)
     }

@@ -1,0 +1,111 @@
+//! WebSocket echoes and topics, in both styles.
+//!
+//! ```text
+//! cargo run --release --example ws_echo -- --listen 127.0.0.1:8080 --shards 1 --style callback
+//! ```
+//!
+//! Every path echoes, except that a socket on `/topic/NAME` is subscribed to the topic: text that it sends is
+//! published there, binary comes back to the sender alone.
+
+#[path = "common/flags.rs"]
+mod flags;
+
+use flags::{Flags, fail};
+use lakh::{
+    http::{App, Server, extract::Path},
+    ws::{
+        Callbacks, Config, DeflateOptions, Message, Payload, Socket, Topics, WebSocket, WebSocketRoutes,
+        callbacks,
+    },
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let flags = Flags::from_args_and(8080, &["--style"]);
+    let is_async = match flags.others.last().map(|(_, value)| value.as_str()) {
+        None | Some("callback") => false,
+        Some("async") => true,
+        Some(other) => fail(&format!("--style {other}: it is callback or async")),
+    };
+    if let Err(error) = run(&flags, is_async) {
+        fail(&format!("cannot serve on {}: {error}", flags.listen));
+    }
+}
+
+fn run(flags: &Flags, is_async: bool) -> std::io::Result<()> {
+    let config = Config::new().any_origin().deflate(DeflateOptions::default()).topics(&Topics::new());
+    let mut server = Server::new(move |_shard| {
+        let app = App::new();
+        match is_async {
+            false => app
+                .ws_with("/topic/{name}", config.clone(), callbacks(|Path(name): Path<String>| Topic(name)))
+                .ws_with("/", config.clone(), callbacks(|| Echo))
+                .ws_with("/{*path}", config.clone(), callbacks(|| Echo)),
+            true => app
+                .ws_with("/topic/{name}", config.clone(), topic)
+                .ws_with("/", config.clone(), echo)
+                .ws_with("/{*path}", config.clone(), echo),
+        }
+    });
+    if let Some(shards) = flags.shards {
+        server = server.shards(shards);
+    }
+    let running = server.bind(flags.listen)?.start()?;
+    let addr = running.addrs()[0];
+    running.run_until_signal(move || println!("listening on ws://{addr}"), |_| {})?;
+    Ok(())
+}
+
+struct Echo;
+
+impl Callbacks for Echo {
+    fn on_message(&mut self, socket: &Socket, message: Payload<'_>) {
+        // A peer that does not read gets no more once its queue is full.
+        let _ = socket.send(message);
+    }
+}
+
+struct Topic(String);
+
+impl Callbacks for Topic {
+    fn on_open(&mut self, socket: &Socket) {
+        if socket.subscribe(&self.0).is_err() {
+            socket.close(lakh::ws::CloseCode::Error, "cannot subscribe");
+        }
+    }
+
+    fn on_message(&mut self, socket: &Socket, message: Payload<'_>) {
+        match message {
+            Payload::Text(_) => socket.publish(&self.0, message),
+            Payload::Binary(_) => {
+                let _ = socket.send(message);
+            }
+        }
+    }
+}
+
+async fn echo(mut socket: WebSocket) {
+    while let Some(message) = socket.recv().await {
+        if socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn topic(mut socket: WebSocket, Path(name): Path<String>) {
+    if socket.socket().subscribe(&name).is_err() {
+        return;
+    }
+    while let Some(message) = socket.recv().await {
+        match &message {
+            Message::Text(_) => socket.socket().publish(&name, message),
+            Message::Binary(_) => {
+                if socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Reading: from bytes to the session's messages.
+
+use super::{Connection, Step, Turn};
+use crate::{
+    CloseInfo,
+    local::Local,
+    proto::{CloseFrame, Decoder, Event, Opcode, ProtocolError},
+    session::Received,
+    socket::Phase,
+};
+use std::task::Poll;
+
+impl Connection {
+    /// Takes what was read and kept, or reads. An error says why the connection is over.
+    #[inline]
+    pub(super) fn receive(
+        &mut self,
+        turn: &mut Turn<'_, '_>,
+        input: &mut [u8],
+    ) -> Poll<Result<(), &'static str>> {
+        if self.socket.has_extra()
+            && let Some(mut kept) = self.take_kept()
+        {
+            self.take(turn, &mut kept);
+            return Poll::Ready(Ok(()));
+        }
+        let Some(stream) = &self.stream else { return Poll::Pending };
+        match stream.poll_read(turn.cx, input) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0)) => Poll::Ready(Err("the peer has gone without a close frame")),
+            Poll::Ready(Err(_)) => Poll::Ready(Err("the connection broke off")),
+            Poll::Ready(Ok(n)) => {
+                turn.heard = true;
+                self.take(turn, &mut input[..n]);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn take_kept(&self) -> Option<Vec<u8>> {
+        let kept = self.socket.peek(|extra| std::mem::take(&mut extra.input));
+        kept.filter(|kept| !kept.is_empty())
+    }
+
+    /// Takes the messages out of `bytes` as long as somebody wants them, and keeps the rest.
+    fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) {
+        let mut decoder = match self.socket.has_extra() {
+            true => self.socket.peek(|extra| std::mem::take(&mut extra.decoder)).unwrap_or_default(),
+            false => Decoder::default(),
+        };
+        let mut at = 0;
+        while at < bytes.len() && self.receives() {
+            let socket = self.socket.clone();
+            match decoder.decode(&mut bytes[at..], socket.rules()) {
+                Ok(decoded) => {
+                    at += decoded.consumed;
+                    if let Some(event) = decoded.event {
+                        self.handle(turn, event);
+                    }
+                }
+                Err(error) => {
+                    self.fail(turn, error);
+                    break;
+                }
+            }
+        }
+        if self.socket.phase() >= Phase::Ending {
+            return; // nothing that comes now means anything
+        }
+        if at < bytes.len() {
+            self.socket.with_extra(|extra| extra.input = bytes[at..].to_vec());
+        }
+        if !decoder.is_idle() {
+            self.socket.with_extra(|extra| extra.decoder = decoder);
+        }
+    }
+
+    #[inline]
+    fn handle(&mut self, turn: &mut Turn<'_, '_>, event: Event<'_>) {
+        match event {
+            Event::Text(text) => self.give(turn, Received::Text(text)),
+            Event::Binary(bytes) => self.give(turn, Received::Binary(bytes)),
+            Event::Compressed { text, payload } => self.inflate(turn, text, &payload),
+            Event::Ping(payload) => {
+                if self.socket.phase() == Phase::Open {
+                    self.socket.write_control(Opcode::Pong, &payload);
+                }
+            }
+            Event::Pong(_) => {}
+            Event::Close(frame) => self.peer_closes(turn, &frame),
+        }
+    }
+
+    #[inline]
+    fn give(&mut self, turn: &mut Turn<'_, '_>, message: Received<'_>) {
+        // Behind our own close frame nobody wants it.
+        if self.socket.phase() == Phase::Open {
+            self.with_session(turn, |session, socket, cx| session.message(socket, cx, message));
+        }
+    }
+
+    fn peer_closes(&mut self, turn: &Turn<'_, '_>, frame: &CloseFrame<'_>) {
+        self.mark = turn.now;
+        if self.socket.phase() == Phase::Open {
+            let info = CloseInfo { code: frame.code, reason: frame.reason.to_string(), by_peer: true };
+            self.socket.answer_close(info);
+        }
+        self.socket.advance(Phase::Ending);
+    }
+
+    #[cold]
+    fn fail(&mut self, turn: &Turn<'_, '_>, error: ProtocolError) {
+        self.mark = turn.now;
+        if self.socket.phase() == Phase::Open {
+            let info =
+                CloseInfo { code: error.close_code(), reason: error.reason().to_owned(), by_peer: false };
+            self.socket.begin_close(info, Phase::Ending);
+        }
+        self.socket.advance(Phase::Ending);
+    }
+
+    fn inflate(&mut self, turn: &mut Turn<'_, '_>, text: bool, payload: &[u8]) {
+        let limit = self.socket.0.terms.config.max_message;
+        let socket = self.socket.clone();
+        let own = socket.peek(|extra| extra.deflate.as_mut().and_then(|own| own.inflater.take()));
+        let mut own = own.flatten();
+        let mut buffer = Local::with(Local::take_buffer);
+        // Nobody else inflates while the session has its turn.
+        Local::with(|local| {
+            let mut shared = local.inflate.borrow_mut();
+            let inflater = own.as_mut().unwrap_or_else(|| shared.inflater());
+            match inflater.message(text, payload, limit, &mut buffer) {
+                Ok(Event::Text(text)) => self.give(turn, Received::Text(text)),
+                Ok(Event::Binary(bytes)) => self.give(turn, Received::Binary(bytes)),
+                Ok(_) => {}
+                Err(error) => self.fail(turn, error),
+            }
+        });
+        if let Some(own) = own {
+            socket.peek(|extra| {
+                if let Some(contexts) = &mut extra.deflate {
+                    contexts.inflater = Some(own);
+                }
+            });
+        }
+        Local::with(|local| local.return_buffer(buffer));
+    }
+
+    /// Reads and drops what still comes, up to the peer's end.
+    pub(super) fn linger(&mut self, turn: &mut Turn<'_, '_>, input: &mut [u8]) -> Poll<Step> {
+        let Some(stream) = &self.stream else { return Poll::Ready(Step::Again) };
+        match stream.poll_read(turn.cx, input) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Step::Again),
+            Poll::Ready(_) => Poll::Ready(self.end()),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Writing: what was sent in this poll, or what is queued.
+
+use super::{Connection, Turn};
+use crate::local::Local;
+use std::{io, task::Poll};
+
+/// Nothing is read from a peer for whom so many bytes wait: who sends has to read as well.
+pub(super) const HIGH_WATER: usize = 64 * 1024;
+
+impl Connection {
+    /// Gives everything that is to be sent to the kernel. True if it has taken all; if not, the task is woken when it
+    /// takes more.
+    #[inline]
+    pub(super) fn flush(&mut self, turn: &mut Turn<'_, '_>) -> io::Result<bool> {
+        // Either is empty: once anything is queued, everything is.
+        if !Local::with(|local| local.output.borrow().is_empty()) {
+            self.flush_output(turn)?;
+        }
+        if self.socket.has_extra() { self.flush_queue(turn) } else { Ok(true) }
+    }
+
+    fn flush_output(&mut self, turn: &mut Turn<'_, '_>) -> io::Result<()> {
+        let mut output = Local::with(|local| std::mem::take(&mut *local.output.borrow_mut()));
+        let written = match &self.stream {
+            Some(stream) => stream.poll_write(turn.cx, &output),
+            None => Poll::Ready(Ok(output.len())),
+        };
+        let taken = match written {
+            Poll::Ready(Ok(taken)) => Ok(taken),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Ok(0),
+        };
+        if let Ok(taken) = taken
+            && taken < output.len()
+        {
+            self.socket.queue_rest(&output[taken..]);
+        }
+        output.clear();
+        Local::with(|local| local.output.replace(output));
+        taken.map(drop)
+    }
+
+    fn flush_queue(&mut self, turn: &mut Turn<'_, '_>) -> io::Result<bool> {
+        let Some(mut out) = self.socket.peek(|extra| extra.out.take()).flatten() else { return Ok(true) };
+        let mut result = Ok(());
+        while !out.is_empty() {
+            let Some(stream) = &self.stream else { break };
+            match out.write(|pieces| stream.poll_write_vectored(turn.cx, pieces)) {
+                Poll::Ready(Ok(taken)) => out.advance(taken, turn.now),
+                Poll::Ready(Err(error)) => {
+                    result = Err(error);
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        let (is_done, left) = (out.is_empty(), out.bytes());
+        if is_done {
+            Local::with(|local| local.return_queue(out));
+        } else {
+            self.socket.with_extra(|extra| extra.out = Some(out));
+        }
+        if left < HIGH_WATER {
+            self.socket.wake_senders();
+        }
+        if is_done && self.socket.0.refused.get() {
+            // `on_room` is told by the next poll of the session.
+            turn.session_polled = false;
+            turn.cx.waker().wake_by_ref();
+        }
+        result.map(|()| is_done)
+    }
+}

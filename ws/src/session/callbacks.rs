@@ -1,0 +1,91 @@
+//! Connections without a future of their own.
+
+use super::{Received, Session};
+use crate::{CloseInfo, Payload, Socket};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+/// What happens on one connection, told as it happens: for services with the largest numbers of connections, since an
+/// idle one has nothing but these values in memory.
+///
+/// Nothing in here may block or wait. A call that panics closes its connection with 1011.
+///
+/// ```
+/// use lakh_ws::{Callbacks, CloseInfo, Payload, Socket};
+///
+/// struct Counting {
+///     messages: u64,
+/// }
+///
+/// impl Callbacks for Counting {
+///     fn on_open(&mut self, socket: &Socket) {
+///         let _ = socket.send("welcome");
+///     }
+///
+///     fn on_message(&mut self, socket: &Socket, _: Payload<'_>) {
+///         self.messages += 1;
+///         let _ = socket.send(&format!("{} so far", self.messages));
+///     }
+///
+///     fn on_close(&mut self, _: &Socket, info: &CloseInfo) {
+///         println!("{} messages, then {}", self.messages, info.code);
+///     }
+/// }
+/// ```
+pub trait Callbacks: 'static {
+    /// The connection is open.
+    fn on_open(&mut self, _socket: &Socket) {}
+
+    /// A message has come.
+    fn on_message(&mut self, socket: &Socket, message: Payload<'_>);
+
+    /// The peer has taken all that was queued for it: a sender that was told [`Full`](crate::SendError::Full) may go
+    /// on.
+    fn on_room(&mut self, _socket: &Socket) {}
+
+    /// The connection is closing or has broken off; nothing more is told.
+    fn on_close(&mut self, _socket: &Socket, _info: &CloseInfo) {}
+}
+
+/// The session of callbacks: no larger than they are.
+pub(crate) struct CallbackSession<C>(pub(crate) C);
+
+/// Callbacks are never pinned.
+impl<C> Unpin for CallbackSession<C> {}
+
+impl<C: Callbacks> Session for CallbackSession<C> {
+    fn poll(mut self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
+        if socket.first_poll() {
+            self.0.on_open(socket);
+        }
+        if socket.take_room() {
+            self.0.on_room(socket);
+        }
+        Poll::Pending
+    }
+
+    #[inline]
+    fn message(
+        mut self: Pin<&mut Self>,
+        socket: &Socket,
+        _: &mut Context<'_>,
+        message: Received<'_>,
+    ) -> Poll<()> {
+        self.0.on_message(socket, message.payload());
+        Poll::Pending
+    }
+
+    #[inline]
+    fn wants(&self, _: &Socket) -> bool {
+        true
+    }
+
+    fn closed(mut self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
+        if let Some(info) = socket.close_info() {
+            self.0.on_close(socket, &info);
+        }
+        Poll::Ready(())
+    }
+}

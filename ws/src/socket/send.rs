@@ -1,0 +1,316 @@
+//! Sending.
+
+use super::{Outgoing, Socket};
+use crate::{
+    Message, Payload,
+    local::Local,
+    proto::{
+        FrameHead, Opcode, Role,
+        deflate::{Compressor, Deflate},
+        encode,
+    },
+    topics::{Frame, WINDOW_BITS},
+};
+use crate::{SlowConsumer, proto::CloseCode, socket::Phase};
+use bytes::Bytes;
+use lakh_core::WakerKey;
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+};
+
+/// What is sent in one poll is given to the kernel in pieces of about this size.
+const SPILL_AT: usize = 64 * 1024;
+/// Longer payloads are sent from where they are, if that is memory of their own.
+const COPY_UP_TO: usize = 16 * 1024;
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The connection is closing or closed.
+    Closed,
+    /// As many bytes wait for the peer, or for all peers of the shard, as may; see
+    /// [`Config::queue`](crate::Config::queue).
+    Full,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Closed => "the connection is closed",
+            SendError::Full => "too much waits for the peer already",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl Socket {
+    /// Sends a message, or queues it if the peer does not take it at once.
+    ///
+    /// ```
+    /// use lakh_ws::{Callbacks, Payload, Socket};
+    ///
+    /// struct Echo;
+    ///
+    /// impl Callbacks for Echo {
+    ///     fn on_message(&mut self, socket: &Socket, message: Payload<'_>) {
+    ///         // A peer that sends and does not read has its queue full, and gets no answer.
+    ///         let _ = socket.send(message);
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SendError`]; the message is not sent then.
+    #[inline]
+    pub fn send<'a>(&self, message: impl Into<Payload<'a>>) -> Result<(), SendError> {
+        let payload = message.into();
+        self.check()?;
+        self.write(payload);
+        Ok(())
+    }
+
+    /// Sends a message once there is room for it. A long one in memory of its own is not copied.
+    ///
+    /// Cancel safe: a future that is dropped has sent nothing.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`].
+    pub fn send_wait(&self, message: impl Into<Message>) -> Send<'_> {
+        Send { socket: self, message: Some(message.into()), place: None }
+    }
+
+    /// Whether a message can be sent now.
+    #[inline]
+    fn check(&self) -> Result<(), SendError> {
+        if self.phase() != Phase::Open {
+            return Err(SendError::Closed);
+        }
+        if self.has_extra() && !self.has_room() {
+            self.0.refused.set(true);
+            return Err(SendError::Full);
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        let queued = self.queued();
+        let config = &self.0.terms.config;
+        queued == 0
+            || queued < config.queue && Local::with(|local| local.queued.get()) < config.shard_queue
+    }
+
+    fn write(&self, payload: Payload<'_>) {
+        let opcode = if payload.is_text() { Opcode::Text } else { Opcode::Binary };
+        let bytes = payload.as_bytes();
+        if self.compresses(bytes.len()) && self.write_compressed(opcode, bytes) {
+            return;
+        }
+        self.write_with(bytes.len(), |out, key| match key {
+            Some(key) => encode::write_masked(out, opcode, bytes, key),
+            None => encode::write(out, opcode, bytes),
+        });
+    }
+
+    /// Writes a message that need not be copied.
+    fn write_message(&self, message: &Message) {
+        let payload = Payload::from(message);
+        let len = payload.as_bytes().len();
+        let is_copied = len <= COPY_UP_TO || self.compresses(len) || self.0.terms.role == Role::Client;
+        if is_copied {
+            return self.write(payload);
+        }
+        let opcode = if payload.is_text() { Opcode::Text } else { Opcode::Binary };
+        let bytes = match message {
+            Message::Text(text) => Bytes::from(text.clone()),
+            Message::Binary(bytes) => bytes.clone(),
+        };
+        self.spill();
+        self.with_extra(|extra| {
+            let out = extra.out.get_or_insert_with(queue);
+            out.append(|out| out.extend_from_slice(&FrameHead::new(opcode, bytes.len()).encode()));
+            out.push_payload(bytes);
+        });
+        self.wake();
+    }
+
+    fn compresses(&self, len: usize) -> bool {
+        self.0.deflate.is_some_and(|deflate| deflate.compresses())
+            && len >= self.0.terms.config.compress_from
+    }
+
+    /// Writes a message compressed; false if that failed, or made it longer.
+    fn write_compressed(&self, opcode: Opcode, payload: &[u8]) -> bool {
+        let Some(deflate) = self.0.deflate else { return false };
+        let mut buffer = Local::with(Local::take_buffer);
+        let compressed = if deflate.send.takeover {
+            self.peek(|extra| {
+                let own = extra.deflate.as_mut().and_then(|own| own.compressor.as_mut());
+                own.is_some_and(|own| own.compress(payload, &mut buffer).is_ok())
+            })
+        } else {
+            Some(Local::with(|local| {
+                let mut shared = local.compress.borrow_mut();
+                let compressor: &mut Compressor = shared.compressor(deflate.send.window_bits);
+                compressor.compress(payload, &mut buffer).is_ok()
+            }))
+        };
+        // A context that is taken over has the message in it: the peer needs it too.
+        let is_worth_it = compressed == Some(true) && (deflate.send.takeover || buffer.len() < payload.len());
+        if is_worth_it {
+            let head = FrameHead { compressed: true, ..FrameHead::new(opcode, buffer.len()) };
+            self.write_with(buffer.len(), |out, mask| {
+                encode::write_frame(out, FrameHead { mask, ..head }, &buffer);
+            });
+        }
+        Local::with(|local| local.return_buffer(buffer));
+        is_worth_it
+    }
+
+    /// Lets `write` append a frame behind everything that is to be sent.
+    #[inline]
+    pub(super) fn write_with(&self, len: usize, write: impl FnOnce(&mut Vec<u8>, Option<[u8; 4]>)) {
+        let key = self.mask_key();
+        if self.is_driven() && self.queued() == 0 {
+            let is_full = Local::with(|local| {
+                let mut output = local.output.borrow_mut();
+                write(&mut output, key);
+                output.len() >= SPILL_AT
+            });
+            if is_full {
+                self.spill();
+            }
+            return;
+        }
+        self.with_extra(|extra| {
+            let out = extra.out.get_or_insert_with(queue);
+            if len > COPY_UP_TO {
+                let mut frame = Vec::with_capacity(len + crate::proto::frame::MAX_HEAD);
+                write(&mut frame, key);
+                out.push_payload(frame.into());
+            } else {
+                out.append(|out| write(out, key));
+            }
+        });
+        self.wake();
+    }
+
+    /// Moves what was sent in this poll to the socket's own queue, where it counts.
+    fn spill(&self) {
+        if !self.is_driven() {
+            return;
+        }
+        let output = Local::with(|local| std::mem::take(&mut *local.output.borrow_mut()));
+        if !output.is_empty() {
+            self.queue_bytes(output.into());
+        }
+    }
+
+    pub(super) fn queue_bytes(&self, bytes: Bytes) {
+        self.with_extra(|extra| extra.out.get_or_insert_with(queue).push_payload(bytes));
+    }
+
+    /// Queues a topic's message, or does what the route does with slow consumers. Says whether it is queued.
+    pub(crate) fn deliver(&self, frame: &Rc<Frame>) -> bool {
+        if self.phase() != Phase::Open {
+            return false;
+        }
+        let config = &self.0.terms.config;
+        let takes = |deflate: Deflate| !deflate.send.takeover && deflate.send.window_bits >= WINDOW_BITS;
+        let deflated = frame.is_deflated() && self.0.deflate.is_some_and(takes);
+        let len = frame.bytes(deflated).len();
+        let has_room = |queued: usize| {
+            let of_shard = Local::with(|local| local.queued.get());
+            queued == 0 && of_shard < config.shard_queue
+                || queued + len <= config.queue && of_shard + len <= config.shard_queue
+        };
+        self.spill();
+        let queued = self.with_extra(|extra| {
+            let out = extra.out.get_or_insert_with(queue);
+            if !has_room(out.bytes()) && config.slow_consumer == SlowConsumer::KeepLatest {
+                out.forget_topic(frame);
+            }
+            let fits = has_room(out.bytes());
+            if fits {
+                out.push_frame(Rc::clone(frame), deflated);
+            }
+            fits
+        });
+        if queued {
+            self.wake();
+        } else if config.slow_consumer == SlowConsumer::Close {
+            self.peek(|extra| extra.out.as_mut().map(|out| out.forget_unsent()));
+            self.close(CloseCode::Again, "too slow");
+        }
+        queued
+    }
+
+    /// Wakes who waits for room.
+    pub(crate) fn wake_senders(&self) {
+        let waiting = self.peek(|extra| extra.room.as_mut().map(|room| room.take())).flatten();
+        waiting.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+fn queue() -> Box<Outgoing> {
+    let mut out = Local::with(Local::take_queue);
+    out.since = lakh_core::try_with(lakh_core::Shard::coarse_now).unwrap_or_default();
+    out
+}
+
+/// The future of [`Socket::send_wait`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Send<'a> {
+    socket: &'a Socket,
+    message: Option<Message>,
+    place: Option<WakerKey>,
+}
+
+impl Send<'_> {
+    fn leave(&mut self) {
+        if let Some(key) = self.place.take() {
+            let waker = self.socket.peek(|extra| extra.room.as_mut().and_then(|room| room.remove(key)));
+            drop(waker);
+        }
+    }
+}
+
+impl Future for Send<'_> {
+    type Output = Result<(), SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.leave();
+        match self.socket.check() {
+            Ok(()) => {
+                if let Some(message) = self.message.take() {
+                    self.socket.write_message(&message);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Err(SendError::Full) => {
+                let waker = cx.waker().clone();
+                let key = self.socket.with_extra(|extra| extra.room.get_or_insert_default().insert(waker));
+                self.place = Some(key);
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Drop for Send<'_> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for Send<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Send").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,78 @@
+//! A topic's message as it is sent.
+
+use super::Topic;
+use crate::{
+    Message, Payload,
+    local::Local,
+    proto::{FrameHead, Opcode, encode},
+};
+use bytes::Bytes;
+use std::rc::Rc;
+
+/// Shorter messages are not compressed.
+const COMPRESS_FROM: usize = 64;
+/// The window that messages are compressed with: sockets with a smaller one get them as they are.
+pub(crate) const WINDOW_BITS: u8 = 15;
+
+/// A message's frames, made once for all shards.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded {
+    plain: Bytes,
+    deflated: Option<Bytes>,
+}
+
+impl Encoded {
+    pub(super) fn new(message: &Message, compress: bool) -> Self {
+        let payload = Payload::from(message);
+        let opcode = if payload.is_text() { Opcode::Text } else { Opcode::Binary };
+        let bytes = payload.as_bytes();
+        let mut plain = Vec::with_capacity(bytes.len() + crate::proto::frame::MAX_HEAD);
+        encode::write(&mut plain, opcode, bytes);
+        let deflated = if compress && bytes.len() >= COMPRESS_FROM { compressed(opcode, bytes) } else { None };
+        Encoded { plain: plain.into(), deflated }
+    }
+}
+
+/// `None` if it is no shorter.
+fn compressed(opcode: Opcode, payload: &[u8]) -> Option<Bytes> {
+    let mut buffer = Local::with(Local::take_buffer);
+    let result = Local::with(|local| {
+        local.compress.borrow_mut().compressor(WINDOW_BITS).compress(payload, &mut buffer)
+    });
+    let frame = (result.is_ok() && buffer.len() < payload.len()).then(|| {
+        let mut frame = Vec::with_capacity(buffer.len() + crate::proto::frame::MAX_HEAD);
+        let head = FrameHead { compressed: true, ..FrameHead::new(opcode, buffer.len()) };
+        encode::write_frame(&mut frame, head, &buffer);
+        Bytes::from(frame)
+    });
+    Local::with(|local| local.return_buffer(buffer));
+    frame
+}
+
+/// A message for the subscribers on one shard, which share it without counting across threads.
+pub(crate) struct Frame {
+    topic: Rc<Topic>,
+    encoded: Encoded,
+}
+
+impl Frame {
+    pub(super) fn new(topic: &Rc<Topic>, encoded: Encoded) -> Rc<Self> {
+        Rc::new(Frame { topic: Rc::clone(topic), encoded })
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self, deflated: bool) -> &[u8] {
+        match &self.encoded.deflated {
+            Some(bytes) if deflated => bytes,
+            _ => &self.encoded.plain,
+        }
+    }
+
+    pub(crate) fn is_deflated(&self) -> bool {
+        self.encoded.deflated.is_some()
+    }
+
+    pub(crate) fn is_of_same_topic(&self, other: &Frame) -> bool {
+        Rc::ptr_eq(&self.topic, &other.topic)
+    }
+}
