@@ -73,7 +73,8 @@ impl Response {
     #[track_caller]
     pub fn upgrade_with(protocol: &'static str, start: impl FnOnce(Upgraded, WorkGuard) + 'static) -> Self {
         let field = HeaderValue::from_static(protocol);
-        let mut response = Response::empty(StatusCode::SWITCHING_PROTOCOLS).with_field(header::UPGRADE, field);
+        let mut response =
+            Response::empty(StatusCode::SWITCHING_PROTOCOLS).with_field(header::UPGRADE, field);
         response.parts.ending = Some(Ending::Upgrade(OnUpgrade { protocol, start: Box::new(start) }));
         response
     }

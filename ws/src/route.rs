@@ -208,8 +208,7 @@ struct Handshake {
 impl Handshake {
     fn of(head: &Head<'_>, terms: &Terms) -> Result<Self, Response> {
         let (config, headers) = (&terms.config, head.header_map());
-        let accept =
-            handshake::accept_request(head.method(), head.version(), &headers).map_err(refuse)?;
+        let accept = handshake::accept_request(head.method(), head.version(), &headers).map_err(refuse)?;
         if !is_allowed(&config.origins, &headers, head.host()) {
             return Err(HandlerError::new(StatusCode::FORBIDDEN, "pages of this origin may not connect")
                 .into_response());
@@ -255,7 +254,8 @@ impl Handshake {
 /// The contexts that are taken over, if any are.
 pub(crate) fn contexts(agreed: Deflate) -> Option<Dedicated> {
     (agreed.send.takeover || agreed.receive.takeover).then(|| Dedicated {
-        compressor: (agreed.send.takeover && agreed.compresses()).then(|| Compressor::new(LEVEL, agreed.send)),
+        compressor: (agreed.send.takeover && agreed.compresses())
+            .then(|| Compressor::new(LEVEL, agreed.send)),
         inflater: agreed.receive.takeover.then(|| Inflater::new(agreed.receive)),
     })
 }

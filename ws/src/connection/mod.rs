@@ -331,7 +331,6 @@ impl Connection {
         }
         self.drain_at
     }
-
 }
 
 /// Whole seconds, two at least.

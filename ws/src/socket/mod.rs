@@ -91,7 +91,11 @@ pub struct CloseInfo {
 }
 
 impl Terms {
-    pub(crate) fn new(config: Config, role: Role, topics: Option<Rc<crate::topics::LocalTopics>>) -> Rc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        role: Role,
+        topics: Option<Rc<crate::topics::LocalTopics>>,
+    ) -> Rc<Self> {
         let base = if role == Role::Server { Rules::server() } else { Rules::client() };
         let rules = [config.rules(base.clone(), false), config.rules(base, true)];
         Rc::new(Terms { config, role, rules, topics })

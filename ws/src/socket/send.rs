@@ -101,8 +101,7 @@ impl Socket {
     fn has_room(&self) -> bool {
         let queued = self.queued();
         let config = &self.0.terms.config;
-        queued == 0
-            || queued < config.queue && Local::with(|local| local.queued.get()) < config.shard_queue
+        queued == 0 || queued < config.queue && Local::with(|local| local.queued.get()) < config.shard_queue
     }
 
     fn write(&self, payload: Payload<'_>) {
@@ -140,8 +139,7 @@ impl Socket {
     }
 
     fn compresses(&self, len: usize) -> bool {
-        self.0.deflate.is_some_and(|deflate| deflate.compresses())
-            && len >= self.0.terms.config.compress_from
+        self.0.deflate.is_some_and(|deflate| deflate.compresses()) && len >= self.0.terms.config.compress_from
     }
 
     /// Writes a message compressed; false if that failed, or made it longer.

@@ -28,7 +28,8 @@ impl Encoded {
         let bytes = payload.as_bytes();
         let mut plain = Vec::with_capacity(bytes.len() + crate::proto::frame::MAX_HEAD);
         encode::write(&mut plain, opcode, bytes);
-        let deflated = if compress && bytes.len() >= COMPRESS_FROM { compressed(opcode, bytes) } else { None };
+        let deflated =
+            if compress && bytes.len() >= COMPRESS_FROM { compressed(opcode, bytes) } else { None };
         Encoded { plain: plain.into(), deflated }
     }
 }

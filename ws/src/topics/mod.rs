@@ -7,8 +7,8 @@ use crate::{Message, Socket};
 use frame::Encoded;
 pub(crate) use frame::{Frame, WINDOW_BITS};
 use lakh_core::ShardHandle;
-pub(crate) use local::{LocalTopics, Subscriptions};
 use local::Topic;
+pub(crate) use local::{LocalTopics, Subscriptions};
 use std::{
     collections::HashMap,
     fmt,
