@@ -1,6 +1,6 @@
 //! All who wait for the same thing.
 
-use std::{collections::BTreeMap, task::Waker};
+use std::{collections::BTreeMap, num::NonZeroU64, task::Waker};
 
 /// Wakers under a key for each who waits, so that who is dropped meanwhile takes its own back.
 ///
@@ -9,19 +9,20 @@ use std::{collections::BTreeMap, task::Waker};
 #[derive(Debug, Default)]
 pub struct Wakers {
     /// By ascending numbers, which are never used again.
-    waiting: BTreeMap<u64, Waker>,
-    next: u64,
+    waiting: BTreeMap<NonZeroU64, Waker>,
+    last: u64,
 }
 
 /// The place of one waker among the [`Wakers`].
 #[derive(Debug, PartialEq, Eq)]
-pub struct WakerKey(u64);
+pub struct WakerKey(NonZeroU64);
 
 impl Wakers {
     /// Keeps a waker until it is taken or removed.
     pub fn insert(&mut self, waker: Waker) -> WakerKey {
-        let key = self.next;
-        self.next += 1;
+        // From 1 on, so that an optional key takes no more room.
+        self.last += 1;
+        let key = NonZeroU64::MIN.saturating_add(self.last - 1);
         self.waiting.insert(key, waker);
         WakerKey(key)
     }

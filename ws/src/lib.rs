@@ -38,7 +38,7 @@ pub use proto::{
     deflate::{DeflateContext, DeflateOptions},
 };
 pub use route::{CallbackHandler, Opening, WebSocketHandler, WebSocketRoutes, callbacks};
-pub use session::{Callbacks, WebSocket};
+pub use session::{Callbacks, Recv, WebSocket};
 pub use socket::{CloseInfo, Send, SendError, Socket};
 pub use topics::{Relay, SubscribeError, Topics, TopicsMetrics};
 pub use tungstenite::Utf8Bytes;

@@ -12,7 +12,7 @@ const READ_AT_ONCE: usize = 64 * 1024;
 /// Empty queues that are kept for the next sockets that need one.
 const SPARE_QUEUES: usize = 256;
 /// zlib's own default.
-const LEVEL: u8 = 6;
+pub(crate) const LEVEL: u8 = 6;
 /// Buffers that have grown beyond this are not kept.
 const KEEP_AT_MOST: usize = 256 * 1024;
 

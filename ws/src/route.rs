@@ -6,11 +6,11 @@ use crate::{
     connection::Connection,
     proto::{
         Role,
-        deflate::{self, Compressor, Deflate, Inflater},
+        deflate::{self, Deflate},
         handshake::{self, HandshakeError},
     },
     session::{CallbackSession, Callbacks, Session},
-    socket::{Dedicated, Terms},
+    socket::Route,
 };
 use lakh_core::Shard;
 use lakh_http::{
@@ -18,9 +18,6 @@ use lakh_http::{
     StatusCode, extract::FromHead, header,
 };
 use std::{fmt, future::Future, pin::Pin, rc::Rc};
-
-/// zlib's own default.
-const LEVEL: u8 = 6;
 
 /// Adds WebSocket routes to an [`App`].
 pub trait WebSocketRoutes<S>: Sized {
@@ -75,9 +72,8 @@ impl<S: 'static> WebSocketRoutes<S> for App<S> {
         config: Config,
         handler: impl WebSocketHandler<Form, S>,
     ) -> Self {
-        let topics = config.topics.as_ref().map(|topics| topics.local(config.deflate.is_some()));
-        let terms = Terms::new(config, Role::Server, topics);
-        self.get(path, Endpoint { handler: Rc::new(handler), terms })
+        let route = Rc::new(Route::new(config, Role::Server));
+        self.get(path, Endpoint { handler: Rc::new(handler), route })
     }
 }
 
@@ -137,7 +133,7 @@ mod form {
 
     pub struct Async<P>(PhantomData<P>);
     pub struct Callback<P>(PhantomData<P>);
-    pub struct Route<F>(PhantomData<F>);
+    pub struct Http<F>(PhantomData<F>);
 }
 
 macro_rules! handlers {
@@ -185,14 +181,14 @@ handlers! {
 /// The HTTP side of a route.
 struct Endpoint<H> {
     handler: Rc<H>,
-    terms: Rc<Terms>,
+    route: Rc<Route>,
 }
 
-impl<Form: 'static, S, H: WebSocketHandler<Form, S>> Handler<form::Route<Form>, S> for Endpoint<H> {
+impl<Form: 'static, S, H: WebSocketHandler<Form, S>> Handler<form::Http<Form>, S> for Endpoint<H> {
     fn call(self: &Rc<Self>, incoming: Incoming<'_>, state: &Rc<S>) -> Outcome {
         let head = incoming.head();
-        let answer = Handshake::of(&head, &self.terms)
-            .and_then(|handshake| Ok(handshake.answer(self.handler.open(&head, state)?, &self.terms)));
+        let answer = Handshake::of(&head, &self.route)
+            .and_then(|handshake| Ok(handshake.answer(self.handler.open(&head, state)?, &self.route)));
         Outcome::Ready(answer.unwrap_or_else(|refusal| refusal))
     }
 }
@@ -206,8 +202,8 @@ struct Handshake {
 }
 
 impl Handshake {
-    fn of(head: &Head<'_>, terms: &Terms) -> Result<Self, Response> {
-        let (config, headers) = (&terms.config, head.header_map());
+    fn of(head: &Head<'_>, route: &Route) -> Result<Self, Response> {
+        let (config, headers) = (&route.config, head.header_map());
         let accept = handshake::accept_request(head.method(), head.version(), &headers).map_err(refuse)?;
         if !is_allowed(&config.origins, &headers, head.host()) {
             return Err(HandlerError::new(StatusCode::FORBIDDEN, "pages of this origin may not connect")
@@ -224,21 +220,19 @@ impl Handshake {
         Ok(Handshake { accept, protocol, deflate })
     }
 
-    fn answer(self, opening: Opening, terms: &Rc<Terms>) -> Response {
+    fn answer(self, opening: Opening, route: &Route) -> Response {
         // The route's, which is what the shard is busy with.
         let work = lakh_core::try_with(Shard::work).unwrap_or_default();
-        let name = self.protocol.map(|at| terms.config.protocols[at].as_str());
+        let name = self.protocol.map(|at| route.config.protocols[at].as_str());
         // A token, which the client has sent as well.
         let protocol = name.and_then(|name| HeaderValue::try_from(name).ok());
-        let (agreed, terms) = (self.deflate.as_ref().map(|(agreed, _)| *agreed), Rc::clone(terms));
+        let agreed = self.deflate.as_ref().map(|(agreed, _)| *agreed);
+        let terms = route.terms(agreed, self.protocol, work);
         let mut response = Response::upgrade_with("websocket", move |upgraded, guard| {
             let (stream, read) = upgraded.into_parts();
-            let socket = Socket::new(&terms, agreed, self.protocol);
-            if let Some(contexts) = agreed.and_then(contexts) {
-                socket.with_extra(|extra| extra.deflate = Some(Box::new(contexts)));
-            }
+            let socket = Socket::new(terms, stream, &read);
             let session = (opening.0)(socket.clone());
-            lakh_core::spawn_detached(Connection::new(stream, &read, socket, session, work, guard));
+            lakh_core::spawn_detached(Connection::new(socket, session, guard));
         })
         .with_header(header::SEC_WEBSOCKET_ACCEPT, self.accept);
         if let Some(protocol) = protocol {
@@ -249,15 +243,6 @@ impl Handshake {
         }
         response
     }
-}
-
-/// The contexts that are taken over, if any are.
-pub(crate) fn contexts(agreed: Deflate) -> Option<Dedicated> {
-    (agreed.send.takeover || agreed.receive.takeover).then(|| Dedicated {
-        compressor: (agreed.send.takeover && agreed.compresses())
-            .then(|| Compressor::new(LEVEL, agreed.send)),
-        inflater: agreed.receive.takeover.then(|| Inflater::new(agreed.receive)),
-    })
 }
 
 fn refuse(error: HandshakeError) -> Response {

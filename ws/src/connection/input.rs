@@ -24,8 +24,8 @@ impl Connection {
             self.take(turn, &mut kept);
             return Poll::Ready(Ok(()));
         }
-        let Some(stream) = &self.stream else { return Poll::Pending };
-        match stream.poll_read(turn.cx, input) {
+        let read = self.socket.with_stream(|stream| stream.poll_read(turn.cx, input));
+        match read.unwrap_or(Poll::Pending) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(0)) => Poll::Ready(Err("the peer has gone without a close frame")),
             Poll::Ready(Err(_)) => Poll::Ready(Err("the connection broke off")),
@@ -82,7 +82,7 @@ impl Connection {
             Event::Binary(bytes) => self.give(turn, Received::Binary(bytes)),
             Event::Compressed { text, payload } => self.inflate(turn, text, &payload),
             Event::Ping(payload) => {
-                if self.socket.phase() == Phase::Open {
+                if self.socket.is_open() {
                     self.socket.write_control(Opcode::Pong, &payload);
                 }
             }
@@ -94,14 +94,14 @@ impl Connection {
     #[inline]
     fn give(&mut self, turn: &mut Turn<'_, '_>, message: Received<'_>) {
         // Behind our own close frame nobody wants it.
-        if self.socket.phase() == Phase::Open {
+        if self.socket.is_open() {
             self.with_session(turn, |session, socket, cx| session.message(socket, cx, message));
         }
     }
 
     fn peer_closes(&mut self, turn: &Turn<'_, '_>, frame: &CloseFrame<'_>) {
-        self.mark = turn.now;
-        if self.socket.phase() == Phase::Open {
+        self.socket.0.mark.set(turn.now);
+        if self.socket.is_open() {
             let info = CloseInfo { code: frame.code, reason: frame.reason.to_string(), by_peer: true };
             self.socket.answer_close(info);
         }
@@ -110,8 +110,8 @@ impl Connection {
 
     #[cold]
     fn fail(&mut self, turn: &Turn<'_, '_>, error: ProtocolError) {
-        self.mark = turn.now;
-        if self.socket.phase() == Phase::Open {
+        self.socket.0.mark.set(turn.now);
+        if self.socket.is_open() {
             let info =
                 CloseInfo { code: error.close_code(), reason: error.reason().to_owned(), by_peer: false };
             self.socket.begin_close(info, Phase::Ending);
@@ -148,8 +148,8 @@ impl Connection {
 
     /// Reads and drops what still comes, up to the peer's end.
     pub(super) fn linger(&mut self, turn: &mut Turn<'_, '_>, input: &mut [u8]) -> Poll<Step> {
-        let Some(stream) = &self.stream else { return Poll::Ready(Step::Again) };
-        match stream.poll_read(turn.cx, input) {
+        let read = self.socket.with_stream(|stream| stream.poll_read(turn.cx, input));
+        match read.unwrap_or(Poll::Pending) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Ok(n)) if n > 0 => Poll::Ready(Step::Again),
             Poll::Ready(_) => Poll::Ready(self.end()),

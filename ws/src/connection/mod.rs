@@ -13,11 +13,9 @@ use crate::{
     local::Local,
     proto::{CloseCode, Opcode},
     session::Session,
-    socket::Phase,
+    socket::{Flag, Phase},
 };
-use bytes::Bytes;
-use lakh_core::{CoarseTimer, WorkGuard, WorkName};
-use lakh_net::TcpStream;
+use lakh_core::{CoarseTimer, WorkGuard};
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -36,19 +34,12 @@ pub(crate) struct Connection {
     /// Gone once it is over.
     session: Option<Pin<Box<dyn Session>>>,
     socket: Socket,
-    /// Gone once the connection is.
-    stream: Option<TcpStream>,
     timer: CoarseTimer,
-    /// The shard's second of the last sign of life, or of the beginning of the end.
-    mark: u32,
-    /// The second in which this connection ends because its shard drains.
-    drain_at: u32,
-    work: WorkName,
     _guard: WorkGuard,
 }
 
-// The budget of an idle connection; see ARCHITECTURE.md for the sum. (mio's sockets are larger in debug builds.)
-const _: () = assert!(cfg!(debug_assertions) || size_of::<Connection>() <= 56);
+// The budget of an idle connection; see ARCHITECTURE.md for the sum.
+const _: () = assert!(size_of::<Connection>() <= 32);
 
 /// What to do after a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,29 +63,8 @@ struct Turn<'a, 'cx> {
 }
 
 impl Connection {
-    /// `read` has been read already.
-    pub(crate) fn new(
-        stream: TcpStream,
-        read: &Bytes,
-        socket: Socket,
-        session: Pin<Box<dyn Session>>,
-        work: WorkName,
-        guard: WorkGuard,
-    ) -> Self {
-        if !read.is_empty() {
-            socket.with_extra(|extra| extra.input.extend_from_slice(read));
-        }
-        let mark = lakh_core::with(lakh_core::Shard::coarse_now);
-        Connection {
-            session: Some(session),
-            socket,
-            stream: Some(stream),
-            timer: CoarseTimer::new(),
-            mark,
-            drain_at: NEVER,
-            work,
-            _guard: guard,
-        }
+    pub(crate) fn new(socket: Socket, session: Pin<Box<dyn Session>>, guard: WorkGuard) -> Self {
+        Connection { session: Some(session), socket, timer: CoarseTimer::new(), _guard: guard }
     }
 }
 
@@ -103,7 +73,7 @@ impl Future for Connection {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let now = lakh_core::with(|shard| {
-            shard.set_work(self.work);
+            shard.set_work(self.socket.0.terms.work);
             shard.coarse_now()
         });
         self.socket.0.task.set(cx);
@@ -138,7 +108,7 @@ impl Connection {
 
     #[inline]
     fn step(&mut self, turn: &mut Turn<'_, '_>, input: &mut [u8]) -> Step {
-        if self.stream.is_none() {
+        if self.socket.phase() == Phase::Over {
             return self.step_without_stream(turn);
         }
         let phase = self.socket.phase();
@@ -187,7 +157,7 @@ impl Connection {
     }
 
     fn step_shutdown(&mut self) -> Step {
-        let shut = self.stream.as_ref().map(|stream| stream.shutdown(std::net::Shutdown::Write));
+        let shut = self.socket.with_stream(|stream| stream.shutdown(std::net::Shutdown::Write));
         if matches!(shut, Some(Err(_))) {
             return self.end();
         }
@@ -197,7 +167,7 @@ impl Connection {
 
     /// Whether the session has not been told yet that no message comes any more.
     fn session_is_untold(&self) -> bool {
-        self.session.is_some() && !self.socket.0.told.get()
+        self.session.is_some() && !self.socket.0.flags.is_set(Flag::Told)
     }
 
     /// Lets the session have its turn. One that is over, or has panicked, is dropped.
@@ -210,7 +180,7 @@ impl Connection {
         turn.session_polled = true;
         let Some(session) = &mut self.session else { return };
         if self.socket.phase() >= Phase::Ending {
-            self.socket.0.told.set(true);
+            self.socket.0.flags.set(Flag::Told, true);
         }
         let polled = catch_unwind(AssertUnwindSafe(|| f(session.as_mut(), &self.socket, turn.cx)));
         match polled {
@@ -237,7 +207,7 @@ impl Connection {
     #[inline]
     fn receives(&self) -> bool {
         let wanted = match (&self.session, self.socket.phase()) {
-            (Some(session), Phase::Open) => session.wants(&self.socket),
+            (Some(session), Phase::Open | Phase::Draining) => session.wants(&self.socket),
             // For the peer's close frame.
             (_, phase) => phase < Phase::Ending,
         };
@@ -255,7 +225,7 @@ impl Connection {
     /// Closes the connection's descriptor; nothing is sent any more.
     #[cold]
     fn end(&mut self) -> Step {
-        self.stream = None;
+        self.socket.drop_stream();
         self.socket.advance(Phase::Over);
         self.socket.drop_queue();
         Step::Again
@@ -263,57 +233,18 @@ impl Connection {
 
     /// Waits for the next deadline, beside what wakes the task.
     fn step_wait(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        match self.socket.phase() {
-            Phase::Open if turn.heard => {
-                self.mark = turn.now;
-                self.socket.0.pinged.set(false);
-                turn.heard = false;
-            }
-            Phase::Closing => {
-                self.mark = turn.now;
-                self.socket.advance(Phase::Awaiting);
-            }
-            _ => {}
-        }
-        let config = &self.socket.0.terms.config;
-        let mut next = match self.socket.phase() {
-            Phase::Open => match config.idle_timeout.map(seconds) {
-                None => NEVER,
-                Some(idle) => {
-                    let silent = turn.now.saturating_sub(self.mark);
-                    if silent > idle {
-                        return self.lose("no sign of life");
-                    }
-                    if silent > idle / 2 && !self.socket.0.pinged.replace(true) {
-                        self.socket.write_control(Opcode::Ping, b"");
-                        return Step::Again;
-                    }
-                    // A second more: the current one has partly passed.
-                    let time = if self.socket.0.pinged.get() { idle } else { idle / 2 };
-                    self.mark.saturating_add(time).saturating_add(1)
-                }
-            },
-            _ => {
-                let end = self.mark.saturating_add(seconds(config.close_timeout)).saturating_add(1);
-                if turn.now >= end {
-                    return self.lose("no answer to the close frame");
-                }
-                end
-            }
+        let mut next = match self.deadline(turn) {
+            Ok(next) => next,
+            Err(step) => return step,
         };
-        if let Some(since) = self.socket.peek(|extra| extra.out.as_ref().map(|out| out.since)).flatten() {
-            let end = since.saturating_add(seconds(config.write_timeout)).saturating_add(1);
+        if self.socket.has_queue() {
+            let since = self.socket.peek(|extra| extra.out.as_ref().map(|out| out.since)).flatten();
+            let time = seconds(self.socket.0.terms.config.write_timeout);
+            let end = after(since.unwrap_or(turn.now), time);
             if turn.now >= end {
                 return self.lose("the peer takes nothing");
             }
             next = next.min(end);
-        }
-        if self.socket.is_open() && lakh_core::with(lakh_core::Shard::is_draining) {
-            next = next.min(self.drain_second(turn.now));
-            if turn.now >= self.drain_at {
-                self.socket.close(CloseCode::Away, "");
-                return Step::Again;
-            }
         }
         if next != NEVER && self.timer.poll_at(next, turn.cx).is_ready() {
             return Step::Again;
@@ -321,16 +252,63 @@ impl Connection {
         Step::Wait
     }
 
-    /// When this connection ends in a drain: some time in the first half of what there is for it, so that not all
-    /// clients come back at once.
-    fn drain_second(&mut self, now: u32) -> u32 {
-        if self.drain_at == NEVER {
-            let spread = lakh_core::with(lakh_core::Shard::drain_grace).as_secs() as u32 / 2;
-            let random = u32::from_ne_bytes(Local::with(Local::next_key));
-            self.drain_at = now + random % (spread + 1);
+    /// The second in which what the phase waits for is over, or what there is to do now.
+    #[inline]
+    fn deadline(&mut self, turn: &mut Turn<'_, '_>) -> Result<u32, Step> {
+        let (shared, now) = (&self.socket.0, turn.now);
+        let config = &shared.terms.config;
+        match self.socket.phase() {
+            Phase::Open => {
+                if lakh_core::with(lakh_core::Shard::is_draining) {
+                    shared.mark.set(now.saturating_add(share_of_grace()));
+                    self.socket.advance(Phase::Draining);
+                    return Err(Step::Again);
+                }
+                if std::mem::take(&mut turn.heard) {
+                    shared.mark.set(now);
+                    shared.flags.set(Flag::Pinged, false);
+                }
+                let Some(idle) = config.idle_timeout.map(seconds) else { return Ok(NEVER) };
+                let was_pinged = shared.flags.is_set(Flag::Pinged);
+                let end = after(shared.mark.get(), if was_pinged { idle } else { idle / 2 });
+                if now < end {
+                    return Ok(end);
+                }
+                if was_pinged {
+                    return Err(self.lose("no sign of life"));
+                }
+                shared.flags.set(Flag::Pinged, true);
+                self.socket.write_control(Opcode::Ping, b"");
+                Err(Step::Again)
+            }
+            Phase::Draining if now >= shared.mark.get() => {
+                self.socket.close(CloseCode::Away, "");
+                Err(Step::Again)
+            }
+            Phase::Draining => Ok(shared.mark.get()),
+            Phase::Closing => {
+                shared.mark.set(now);
+                self.socket.advance(Phase::Awaiting);
+                Err(Step::Again)
+            }
+            Phase::Awaiting | Phase::Ending | Phase::Lingering | Phase::Over => {
+                let end = after(shared.mark.get(), seconds(config.close_timeout));
+                if now >= end { Err(self.lose("no answer to the close frame")) } else { Ok(end) }
+            }
         }
-        self.drain_at
     }
+}
+
+/// When a connection ends in a drain, from its beginning on: some time in the first half of the grace, so that not
+/// all clients come back at once.
+fn share_of_grace() -> u32 {
+    let half = lakh_core::with(lakh_core::Shard::drain_grace).as_secs() as u32 / 2;
+    u32::from_ne_bytes(Local::with(Local::next_key)) % (half + 1)
+}
+
+/// The second in which so many have passed since the given one. One more: that one has partly passed.
+fn after(second: u32, time: u32) -> u32 {
+    second.saturating_add(time).saturating_add(1)
 }
 
 /// Whole seconds, two at least.
@@ -341,6 +319,7 @@ fn seconds(time: Duration) -> u32 {
 impl Drop for Connection {
     fn drop(&mut self) {
         // With its shard, or by a panic: whoever holds the socket finds it closed.
+        self.socket.drop_stream();
         self.socket.advance(Phase::Over);
         self.socket.drop_queue();
     }

@@ -1,7 +1,7 @@
 //! Writing: what was sent in this poll, or what is queued.
 
 use super::{Connection, Turn};
-use crate::local::Local;
+use crate::{local::Local, socket::Flag};
 use std::{io, task::Poll};
 
 /// Nothing is read from a peer for whom so many bytes wait: who sends has to read as well.
@@ -16,19 +16,16 @@ impl Connection {
         if !Local::with(|local| local.output.borrow().is_empty()) {
             self.flush_output(turn)?;
         }
-        if self.socket.has_extra() { self.flush_queue(turn) } else { Ok(true) }
+        if self.socket.has_queue() { self.flush_queue(turn) } else { Ok(true) }
     }
 
     fn flush_output(&mut self, turn: &mut Turn<'_, '_>) -> io::Result<()> {
         let mut output = Local::with(|local| std::mem::take(&mut *local.output.borrow_mut()));
-        let written = match &self.stream {
-            Some(stream) => stream.poll_write(turn.cx, &output),
-            None => Poll::Ready(Ok(output.len())),
-        };
+        let written = self.socket.with_stream(|stream| stream.poll_write(turn.cx, &output));
         let taken = match written {
-            Poll::Ready(Ok(taken)) => Ok(taken),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Pending => Ok(0),
+            Some(Poll::Ready(result)) => result,
+            Some(Poll::Pending) => Ok(0),
+            None => Ok(output.len()), // it goes nowhere
         };
         if let Ok(taken) = taken
             && taken < output.len()
@@ -44,14 +41,16 @@ impl Connection {
         let Some(mut out) = self.socket.peek(|extra| extra.out.take()).flatten() else { return Ok(true) };
         let mut result = Ok(());
         while !out.is_empty() {
-            let Some(stream) = &self.stream else { break };
-            match out.write(|pieces| stream.poll_write_vectored(turn.cx, pieces)) {
-                Poll::Ready(Ok(taken)) => out.advance(taken, turn.now),
-                Poll::Ready(Err(error)) => {
+            let written = self
+                .socket
+                .with_stream(|stream| out.write(|pieces| stream.poll_write_vectored(turn.cx, pieces)));
+            match written {
+                Some(Poll::Ready(Ok(taken))) => out.advance(taken, turn.now),
+                Some(Poll::Ready(Err(error))) => {
                     result = Err(error);
                     break;
                 }
-                Poll::Pending => break,
+                Some(Poll::Pending) | None => break,
             }
         }
         let (is_done, left) = (out.is_empty(), out.bytes());
@@ -63,7 +62,7 @@ impl Connection {
         if left < HIGH_WATER {
             self.socket.wake_senders();
         }
-        if is_done && self.socket.0.refused.get() {
+        if is_done && self.socket.0.flags.is_set(Flag::Refused) {
             // `on_room` is told by the next poll of the session.
             turn.session_polled = false;
             turn.cx.waker().wake_by_ref();

@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-pub use web_socket::WebSocket;
+pub use web_socket::{Recv, WebSocket};
 
 /// The user's side of a connection, as its driver sees it.
 pub(crate) trait Session {

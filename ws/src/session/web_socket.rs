@@ -5,7 +5,7 @@ use crate::{
     CloseInfo, Message, Socket,
     local::Local,
     proto::CloseCode,
-    socket::{Phase, SendError},
+    socket::{Flag, Phase, Send},
 };
 use std::{
     fmt,
@@ -45,8 +45,8 @@ impl WebSocket {
     /// ([`WebSocket::close_info`] says why).
     ///
     /// Cancel safe: a dropped future has taken no message.
-    pub async fn recv(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.poll_recv(cx)).await
+    pub fn recv(&mut self) -> Recv<'_> {
+        Recv(self)
     }
 
     /// Ready with what [`WebSocket::recv`] gives.
@@ -57,7 +57,7 @@ impl WebSocket {
         if !self.0.is_open() {
             return Poll::Ready(None);
         }
-        self.0.0.receiving.set(true);
+        self.0.0.flags.set(Flag::Receiving, true);
         self.wait(cx);
         Poll::Pending
     }
@@ -89,9 +89,9 @@ impl WebSocket {
     /// Cancel safe: a dropped future has sent nothing.
     ///
     /// # Errors
-    /// [`SendError::Closed`] if the connection is closing or has broken off.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.0.send_wait(message).await
+    /// [`SendError::Closed`](crate::SendError::Closed) if the connection is closing or has broken off.
+    pub fn send(&self, message: impl Into<Message>) -> Send<'_> {
+        self.0.send_wait(message)
     }
 
     /// Closes the connection, and waits for the peer to answer.
@@ -117,6 +117,19 @@ impl WebSocket {
     /// How the connection has ended, or is about to; `None` while it is open.
     pub fn close_info(&self) -> Option<CloseInfo> {
         self.0.close_info()
+    }
+}
+
+/// The future of [`WebSocket::recv`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Recv<'a>(&'a mut WebSocket);
+
+impl Future for Recv<'_> {
+    type Output = Option<Message>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.0.poll_recv(cx)
     }
 }
 
@@ -148,7 +161,7 @@ impl<F: Future<Output = ()>> Session for F {
         cx: &mut Context<'_>,
         message: Received<'_>,
     ) -> Poll<()> {
-        socket.0.receiving.set(false);
+        socket.0.flags.set(Flag::Receiving, false);
         let message = message.into_message();
         if socket.has_extra() && tell_receiver(socket) {
             socket.with_extra(|extra| extra.inbox = Some(Box::new(message)));
@@ -165,7 +178,7 @@ impl<F: Future<Output = ()>> Session for F {
 
     #[inline]
     fn wants(&self, socket: &Socket) -> bool {
-        socket.0.receiving.get()
+        socket.0.flags.is_set(Flag::Receiving)
     }
 
     fn closed(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {

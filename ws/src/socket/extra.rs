@@ -3,9 +3,10 @@
 use super::{CloseInfo, Outgoing};
 use crate::{
     Message,
+    local::LEVEL,
     proto::{
         Decoder,
-        deflate::{Compressor, Inflater},
+        deflate::{Compressor, Deflate, Inflater},
     },
     topics::Subscriptions,
 };
@@ -33,10 +34,20 @@ pub(crate) struct Extra {
 }
 
 /// Contexts that are taken over from message to message.
-#[derive(Default)]
 pub(crate) struct Dedicated {
     pub(crate) compressor: Option<Compressor>,
     pub(crate) inflater: Option<Inflater>,
+}
+
+impl Dedicated {
+    /// `None` if none is.
+    pub(crate) fn new(agreed: Deflate) -> Option<Self> {
+        let (send, receive) = (agreed.send, agreed.receive);
+        (send.takeover || receive.takeover).then(|| Dedicated {
+            compressor: (send.takeover && agreed.compresses()).then(|| Compressor::new(LEVEL, send)),
+            inflater: receive.takeover.then(|| Inflater::new(receive)),
+        })
+    }
 }
 
 impl Extra {

@@ -1,23 +1,26 @@
 //! One end of a WebSocket: what its owner, its driver and its topics share.
 
 mod extra;
+mod flags;
 mod outgoing;
 mod send;
+mod terms;
 
 use crate::{
-    Config,
     local::Local,
     proto::{
         CloseCode, Opcode, Role, Rules,
-        deflate::Deflate,
         encode::{self, ClosePayload},
     },
 };
 pub(crate) use extra::{Dedicated, Extra};
+pub(crate) use flags::{Flag, Flags};
 use lakh_core::WaitSlot;
+use lakh_net::TcpStream;
 pub(crate) use outgoing::Outgoing;
 pub use send::{Send, SendError};
 use std::{cell::Cell, fmt, rc::Rc};
+pub(crate) use terms::{Route, Terms};
 
 /// A handle of one connection, for its shard: to send, to subscribe, to close. A clone is the same connection.
 ///
@@ -29,42 +32,25 @@ pub struct Socket(pub(crate) Rc<Shared>);
 pub(crate) struct Shared {
     pub(crate) terms: Rc<Terms>,
     extra: Cell<Option<Box<Extra>>>,
+    /// Gone once the connection is, whoever holds the socket.
+    stream: Cell<Option<TcpStream>>,
     /// The connection's task.
     pub(crate) task: WaitSlot,
-    pub(crate) deflate: Option<Deflate>,
+    /// The shard's second of the last sign of life, or of what the phase waits for.
+    pub(crate) mark: Cell<u32>,
     phase: Cell<Phase>,
-    /// Its task is being polled: what it sends now leaves at the end of that.
-    driven: Cell<bool>,
-    /// Somebody wants the next message.
-    pub(crate) receiving: Cell<bool>,
-    /// Its session has been polled.
-    polled: Cell<bool>,
-    /// A send was refused for want of room.
-    pub(crate) refused: Cell<bool>,
-    /// A ping is sent, and nothing has come since.
-    pub(crate) pinged: Cell<bool>,
-    /// Its session knows that no message comes any more.
-    pub(crate) told: Cell<bool>,
-    /// Place of the subprotocol in the configuration.
-    protocol: u8,
+    pub(crate) flags: Flags,
 }
 
-const _: () = assert!(size_of::<Shared>() <= 32);
-const NO_PROTOCOL: u8 = u8::MAX;
-
-/// What all connections of a route have in common on a shard.
-pub(crate) struct Terms {
-    pub(crate) config: Config,
-    pub(crate) role: Role,
-    /// Without compression, and with it.
-    rules: [Rules; 2],
-    pub(crate) topics: Option<Rc<crate::topics::LocalTopics>>,
-}
+// The budget of an idle connection; see ARCHITECTURE.md for the sum. (mio's sockets are larger in debug builds.)
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Shared>() <= 40);
 
 /// How far a connection's life has gone. Only ever grows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Phase {
     Open,
+    /// As open, until its shard's drain comes to it.
+    Draining,
     /// Our close frame is sent or queued.
     Closing,
     /// The time runs in which the peer's has to come.
@@ -90,49 +76,45 @@ pub struct CloseInfo {
     pub by_peer: bool,
 }
 
-impl Terms {
-    pub(crate) fn new(
-        config: Config,
-        role: Role,
-        topics: Option<Rc<crate::topics::LocalTopics>>,
-    ) -> Rc<Self> {
-        let base = if role == Role::Server { Rules::server() } else { Rules::client() };
-        let rules = [config.rules(base.clone(), false), config.rules(base, true)];
-        Rc::new(Terms { config, role, rules, topics })
-    }
-}
-
 impl Socket {
-    pub(crate) fn new(terms: &Rc<Terms>, deflate: Option<Deflate>, protocol: Option<usize>) -> Self {
-        let protocol = protocol.and_then(|at| u8::try_from(at).ok()).unwrap_or(NO_PROTOCOL);
-        Socket(Rc::new(Shared {
-            terms: Rc::clone(terms),
+    /// `read` has been read already.
+    pub(crate) fn new(terms: Rc<Terms>, stream: TcpStream, read: &[u8]) -> Self {
+        let contexts = terms.deflate.and_then(Dedicated::new);
+        let socket = Socket(Rc::new(Shared {
+            terms,
             extra: Cell::new(None),
+            stream: Cell::new(Some(stream)),
             task: WaitSlot::new(),
-            deflate,
+            mark: Cell::new(lakh_core::with(lakh_core::Shard::coarse_now)),
             phase: Cell::new(Phase::Open),
-            driven: Cell::new(false),
-            receiving: Cell::new(false),
-            polled: Cell::new(false),
-            refused: Cell::new(false),
-            pinged: Cell::new(false),
-            told: Cell::new(false),
-            protocol,
-        }))
+            flags: Flags::default(),
+        }));
+        if !read.is_empty() || contexts.is_some() {
+            socket.with_extra(|extra| {
+                extra.input = read.to_vec();
+                extra.deflate = contexts.map(Box::new);
+            });
+        }
+        socket
     }
 
     /// The subprotocol that was agreed on.
     pub fn protocol(&self) -> Option<&str> {
-        self.0.terms.config.protocols.get(usize::from(self.0.protocol)).map(String::as_str)
+        let terms = &self.0.terms;
+        Some(terms.config.protocols.get(terms.protocol?)?.as_str())
     }
 
     /// Whether messages can still be sent: neither end has begun to close.
+    #[inline]
     pub fn is_open(&self) -> bool {
-        self.phase() == Phase::Open
+        self.phase() <= Phase::Draining
     }
 
     /// Bytes that wait for the peer to take them, beside what the kernel holds.
     pub fn queued(&self) -> usize {
+        if !self.has_queue() {
+            return 0;
+        }
         self.peek(|extra| extra.out.as_ref().map_or(0, |out| out.bytes())).unwrap_or(0)
     }
 
@@ -199,28 +181,28 @@ impl Socket {
 
     #[inline]
     pub(crate) fn rules(&self) -> &Rules {
-        &self.0.terms.rules[usize::from(self.0.deflate.is_some())]
+        &self.0.terms.rules
     }
 
     /// Says that the connection's task is being polled, or is no longer.
     #[inline]
     pub(crate) fn set_driven(&self, driven: bool) {
-        self.0.driven.set(driven);
+        self.0.flags.set(Flag::Driven, driven);
     }
 
     #[inline]
     pub(crate) fn is_driven(&self) -> bool {
-        self.0.driven.get()
+        self.0.flags.is_set(Flag::Driven)
     }
 
     /// Whether its session is polled for the first time.
     pub(crate) fn first_poll(&self) -> bool {
-        !self.0.polled.replace(true)
+        !self.0.flags.replace(Flag::Polled, true)
     }
 
     /// Whether there is room again for who was refused.
     pub(crate) fn take_room(&self) -> bool {
-        self.0.refused.get() && self.queued() == 0 && self.0.refused.replace(false)
+        self.0.flags.is_set(Flag::Refused) && !self.has_queue() && self.0.flags.replace(Flag::Refused, false)
     }
 
     /// Lets the connection's task look for what has changed.
@@ -247,6 +229,7 @@ impl Socket {
     #[inline]
     fn put_back<R>(&self, mut extra: Box<Extra>, f: impl FnOnce(&mut Extra) -> R) -> R {
         let value = f(&mut extra);
+        self.0.flags.set(Flag::Queue, extra.out.is_some());
         if extra.is_needed() {
             self.0.extra.set(Some(extra));
         }
@@ -259,6 +242,26 @@ impl Socket {
         let is_some = extra.is_some();
         self.0.extra.set(extra);
         is_some
+    }
+
+    /// Whether something waits for the peer to take it.
+    #[inline]
+    pub(crate) fn has_queue(&self) -> bool {
+        self.0.flags.is_set(Flag::Queue)
+    }
+
+    /// Calls `f` with the connection's stream, if it is still there. `f` runs nobody else's code.
+    #[inline]
+    pub(crate) fn with_stream<R>(&self, f: impl FnOnce(&TcpStream) -> R) -> Option<R> {
+        let stream = self.0.stream.take()?;
+        let value = f(&stream);
+        self.0.stream.set(Some(stream));
+        Some(value)
+    }
+
+    /// Closes the connection's descriptor.
+    pub(crate) fn drop_stream(&self) {
+        self.0.stream.set(None);
     }
 
     /// Queues a control frame behind everything else.

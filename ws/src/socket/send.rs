@@ -1,17 +1,16 @@
 //! Sending.
 
-use super::{Outgoing, Socket};
+use super::{Flag, Outgoing, Socket};
 use crate::{
-    Message, Payload,
+    Message, Payload, SlowConsumer,
     local::Local,
     proto::{
-        FrameHead, Opcode, Role,
+        CloseCode, FrameHead, Opcode, Role,
         deflate::{Compressor, Deflate},
         encode,
     },
     topics::{Frame, WINDOW_BITS},
 };
-use crate::{SlowConsumer, proto::CloseCode, socket::Phase};
 use bytes::Bytes;
 use lakh_core::WakerKey;
 use std::{
@@ -88,11 +87,11 @@ impl Socket {
     /// Whether a message can be sent now.
     #[inline]
     fn check(&self) -> Result<(), SendError> {
-        if self.phase() != Phase::Open {
+        if !self.is_open() {
             return Err(SendError::Closed);
         }
-        if self.has_extra() && !self.has_room() {
-            self.0.refused.set(true);
+        if self.has_queue() && !self.has_room() {
+            self.0.flags.set(Flag::Refused, true);
             return Err(SendError::Full);
         }
         Ok(())
@@ -139,12 +138,13 @@ impl Socket {
     }
 
     fn compresses(&self, len: usize) -> bool {
-        self.0.deflate.is_some_and(|deflate| deflate.compresses()) && len >= self.0.terms.config.compress_from
+        self.0.terms.deflate.is_some_and(|deflate| deflate.compresses())
+            && len >= self.0.terms.config.compress_from
     }
 
     /// Writes a message compressed; false if that failed, or made it longer.
     fn write_compressed(&self, opcode: Opcode, payload: &[u8]) -> bool {
-        let Some(deflate) = self.0.deflate else { return false };
+        let Some(deflate) = self.0.terms.deflate else { return false };
         let mut buffer = Local::with(Local::take_buffer);
         let compressed = if deflate.send.takeover {
             self.peek(|extra| {
@@ -174,7 +174,7 @@ impl Socket {
     #[inline]
     pub(super) fn write_with(&self, len: usize, write: impl FnOnce(&mut Vec<u8>, Option<[u8; 4]>)) {
         let key = self.mask_key();
-        if self.is_driven() && self.queued() == 0 {
+        if self.is_driven() && !self.has_queue() {
             let is_full = Local::with(|local| {
                 let mut output = local.output.borrow_mut();
                 write(&mut output, key);
@@ -215,12 +215,12 @@ impl Socket {
 
     /// Queues a topic's message, or does what the route does with slow consumers. Says whether it is queued.
     pub(crate) fn deliver(&self, frame: &Rc<Frame>) -> bool {
-        if self.phase() != Phase::Open {
+        if !self.is_open() {
             return false;
         }
         let config = &self.0.terms.config;
         let takes = |deflate: Deflate| !deflate.send.takeover && deflate.send.window_bits >= WINDOW_BITS;
-        let deflated = frame.is_deflated() && self.0.deflate.is_some_and(takes);
+        let deflated = frame.is_deflated() && self.0.terms.deflate.is_some_and(takes);
         let len = frame.bytes(deflated).len();
         let has_room = |queued: usize| {
             let of_shard = Local::with(|local| local.queued.get());
