@@ -9,7 +9,7 @@ use crate::{
         deflate::{Compressor, Deflate},
         encode,
     },
-    topics::{Frame, WINDOW_BITS},
+    topics::{Batch, Frame, WINDOW_BITS},
 };
 use bytes::Bytes;
 use lakh_core::WakerKey;
@@ -213,39 +213,58 @@ impl Socket {
         self.with_extra(|extra| extra.out.get_or_insert_with(queue).push_payload(bytes));
     }
 
-    /// Queues a topic's message, or does what the route does with slow consumers. Says whether it is queued.
-    pub(crate) fn deliver(&self, frame: &Rc<Frame>) -> bool {
+    /// Whether it gets this topic's messages compressed.
+    pub(crate) fn takes_deflated(&self, frame: &Frame) -> bool {
+        let takes = |deflate: Deflate| !deflate.send.takeover && deflate.send.window_bits >= WINDOW_BITS;
+        frame.is_deflated() && self.0.terms.deflate.is_some_and(takes)
+    }
+
+    /// Queues a topic's messages, or does what the route does with slow consumers. Says whether they, or the last of
+    /// them, are queued.
+    pub(crate) fn deliver(&self, batch: &Batch) -> bool {
         if !self.is_open() {
             return false;
         }
-        let config = &self.0.terms.config;
-        let takes = |deflate: Deflate| !deflate.send.takeover && deflate.send.window_bits >= WINDOW_BITS;
-        let deflated = frame.is_deflated() && self.0.terms.deflate.is_some_and(takes);
-        let len = frame.bytes(deflated).len();
-        let has_room = |queued: usize| {
-            let of_shard = Local::with(|local| local.queued.get());
-            queued == 0 && of_shard < config.shard_queue
-                || queued + len <= config.queue && of_shard + len <= config.shard_queue
-        };
-        self.spill();
-        let queued = self.with_extra(|extra| {
-            let out = extra.out.get_or_insert_with(queue);
-            if !has_room(out.bytes()) && config.slow_consumer == SlowConsumer::KeepLatest {
-                out.forget_topic(frame);
-            }
-            let fits = has_room(out.bytes());
-            if fits {
-                out.push_frame(Rc::clone(frame), deflated);
-            }
-            fits
-        });
-        if queued {
+        let policy = self.0.terms.config.slow_consumer;
+        let mut is_queued = self.push_frame(&batch.frames);
+        if !is_queued && policy == SlowConsumer::KeepLatest {
+            self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topic(&batch.last)));
+            is_queued = self.push_frame(&batch.last);
+        }
+        if is_queued {
             self.wake();
-        } else if config.slow_consumer == SlowConsumer::Close {
+        } else if policy == SlowConsumer::Close {
             self.peek(|extra| extra.out.as_mut().map(|out| out.forget_unsent()));
             self.close(CloseCode::Again, "too slow");
         }
-        queued
+        is_queued
+    }
+
+    /// Queues a topic's messages if there is room for them.
+    fn push_frame(&self, frame: &Rc<Frame>) -> bool {
+        let config = &self.0.terms.config;
+        let deflated = self.takes_deflated(frame);
+        let len = frame.bytes(deflated).len();
+        self.spill();
+        let (queued, of_shard) = (self.queued(), Local::with(|local| local.queued.get()));
+        let has_room = of_shard + len <= config.shard_queue && (queued == 0 || queued + len <= config.queue);
+        if has_room {
+            self.with_extra(|extra| {
+                extra.out.get_or_insert_with(queue).push_frame(Rc::clone(frame), deflated);
+            });
+        }
+        has_room
+    }
+
+    /// Queues a topic's messages, of which the first bytes are sent already, where nothing else waits.
+    pub(crate) fn queue_begun(&self, frame: Rc<Frame>, deflated: bool, sent: usize) {
+        self.with_extra(|extra| {
+            let out = extra.out.get_or_insert_with(queue);
+            out.push_frame(frame, deflated);
+            let since = out.since;
+            out.advance(sent, since);
+        });
+        self.wake();
     }
 
     /// Wakes who waits for room.

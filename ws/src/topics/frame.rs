@@ -14,7 +14,7 @@ const COMPRESS_FROM: usize = 64;
 /// The window that messages are compressed with: sockets with a smaller one get them as they are.
 pub(crate) const WINDOW_BITS: u8 = 15;
 
-/// A message's frames, made once for all shards.
+/// A message's frame, or several in a row, made once for all shards.
 #[derive(Clone, Debug)]
 pub(super) struct Encoded {
     plain: Bytes,
@@ -31,6 +31,27 @@ impl Encoded {
         let deflated =
             if compress && bytes.len() >= COMPRESS_FROM { compressed(opcode, bytes) } else { None };
         Encoded { plain: plain.into(), deflated }
+    }
+
+    /// Several in one piece.
+    pub(super) fn join(all: &[Encoded]) -> Self {
+        if let [one] = all {
+            return one.clone();
+        }
+        let join = |bytes: &dyn Fn(&Encoded) -> Bytes| {
+            Bytes::from(all.iter().map(bytes).collect::<Vec<Bytes>>().concat())
+        };
+        let is_deflated = all.iter().any(|one| one.deflated.is_some());
+        Encoded {
+            plain: join(&|one| one.plain.clone()),
+            deflated: is_deflated
+                .then(|| join(&|one| one.deflated.clone().unwrap_or_else(|| one.plain.clone()))),
+        }
+    }
+
+    /// Bytes of the frames as they are.
+    pub(super) fn len(&self) -> usize {
+        self.plain.len()
     }
 }
 
@@ -50,7 +71,7 @@ fn compressed(opcode: Opcode, payload: &[u8]) -> Option<Bytes> {
     frame
 }
 
-/// A message for the subscribers on one shard, which share it without counting across threads.
+/// Messages for the subscribers on one shard, which share them without counting across threads.
 pub(crate) struct Frame {
     topic: Rc<Topic>,
     encoded: Encoded,

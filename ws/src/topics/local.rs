@@ -1,7 +1,10 @@
 //! A shard's part of the topics: who is subscribed to what.
 
-use super::{Central, Encoded, Frame, SubscribeError};
-use crate::Socket;
+use super::{
+    Central, Encoded, SubscribeError,
+    rounds::{Pending, Rounds},
+};
+use crate::{Socket, socket::Flag};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -20,12 +23,14 @@ pub(crate) struct LocalTopics {
     /// The shard's place among those of the topics.
     shard: usize,
     topics: RefCell<HashMap<Arc<str>, Rc<Topic>>>,
+    pub(super) rounds: Rounds,
 }
 
 /// A topic's subscribers on this shard.
 pub(crate) struct Topic {
     name: Arc<str>,
-    subscribers: RefCell<Vec<Socket>>,
+    pub(super) subscribers: RefCell<Vec<Socket>>,
+    pub(super) pending: RefCell<Pending>,
 }
 
 impl LocalTopics {
@@ -37,8 +42,12 @@ impl LocalTopics {
                 return local;
             }
             let shard = central.add_shard(lakh_core::current().handle());
-            let local =
-                Rc::new(LocalTopics { central: Arc::clone(central), shard, topics: RefCell::default() });
+            let local = Rc::new(LocalTopics {
+                central: Arc::clone(central),
+                shard,
+                topics: RefCell::default(),
+                rounds: Rounds::default(),
+            });
             locals.insert(central.id, Rc::downgrade(&local));
             local
         })
@@ -53,15 +62,15 @@ impl LocalTopics {
         self.shard
     }
 
-    /// Gives a message to all subscribers on this shard.
-    pub(super) fn deliver(&self, name: &str, encoded: Encoded) {
+    /// Lets all subscribers on this shard have a message soon.
+    pub(super) fn deliver(self: &Rc<Self>, name: &str, encoded: Encoded) {
         let topic = self.topics.borrow().get(name).map(Rc::clone);
-        let Some(topic) = topic else { return };
-        let frame = Frame::new(&topic, encoded);
-        let (mut delivered, mut dropped) = (0, 0);
-        for socket in topic.subscribers.borrow().iter() {
-            if socket.deliver(&frame) { delivered += 1 } else { dropped += 1 }
+        if let Some(topic) = topic {
+            Rounds::add(self, &topic, encoded);
         }
+    }
+
+    pub(super) fn count(&self, delivered: u64, dropped: u64) {
         self.central.count(delivered, dropped);
     }
 
@@ -71,7 +80,11 @@ impl LocalTopics {
             return Rc::clone(topic);
         }
         let name: Arc<str> = name.into();
-        let topic = Rc::new(Topic { name: Arc::clone(&name), subscribers: RefCell::default() });
+        let topic = Rc::new(Topic {
+            name: Arc::clone(&name),
+            subscribers: RefCell::default(),
+            pending: RefCell::default(),
+        });
         topics.insert(name, Rc::clone(&topic));
         topic
     }
@@ -98,10 +111,12 @@ impl Subscriptions {
         let leaver = subscribers.swap_remove(place);
         let moved = subscribers.get(place).cloned();
         let is_empty = subscribers.is_empty();
+        let last = subscribers.len();
         drop(subscribers);
-        if let Some(moved) = moved {
+        if let Some(moved) = &moved {
             moved.set_place(&topic, place);
         }
+        topic.pending.borrow_mut().moved(moved.as_ref(), last, place);
         self.local.central.count_subscriber(&topic.name, self.local.shard, -1);
         if is_empty {
             self.local.topics.borrow_mut().remove(&topic.name);
@@ -143,6 +158,7 @@ impl Socket {
             let mut subscribers = topic.subscribers.borrow_mut();
             subscriptions.topics.push((Rc::clone(&topic), subscribers.len()));
             subscribers.push(self.clone());
+            self.0.flags.set(Flag::ManyTopics, subscriptions.topics.len() > 1);
             Ok(true)
         });
         match is_new {
@@ -165,6 +181,7 @@ impl Socket {
         let at = subscriptions.topics.iter().position(|(own, _)| &*own.name == topic);
         if let Some(at) = at {
             subscriptions.leave(at);
+            self.0.flags.set(Flag::ManyTopics, subscriptions.topics.len() > 1);
         }
         if !subscriptions.topics.is_empty() {
             self.with_extra(|extra| extra.subscriptions = Some(subscriptions));

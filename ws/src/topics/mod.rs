@@ -2,6 +2,7 @@
 
 mod frame;
 mod local;
+mod rounds;
 
 use crate::{Message, Socket};
 use frame::Encoded;
@@ -9,6 +10,7 @@ pub(crate) use frame::{Frame, WINDOW_BITS};
 use lakh_core::ShardHandle;
 use local::Topic;
 pub(crate) use local::{LocalTopics, Subscriptions};
+pub(crate) use rounds::Batch;
 use std::{
     collections::HashMap,
     fmt,
@@ -26,7 +28,9 @@ use std::{
 /// queue; [`Config::queue`](crate::Config::queue), [`Config::shard_queue`](crate::Config::shard_queue) and
 /// [`Config::slow_consumer`](crate::Config::slow_consumer) bound that.
 ///
-/// The messages of one publisher come in its order; a socket that subscribes meanwhile may miss what is under way.
+/// The messages of one publisher to one topic come in its order. What is published leaves when the shard's tasks have
+/// had their turn, so a message that is sent to a socket right behind it may come first, and messages of two topics in
+/// either order. A socket that subscribes meanwhile may miss what is under way.
 ///
 /// Make it outside of the server's factory, and give a clone to each shard:
 ///
@@ -141,7 +145,7 @@ impl Topics {
 
     /// Sends a message to all subscribers of a topic, and to the relay if there is one.
     ///
-    /// It does not block. On a shard, its own subscribers have it queued when this returns.
+    /// It does not block.
     pub fn publish(&self, topic: &str, message: impl Into<Message>) {
         let message = message.into();
         if let Some(relay) = &self.0.relay {
