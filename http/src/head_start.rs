@@ -61,7 +61,7 @@ impl HeadStart {
 
     /// Appends the whole head of a response that has a body of `length` bytes, on a connection that
     /// stays open.
-    #[inline]
+    #[inline(always)] // on the way of every answer
     pub(crate) fn write_whole(&mut self, out: &mut Vec<u8>, now: u32, response: &Response, length: u64) {
         if self.is_kept(now, response) {
             if self.length != Some(length) {
@@ -77,7 +77,7 @@ impl HeadStart {
     }
 
     /// Whether the beginning of the response's head is there, rendered for this second.
-    #[inline]
+    #[inline(always)] // on the way of every answer
     fn is_kept(&mut self, now: u32, response: &Response) -> bool {
         if self.rendered != Some(now) {
             self.render(now);

@@ -154,7 +154,7 @@ impl Response {
     /// If name or value are not legal in a header. For text from outside, make them first:
     /// `HeaderValue::try_from(text)?`.
     #[track_caller]
-    #[inline]
+    #[inline(always)] // on the way of every answer
     pub fn with_header<N, V>(mut self, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,

@@ -189,7 +189,7 @@ impl Driver<'_, '_> {
     }
 
     /// Calls the handler.
-    #[inline]
+    #[inline(always)] // on the way of every request
     fn call(&mut self, input: &[u8], open_body: &mut dyn FnMut() -> RequestBody) -> Outcome {
         let scratch = &*self.scratch;
         let (endpoint, names) = self.service.router().endpoint(scratch.found);
