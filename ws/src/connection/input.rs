@@ -94,8 +94,13 @@ impl Connection {
     #[inline]
     fn give(&mut self, turn: &mut Turn<'_, '_>, message: Received<'_>) {
         // Behind our own close frame nobody wants it.
-        if self.socket.is_open() {
+        if !self.socket.is_open() {
+            return;
+        }
+        if self.session.as_ref().is_some_and(|session| session.wants(&self.socket)) {
             self.with_session(turn, |session, socket, cx| session.message(socket, cx, message));
+        } else {
+            self.socket.with_extra(|extra| extra.inbox = Some(Box::new(message.into_message())));
         }
     }
 

@@ -113,7 +113,8 @@ impl Connection {
         }
         let phase = self.socket.phase();
         if phase < Phase::Ending {
-            if self.receives() {
+            let reads = self.receives();
+            if reads {
                 match self.receive(turn, input) {
                     Poll::Ready(Ok(())) => return Step::Again,
                     Poll::Ready(Err(why)) => return self.lose(why),
@@ -123,7 +124,7 @@ impl Connection {
             if !turn.session_polled {
                 self.with_session(turn, |session, socket, cx| session.poll(socket, cx));
                 // It may want the next message now.
-                if self.socket.phase() != phase || self.receives() {
+                if self.socket.phase() != phase || (!reads && self.receives()) {
                     return Step::Again;
                 }
             }
@@ -203,11 +204,15 @@ impl Connection {
         }
     }
 
-    /// Whether there is any use in reading: there is somebody for a message, and the peer takes what it is sent.
+    /// Whether there is any use in reading: there is somebody for a message, or room for one that nobody wants yet, and
+    /// the peer takes what it is sent. (Without that room, a handler that only sends would see neither pongs nor the
+    /// end.)
     #[inline]
     fn receives(&self) -> bool {
         let wanted = match (&self.session, self.socket.phase()) {
-            (Some(session), Phase::Open | Phase::Draining) => session.wants(&self.socket),
+            (Some(session), Phase::Open | Phase::Draining) => {
+                session.wants(&self.socket) || self.socket.has_empty_inbox()
+            }
             // For the peer's close frame.
             (_, phase) => phase < Phase::Ending,
         };
@@ -269,15 +274,17 @@ impl Connection {
                     shared.flags.set(Flag::Pinged, false);
                 }
                 let Some(idle) = config.idle_timeout.map(seconds) else { return Ok(NEVER) };
-                let was_pinged = shared.flags.is_set(Flag::Pinged);
-                let end = after(shared.mark.get(), if was_pinged { idle } else { idle / 2 });
+                let end = after(shared.mark.get(), idle / 2);
                 if now < end {
                     return Ok(end);
                 }
-                if was_pinged {
+                if !self.receives() {
+                    return Ok(NEVER); // a sign of life would not be seen
+                }
+                if shared.flags.replace(Flag::Pinged, true) {
                     return Err(self.lose("no sign of life"));
                 }
-                shared.flags.set(Flag::Pinged, true);
+                shared.mark.set(now);
                 self.socket.write_control(Opcode::Ping, b"");
                 Err(Step::Again)
             }

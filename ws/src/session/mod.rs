@@ -49,7 +49,7 @@ impl Received<'_> {
     }
 
     /// The message in memory of its own.
-    fn into_message(self) -> Message {
+    pub(crate) fn into_message(self) -> Message {
         match self {
             Received::Text(Cow::Owned(text)) => text.into(),
             Received::Binary(Cow::Owned(bytes)) => bytes.into(),

@@ -16,9 +16,9 @@ use std::{
 
 /// A connection, for the one who receives from it.
 ///
-/// It is closed when this is dropped, with 1000, or with 1011 if that happens in a panic. A message is read from the
-/// connection when it is asked for, so a handler that is busy slows its peer down and nobody else; pings are answered
-/// meanwhile as far as they are read.
+/// It is closed when this is dropped, with 1000, or with 1011 if that happens in a panic. One message is read ahead, and
+/// the next one when that has been received: a handler that is busy slows its peer down and nobody else. Pings are
+/// answered, and the peer's end is noticed, as far as is read.
 ///
 /// ```
 /// use lakh_http::App;

@@ -264,6 +264,12 @@ impl Socket {
         self.0.stream.set(None);
     }
 
+    /// Whether there is room for a message that nobody wants yet.
+    #[inline]
+    pub(crate) fn has_empty_inbox(&self) -> bool {
+        !self.has_extra() || self.peek(|extra| extra.inbox.is_none()).unwrap_or(true)
+    }
+
     /// Queues a control frame behind everything else.
     pub(crate) fn write_control(&self, opcode: Opcode, payload: &[u8]) {
         self.write_with(payload.len(), |out, key| match key {
