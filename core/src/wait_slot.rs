@@ -60,6 +60,7 @@ impl WaitSlot {
     }
 
     /// Whether somebody waits.
+    #[inline]
     pub fn is_set(&self) -> bool {
         self.0.get() != Waiter::NONE
     }

@@ -76,7 +76,10 @@ impl Future for Connection {
             shard.set_work(self.socket.0.terms.work);
             shard.coarse_now()
         });
-        self.socket.0.task.set(cx);
+        // It is always the same task.
+        if !self.socket.0.task.is_set() {
+            self.socket.0.task.set(cx);
+        }
         self.socket.set_driven(true);
         let mut input = Local::with(Local::take_input);
         let mut turn = Turn { cx, now, session_polled: false, heard: false };
@@ -216,7 +219,7 @@ impl Connection {
             // For the peer's close frame.
             (_, phase) => phase < Phase::Ending,
         };
-        wanted && self.socket.queued() < output::HIGH_WATER
+        wanted && (!self.socket.has_queue() || self.socket.queued() < output::HIGH_WATER)
     }
 
     /// The connection broke off.

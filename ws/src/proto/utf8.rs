@@ -59,7 +59,7 @@ impl Utf8 {
 #[inline]
 pub(super) fn validate(bytes: &[u8]) -> Result<&str, ProtocolError> {
     // Below this the choice of vector instructions costs more than they save.
-    const SHORT: usize = 128;
+    const SHORT: usize = 64;
     let text = if bytes.len() < SHORT {
         std::str::from_utf8(bytes).ok()
     } else {
