@@ -12,7 +12,7 @@ use crate::{
     CloseInfo, Socket,
     local::Local,
     proto::{CloseCode, Opcode},
-    session::Session,
+    session::{Elsewhere, Session},
     socket::Phase,
 };
 use bytes::Bytes;
@@ -122,6 +122,9 @@ impl Future for Connection {
 
 impl Connection {
     fn run(&mut self, turn: &mut Turn<'_, '_>, input: &mut [u8]) -> Poll<()> {
+        if self.socket.first_poll() {
+            self.with_session(turn, |session, socket, cx| session.open(socket, cx));
+        }
         for _ in 0..STEPS {
             match self.step(turn, input) {
                 Step::Again => {}
@@ -142,8 +145,9 @@ impl Connection {
             return self.step_without_stream(turn);
         }
         let phase = self.socket.phase();
+        let receives = self.receives();
         if phase < Phase::Ending {
-            if self.receives() {
+            if receives {
                 match self.receive(turn, input) {
                     Poll::Ready(Ok(())) => return Step::Again,
                     Poll::Ready(Err(why)) => return self.lose(why),
@@ -159,10 +163,14 @@ impl Connection {
             }
         } else if self.session_is_untold() {
             self.with_session(turn, |session, socket, cx| session.closed(socket, cx));
+        } else if !turn.session_polled {
+            self.with_session(turn, |session, socket, cx| session.poll(socket, cx));
         }
         match self.flush(turn) {
             Err(_) => return self.lose("writing failed"),
             Ok(true) if self.socket.phase() == Phase::Ending => return self.step_shutdown(),
+            // There is room again for the answers to what waits to be read.
+            Ok(_) if !receives && self.receives() => return Step::Again,
             Ok(_) => {}
         }
         if self.socket.phase() == Phase::Lingering {
@@ -221,7 +229,12 @@ impl Connection {
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
                 self.socket.close(CloseCode::Error, "");
                 self.end_session();
+                // A message that was not taken is nobody else's.
+                Local::with(|local| drop(local.inbox.take()));
             }
+        }
+        if self.session.is_none() && self.socket.is_open() {
+            self.session = Some(Box::pin(Elsewhere));
         }
     }
 
@@ -264,7 +277,8 @@ impl Connection {
     /// Waits for the next deadline, beside what wakes the task.
     fn step_wait(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         match self.socket.phase() {
-            Phase::Open if turn.heard => {
+            // Whoever is not read from cannot be heard; what waits for it has a deadline of its own.
+            Phase::Open if turn.heard || !self.receives() => {
                 self.mark = turn.now;
                 self.socket.0.pinged.set(false);
                 turn.heard = false;

@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     driven: Cell<bool>,
     /// Somebody wants the next message.
     pub(crate) receiving: Cell<bool>,
-    /// Its session has been polled.
+    /// Its session has been told that it is open.
     polled: Cell<bool>,
     /// A send was refused for want of room.
     pub(crate) refused: Cell<bool>,
@@ -213,7 +213,7 @@ impl Socket {
         self.0.driven.get()
     }
 
-    /// Whether its session is polled for the first time.
+    /// Whether its session is about to be polled for the first time.
     pub(crate) fn first_poll(&self) -> bool {
         !self.0.polled.replace(true)
     }

@@ -242,7 +242,7 @@ impl Socket {
         if queued {
             self.wake();
         } else if config.slow_consumer == SlowConsumer::Close {
-            self.peek(|extra| extra.out.as_mut().map(|out| out.forget_unsent()));
+            self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topics()));
             self.close(CloseCode::Again, "too slow");
         }
         queued
