@@ -229,7 +229,7 @@ fn a_socket_may_be_received_from_by_another_task() {
         let mut gone = Client::open(&server, path);
         gone.text("hello");
         gone.expect_text("hello");
-        drop(gone);
+        drop((client, gone));
         left.expect_the_same(&server);
     }
 }
@@ -270,6 +270,7 @@ fn a_handler_may_receive_from_another_connections_socket() {
     second.expect_close_frame(1000);
     second.close(1000, "");
     second.expect_end();
+    drop((first, second));
     left.expect_the_same(&server);
 }
 
