@@ -97,11 +97,7 @@ impl Connection {
         if !self.socket.is_open() {
             return;
         }
-        if self.session.as_ref().is_some_and(|session| session.wants(&self.socket)) {
-            self.with_session(turn, |session, socket, cx| session.message(socket, cx, message));
-        } else {
-            self.socket.with_extra(|extra| extra.inbox = Some(Box::new(message.into_message())));
-        }
+        self.with_session(turn, |session, socket, cx| session.message(socket, cx, message));
     }
 
     fn peer_closes(&mut self, turn: &Turn<'_, '_>, frame: &CloseFrame<'_>) {

@@ -12,7 +12,7 @@ use crate::{
     CloseInfo, Socket,
     local::Local,
     proto::{CloseCode, Opcode},
-    session::Session,
+    session::{Elsewhere, Session},
     socket::{Flag, Phase},
 };
 use lakh_core::{CoarseTimer, WorkGuard};
@@ -95,6 +95,9 @@ impl Future for Connection {
 
 impl Connection {
     fn run(&mut self, turn: &mut Turn<'_, '_>, input: &mut [u8]) -> Poll<()> {
+        if self.socket.first_poll() {
+            self.with_session(turn, |session, socket, cx| session.open(socket, cx));
+        }
         for _ in 0..STEPS {
             match self.step(turn, input) {
                 Step::Again => {}
@@ -115,9 +118,9 @@ impl Connection {
             return self.step_without_stream(turn);
         }
         let phase = self.socket.phase();
+        let receives = self.receives();
         if phase < Phase::Ending {
-            let reads = self.receives();
-            if reads {
+            if receives {
                 match self.receive(turn, input) {
                     Poll::Ready(Ok(())) => return Step::Again,
                     Poll::Ready(Err(why)) => return self.lose(why),
@@ -127,16 +130,20 @@ impl Connection {
             if !turn.session_polled {
                 self.with_session(turn, |session, socket, cx| session.poll(socket, cx));
                 // It may want the next message now.
-                if self.socket.phase() != phase || (!reads && self.receives()) {
+                if self.socket.phase() != phase || (!receives && self.receives()) {
                     return Step::Again;
                 }
             }
         } else if self.session_is_untold() {
             self.with_session(turn, |session, socket, cx| session.closed(socket, cx));
+        } else if !turn.session_polled {
+            self.with_session(turn, |session, socket, cx| session.poll(socket, cx));
         }
         match self.flush(turn) {
             Err(_) => return self.lose("writing failed"),
             Ok(true) if self.socket.phase() == Phase::Ending => return self.step_shutdown(),
+            // There is room again for the answers to what waits to be read.
+            Ok(_) if !receives && self.receives() => return Step::Again,
             Ok(_) => {}
         }
         if self.socket.phase() == Phase::Lingering {
@@ -195,7 +202,12 @@ impl Connection {
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
                 self.socket.close(CloseCode::Error, "");
                 self.end_session();
+                // A message that was not taken is nobody else's.
+                Local::with(|local| drop(local.inbox.take()));
             }
+        }
+        if self.session.is_none() && self.socket.is_open() {
+            self.session = Some(Box::pin(Elsewhere));
         }
     }
 
@@ -213,9 +225,7 @@ impl Connection {
     #[inline]
     fn receives(&self) -> bool {
         let wanted = match (&self.session, self.socket.phase()) {
-            (Some(session), Phase::Open | Phase::Draining) => {
-                session.wants(&self.socket) || self.socket.has_empty_inbox()
-            }
+            (Some(session), Phase::Open | Phase::Draining) => session.wants(&self.socket),
             // For the peer's close frame.
             (_, phase) => phase < Phase::Ending,
         };
@@ -272,17 +282,19 @@ impl Connection {
                     self.socket.advance(Phase::Draining);
                     return Err(Step::Again);
                 }
-                if std::mem::take(&mut turn.heard) {
+                // Whoever is not read from cannot be heard; what waits for it has a deadline of its own.
+                if std::mem::take(&mut turn.heard) || !self.receives() {
                     shared.mark.set(now);
                     shared.flags.set(Flag::Pinged, false);
                 }
                 let Some(idle) = config.idle_timeout.map(seconds) else { return Ok(NEVER) };
-                let end = after(shared.mark.get(), idle / 2);
+                let end = match shared.flags.is_set(Flag::Pinged) {
+                    false => after(shared.mark.get(), idle / 2),
+                    // The ping was sent when a second began.
+                    true => shared.mark.get().saturating_add(idle - idle / 2),
+                };
                 if now < end {
                     return Ok(end);
-                }
-                if !self.receives() {
-                    return Ok(NEVER); // a sign of life would not be seen
                 }
                 if shared.flags.replace(Flag::Pinged, true) {
                     return Err(self.lose("no sign of life"));

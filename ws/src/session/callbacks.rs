@@ -52,17 +52,26 @@ pub trait Callbacks: 'static {
 /// The session of callbacks: no larger than they are.
 pub(crate) struct CallbackSession<C>(pub(crate) C);
 
+impl<C: Callbacks> CallbackSession<C> {
+    #[inline]
+    fn tell_room(&mut self, socket: &Socket) {
+        if socket.take_room() {
+            self.0.on_room(socket);
+        }
+    }
+}
+
 /// Callbacks are never pinned.
 impl<C> Unpin for CallbackSession<C> {}
 
 impl<C: Callbacks> Session for CallbackSession<C> {
+    fn open(mut self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
+        self.0.on_open(socket);
+        Poll::Pending
+    }
+
     fn poll(mut self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
-        if socket.first_poll() {
-            self.0.on_open(socket);
-        }
-        if socket.take_room() {
-            self.0.on_room(socket);
-        }
+        self.tell_room(socket);
         Poll::Pending
     }
 
@@ -73,6 +82,7 @@ impl<C: Callbacks> Session for CallbackSession<C> {
         _: &mut Context<'_>,
         message: Received<'_>,
     ) -> Poll<()> {
+        self.tell_room(socket);
         self.0.on_message(socket, message.payload());
         Poll::Pending
     }

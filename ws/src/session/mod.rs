@@ -11,10 +11,16 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
+pub(crate) use web_socket::Elsewhere;
 pub use web_socket::{Recv, WebSocket};
 
 /// The user's side of a connection, as its driver sees it.
 pub(crate) trait Session {
+    /// The connection is open; called before all others.
+    fn open(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll(socket, cx)
+    }
+
     /// Lets it do what it does by itself. Ready once it is over; then it is not asked again.
     fn poll(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()>;
 

@@ -78,6 +78,8 @@ impl WebSocket {
     /// Lets the driver tell what happens next. Its own task is polled then anyway.
     fn wait(&self, cx: &Context<'_>) {
         if self.0.is_driven() && self.0.0.task.is_set_to(cx) {
+            // Whoever waited before does so no longer.
+            drop(self.0.peek(|extra| extra.receiver.take()));
             return;
         }
         self.0.with_extra(|extra| extra.receiver.get_or_insert_default().set(cx));
@@ -161,10 +163,11 @@ impl<F: Future<Output = ()>> Session for F {
         cx: &mut Context<'_>,
         message: Received<'_>,
     ) -> Poll<()> {
-        socket.0.flags.set(Flag::Receiving, false);
         let message = message.into_message();
-        if socket.has_extra() && tell_receiver(socket) {
+        if !socket.0.flags.replace(Flag::Receiving, false) || (socket.has_extra() && tell_receiver(socket)) {
             socket.with_extra(|extra| extra.inbox = Some(Box::new(message)));
+            // What else it waits for may have happened, too.
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         Local::with(|local| local.inbox.set(Some(message)));
@@ -178,13 +181,51 @@ impl<F: Future<Output = ()>> Session for F {
 
     #[inline]
     fn wants(&self, socket: &Socket) -> bool {
-        socket.0.flags.is_set(Flag::Receiving)
+        takes_message(socket)
     }
 
     fn closed(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
         tell_receiver(socket);
         Future::poll(self, cx)
     }
+}
+
+/// In place of a handler that is over, and has left its [`WebSocket`] to another task.
+pub(crate) struct Elsewhere;
+
+impl Session for Elsewhere {
+    fn poll(self: Pin<&mut Self>, _: &Socket, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn message(
+        self: Pin<&mut Self>,
+        socket: &Socket,
+        _: &mut Context<'_>,
+        message: Received<'_>,
+    ) -> Poll<()> {
+        socket.0.flags.set(Flag::Receiving, false);
+        let message = Box::new(message.into_message());
+        socket.with_extra(|extra| extra.inbox = Some(message));
+        tell_receiver(socket);
+        Poll::Pending
+    }
+
+    fn wants(&self, socket: &Socket) -> bool {
+        takes_message(socket)
+    }
+
+    fn closed(self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
+        tell_receiver(socket);
+        Poll::Ready(())
+    }
+}
+
+/// Whether a message is asked for, or can wait for that. Reading up to the next message lets pings, pongs and close
+/// frames be seen though nobody receives.
+#[inline]
+fn takes_message(socket: &Socket) -> bool {
+    socket.0.flags.is_set(Flag::Receiving) || socket.has_empty_inbox()
 }
 
 /// Wakes the receiver if it is another task than the connection's.

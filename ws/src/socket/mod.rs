@@ -195,7 +195,7 @@ impl Socket {
         self.0.flags.is_set(Flag::Driven)
     }
 
-    /// Whether its session is polled for the first time.
+    /// Whether its session is about to be polled for the first time.
     pub(crate) fn first_poll(&self) -> bool {
         !self.0.flags.replace(Flag::Polled, true)
     }

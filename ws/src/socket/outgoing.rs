@@ -82,25 +82,28 @@ impl Outgoing {
 
     /// Forgets the messages of `frame`'s topic of which nothing is sent yet.
     pub(crate) fn forget_topic(&mut self, frame: &Frame) {
+        self.forget_frames(|old| old.is_of_same_topic(frame));
+    }
+
+    /// Forgets the messages of all topics of which nothing is sent yet. What is the socket's own stays: its pieces
+    /// may begin within a frame.
+    pub(crate) fn forget_topics(&mut self) {
+        self.forget_frames(|_| true);
+    }
+
+    fn forget_frames(&mut self, is_old: impl Fn(&Frame) -> bool) {
         let (sent, mut at, mut gone) = (self.sent, 0, 0);
         self.pieces.retain(|piece| {
             let is_begun = at == 0 && sent > 0;
             at += 1;
             match piece {
-                Piece::Topic(old, deflated) if !is_begun && old.is_of_same_topic(frame) => {
+                Piece::Topic(old, deflated) if !is_begun && is_old(old) => {
                     gone += old.bytes(*deflated).len();
                     false
                 }
                 _ => true,
             }
         });
-        self.forget(gone);
-    }
-
-    /// Forgets everything but the rest of what is partly sent.
-    pub(crate) fn forget_unsent(&mut self) {
-        let keep = usize::from(self.sent > 0);
-        let gone = self.pieces.drain(keep..).map(|piece| piece.bytes().len()).sum();
         self.forget(gone);
     }
 

@@ -234,7 +234,7 @@ impl Socket {
         if is_queued {
             self.wake();
         } else if policy == SlowConsumer::Close {
-            self.peek(|extra| extra.out.as_mut().map(|out| out.forget_unsent()));
+            self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topics()));
             self.close(CloseCode::Again, "too slow");
         }
         is_queued
