@@ -4,11 +4,12 @@
 //! 2. [State](state): of a shard, and shared
 //! 3. [Errors](errors): what becomes of them, and where they are rendered
 //! 4. [Streaming](streaming): bodies in both directions, events
-//! 5. [Testing](testing): without a port, and with one
-//! 6. [Cancellation](cancellation): what happens to a handler when its client goes away
-//! 7. [Logging in](login): cookies, forms, authentication, CORS
-//! 8. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
-//! 9. [Deployment](deployment): systemd, limits, proxies
+//! 5. [WebSockets](websockets): connections that stay, topics for many of them
+//! 6. [Testing](testing): without a port, and with one
+//! 7. [Cancellation](cancellation): what happens to a handler when its client goes away
+//! 8. [Logging in](login): cookies, forms, authentication, CORS
+//! 9. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
+//! 10. [Deployment](deployment): systemd, limits, proxies
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -23,6 +24,9 @@ pub mod errors {}
 
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
+
+#[doc = include_str!("../docs/guide/websockets.md")]
+pub mod websockets {}
 
 #[doc = include_str!("../docs/guide/testing.md")]
 pub mod testing {}

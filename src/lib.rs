@@ -20,18 +20,25 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files. The [`guide`] begins with an empty folder. With the feature `tokio`,
-//! `lakh::tokio` runs futures that need tokio; with the feature `tower`, [`http`] serves services of tower (an
-//! axum `Router`) and uses its layers.
+//! HTTP server and static files, [`ws`] WebSockets and topics. The [`guide`] begins with an empty folder. With the
+//! feature `tokio`, `lakh::tokio` runs futures that need tokio; with the feature `tower`, [`http`] serves services of
+//! tower (an axum `Router`) and uses its layers.
 
 #![forbid(unsafe_code)]
 
 pub mod guide;
 
+/// WebSocket connections and topics: the crate `lakh-ws`. The [guide](crate::guide::websockets) has a chapter of them.
+// A module, and not the crate by another name: the compiler tells who has forgotten `WebSocketRoutes` where to import
+// it from, and would say `lakh::lakh_ws`, which is not there.
+pub mod ws {
+    #[doc(inline)]
+    pub use lakh_ws::*;
+}
+
 pub use lakh_core as core;
 pub use lakh_http as http;
 pub use lakh_net as net;
-pub use lakh_ws as ws;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;

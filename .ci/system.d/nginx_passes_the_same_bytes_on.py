@@ -1,6 +1,7 @@
 """nginx as a reverse proxy: the client that most servers really have."""
 
 import http.client
+import json
 import os
 import pathlib
 import socket
@@ -32,6 +33,10 @@ http {{
         server 127.0.0.1:{port};
         keepalive 4;
     }}
+    map $http_upgrade $connection_upgrade {{
+        default upgrade;
+        ''      '';
+    }}
     server {{
         listen unix:{folder}/socket;
         location / {{
@@ -40,6 +45,15 @@ http {{
             proxy_set_header Connection "";
             proxy_set_header Host $host;
             proxy_request_buffering off;
+        }}
+        # As docs/guide/websockets.md has it.
+        location /rooms/ {{
+            proxy_pass http://lakh;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_upgrade;
+            proxy_set_header Host $http_host;
+            proxy_read_timeout 120s;
         }}
     }}
 }}
@@ -153,6 +167,45 @@ class Proxy(Case):
         client.endheaders(body)
         answer = client.getresponse()
         self.assertEqual((answer.status, answer.read(UPLOAD)), (200, body[:UPLOAD]))
+
+    def test_web_sockets_pass_for_pages_of_the_same_host(self):
+        server = self.start(example("chat"))
+        path = self.behind_nginx(server)
+        self.assertEqual(self.handshake(path, "http://evil.example")[0], 403)
+        status, stream = self.handshake(path, "https://chat.example:8443")
+        self.assertEqual(status, 101)
+        self.assertEqual(self.event(stream, "welcome")["people"], ["Ann"])
+        stream.write(bytes((0x81, 0x80 | 5, 0, 0, 0, 0)) + b"hello")
+        stream.flush()
+        self.assertEqual(self.event(stream, "said")["text"], "hello")
+
+    def handshake(self, path, origin):
+        """The status, and the connection behind the head."""
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(SOON)
+        client.connect(str(path))
+        stream = client.makefile("rwb")
+        self.addCleanup(client.close)
+        self.addCleanup(stream.close)
+        fields = ("Host: chat.example:8443", f"Origin: {origin}", "Connection: Upgrade", "Upgrade: websocket",
+                  "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+        stream.write("\r\n".join(("GET /rooms/lobby?name=Ann HTTP/1.1", *fields, "", "")).encode())
+        stream.flush()
+        status = int(stream.readline().split()[1])
+        while stream.readline() != b"\r\n":
+            pass
+        return status, stream
+
+    def event(self, stream, kind):
+        """The next event of this type."""
+        while True:
+            first, length = stream.read(2)
+            self.assertEqual(first, 0x81)  # a text of one frame
+            if length == 126:
+                length = int.from_bytes(stream.read(2), "big")
+            event = json.loads(stream.read(length))
+            if event["type"] == kind:
+                return event
 
 
 def connections_made(port):

@@ -1,88 +1,17 @@
-//! Wrong handlers do not compile, and the compiler says what to do: each file of `compile_errors/` begins with
-//! what it has to say, in lines that start with `//~`.
-//!
-//! Only these words are compared, and not the compiler's own, which change from one version to the next.
+//! Wrong handlers do not compile, and the compiler says what to do; see [`compiler`].
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::LazyLock,
-    time::SystemTime,
-};
+mod compiler;
 
-/// Where cargo has put the libraries of this test.
-static DEPS: LazyLock<PathBuf> =
-    LazyLock::new(|| std::env::current_exe().unwrap().parent().unwrap().to_owned());
+use compiler::Cases;
+use std::sync::LazyLock;
 
-/// The library that this test was built with: the newest one that a correct service compiles with.
-static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let good = cases().join("good.rs");
-    let mut failed = String::new();
-    for library in libraries() {
-        let output = compile(&good, &library);
-        if output.status.success() {
-            return library;
-        }
-        failed = String::from_utf8_lossy(&output.stderr).into_owned();
-    }
-    panic!("a correct service does not compile: {failed}");
-});
-
-fn cases() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_errors")
-}
-
-/// The newest first: builds with other features or flags may lie beside them.
-fn libraries() -> Vec<PathBuf> {
-    let files = fs::read_dir(&*DEPS).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<_> = files
-        .filter(|path| {
-            let name = path.file_name().unwrap().to_string_lossy();
-            name.starts_with("liblakh_http-") && name.ends_with(".rlib")
-        })
-        .collect();
-    let age = |path: &PathBuf| {
-        fs::metadata(path).and_then(|data| data.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-    };
-    found.sort_by_key(|path| std::cmp::Reverse(age(path)));
-    found
-}
-
-fn compile(case: &Path, library: &Path) -> Output {
-    // Into a folder of its own: rustc puts a file in the place of whatever it is told to write to.
-    let out = tempfile::tempdir().unwrap();
-    Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
-        .args(["--edition=2024", "--crate-type=lib", "--emit=metadata", "--out-dir"])
-        .arg(out.path())
-        .arg("-L")
-        .arg(format!("dependency={}", DEPS.display()))
-        .arg("--extern")
-        .arg(format!("lakh_http={}", library.display()))
-        .arg(case)
-        .output()
-        .expect("rustc runs")
-}
-
-/// What the compiler says of a case, which must not compile, contains the case's own lines.
-fn says_what_to_do(case: &str) {
-    let path = cases().join(case).with_extension("rs");
-    let source = fs::read_to_string(&path).unwrap();
-    let output = compile(&path, &LIBRARY);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{case} compiles");
-    let expected: Vec<_> = source.lines().filter_map(|line| line.strip_prefix("//~ ")).collect();
-    assert!(!expected.is_empty(), "{case} expects nothing");
-    for words in expected {
-        assert!(said.contains(words), "{case}: no {words:?} in\n{said}");
-    }
-}
+static CASES: LazyLock<Cases> = LazyLock::new(|| Cases::new(env!("CARGO_MANIFEST_DIR"), &["lakh_http"]));
 
 macro_rules! cases {
     ($($test:ident: $case:literal;)*) => { $(
         #[test]
         fn $test() {
-            says_what_to_do($case);
+            CASES.says_what_to_do($case);
         }
     )* };
 }
@@ -104,10 +33,5 @@ cases! {
 
 #[test]
 fn every_case_is_a_test() {
-    let here = include_str!("compile_errors.rs");
-    for entry in fs::read_dir(cases()).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(here.contains(&format!("\"{name}\"")) || here.contains(&format!("\"{name}.rs\"")), "{name}");
-    }
+    CASES.every_case_is_in(include_str!("compile_errors.rs"));
 }

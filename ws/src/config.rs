@@ -39,7 +39,7 @@ pub struct Config {
 /// Which web pages may connect. Only browsers send the field (RFC 6455, 10.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origins {
-    /// Those of the host that is asked, and whoever says nothing.
+    /// Those of the host that is asked (of the proxy, if that is trusted), and whoever says nothing.
     Same,
     Any,
     Listed(Vec<String>),

@@ -82,8 +82,10 @@ impl<S: 'static> WebSocketRoutes<S> for App<S> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no WebSocket handler for an app whose state is `{S}`",
     label = "not a WebSocket handler",
-    note = "it is an async function that returns `()` and whose first parameter is a `WebSocket`, or `callbacks(…)` of a function that returns `Callbacks`",
-    note = "each further parameter is `FromHead<{S}>`: Path, Query, State, HeaderMap, ClientAddr, Cookies, …"
+    note = "a WebSocket handler is an async function; its first parameter is the `WebSocket`, and it returns `()`, since nobody is left to be told of an error",
+    note = "each further parameter is `FromHead<{S}>`: Path, Query, State, HeaderMap, ClientAddr, Cookies, …; a handshake has no body",
+    note = "for `State<T>`, `T` is the app's state, or is `FromState<{S}>`",
+    note = "or it is `callbacks(f)`, where `f` is a plain function of such parameters that returns what implements `Callbacks`"
 )]
 pub trait WebSocketHandler<Form, S>: 'static {
     /// Gets ready for a client.
@@ -102,7 +104,7 @@ impl fmt::Debug for Opening {
     }
 }
 
-/// Makes a route's handler of a function that gives the [`Callbacks`] for each connection. Its parameters are made of
+/// Makes a route's handler of a plain function that gives the [`Callbacks`] for each connection. Its parameters are made of
 /// the request's head.
 ///
 /// ```
@@ -152,6 +154,8 @@ macro_rules! handlers {
             }
         }
 
+        // The compiler would list all of these to whoever has made a mistake.
+        #[diagnostic::do_not_recommend]
         impl<F, Made, S, $($parameter,)*> WebSocketHandler<form::Callback<($($parameter,)*)>, S> for CallbackHandler<F>
         where
             F: Fn($($parameter,)*) -> Made + 'static,
@@ -205,7 +209,7 @@ impl Handshake {
     fn of(head: &Head<'_>, route: &Route) -> Result<Self, Response> {
         let (config, headers) = (&route.config, head.header_map());
         let accept = handshake::accept_request(head.method(), head.version(), &headers).map_err(refuse)?;
-        if !is_allowed(&config.origins, &headers, head.host()) {
+        if !is_allowed(&config.origins, &headers, head.client_host()) {
             return Err(HandlerError::new(StatusCode::FORBIDDEN, "pages of this origin may not connect")
                 .into_response());
         }
