@@ -6,7 +6,7 @@ use crate::{
     connection::Connection,
     proto::{
         Role,
-        deflate::{self, Compressor, Deflate, Inflater},
+        deflate::{self, Deflate},
         handshake::{self, HandshakeError},
     },
     session::{CallbackSession, Callbacks, Session},
@@ -18,9 +18,6 @@ use lakh_http::{
     StatusCode, extract::FromHead, header,
 };
 use std::{fmt, future::Future, pin::Pin, rc::Rc};
-
-/// zlib's own default.
-const LEVEL: u8 = 6;
 
 /// Adds WebSocket routes to an [`App`].
 pub trait WebSocketRoutes<S>: Sized {
@@ -234,7 +231,7 @@ impl Handshake {
         let mut response = Response::upgrade_with("websocket", move |upgraded, guard| {
             let (stream, read) = upgraded.into_parts();
             let socket = Socket::new(&terms, agreed, self.protocol);
-            if let Some(contexts) = agreed.and_then(contexts) {
+            if let Some(contexts) = agreed.and_then(Dedicated::of) {
                 socket.with_extra(|extra| extra.deflate = Some(Box::new(contexts)));
             }
             let session = (opening.0)(socket.clone());
@@ -249,15 +246,6 @@ impl Handshake {
         }
         response
     }
-}
-
-/// The contexts that are taken over, if any are.
-pub(crate) fn contexts(agreed: Deflate) -> Option<Dedicated> {
-    (agreed.send.takeover || agreed.receive.takeover).then(|| Dedicated {
-        compressor: (agreed.send.takeover && agreed.compresses())
-            .then(|| Compressor::new(LEVEL, agreed.send)),
-        inflater: agreed.receive.takeover.then(|| Inflater::new(agreed.receive)),
-    })
 }
 
 fn refuse(error: HandshakeError) -> Response {

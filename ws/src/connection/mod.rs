@@ -11,7 +11,7 @@ mod output;
 use crate::{
     CloseInfo, Socket,
     local::Local,
-    proto::{CloseCode, Opcode},
+    proto::{CloseCode, Opcode, Role},
     session::Session,
     socket::Phase,
 };
@@ -142,8 +142,9 @@ impl Connection {
             return self.step_without_stream(turn);
         }
         let phase = self.socket.phase();
+        let receives = self.receives();
         if phase < Phase::Ending {
-            if self.receives() {
+            if receives {
                 match self.receive(turn, input) {
                     Poll::Ready(Ok(())) => return Step::Again,
                     Poll::Ready(Err(why)) => return self.lose(why),
@@ -163,6 +164,8 @@ impl Connection {
         match self.flush(turn) {
             Err(_) => return self.lose("writing failed"),
             Ok(true) if self.socket.phase() == Phase::Ending => return self.step_shutdown(),
+            // What is sent now has kept it from reading.
+            Ok(_) if !receives && self.receives() => return Step::Again,
             Ok(_) => {}
         }
         if self.socket.phase() == Phase::Lingering {
@@ -187,6 +190,11 @@ impl Connection {
     }
 
     fn step_shutdown(&mut self) -> Step {
+        if self.is_client() {
+            // It is for the server to end the connection (RFC 6455, 7.1.1).
+            self.socket.advance(Phase::Lingering);
+            return Step::Again;
+        }
         let shut = self.stream.as_ref().map(|stream| stream.shutdown(std::net::Shutdown::Write));
         if matches!(shut, Some(Err(_))) {
             return self.end();
@@ -241,7 +249,11 @@ impl Connection {
             // For the peer's close frame.
             (_, phase) => phase < Phase::Ending,
         };
-        wanted && self.socket.queued() < output::HIGH_WATER
+        wanted && (self.socket.queued() < output::HIGH_WATER || self.is_client())
+    }
+
+    fn is_client(&self) -> bool {
+        self.socket.0.terms.role == Role::Client
     }
 
     /// The connection broke off.
@@ -272,6 +284,9 @@ impl Connection {
             Phase::Closing => {
                 self.mark = turn.now;
                 self.socket.advance(Phase::Awaiting);
+                // Who receives may be told that no message comes any more.
+                turn.session_polled = false;
+                return Step::Again;
             }
             _ => {}
         }
@@ -280,9 +295,14 @@ impl Connection {
             Phase::Open => match config.idle_timeout.map(seconds) {
                 None => NEVER,
                 Some(idle) => {
-                    let silent = turn.now.saturating_sub(self.mark);
+                    let mut silent = turn.now.saturating_sub(self.mark);
                     if silent > idle {
-                        return self.lose("no sign of life");
+                        if self.receives() {
+                            return self.lose("no sign of life");
+                        }
+                        // Nobody has listened: it begins anew.
+                        (self.mark, silent) = (turn.now, 0);
+                        self.socket.0.pinged.set(false);
                     }
                     if silent > idle / 2 && !self.socket.0.pinged.replace(true) {
                         self.socket.write_control(Opcode::Ping, b"");

@@ -1,11 +1,13 @@
 //! What uses a connection: callbacks, or a future that receives.
 
 mod callbacks;
+mod forward;
 mod web_socket;
 
 use crate::{Message, Payload, Socket};
 pub(crate) use callbacks::CallbackSession;
 pub use callbacks::Callbacks;
+pub(crate) use forward::ForwardSession;
 use std::{
     borrow::Cow,
     pin::Pin,

@@ -16,9 +16,9 @@ use std::{
 
 /// A connection, for the one who receives from it.
 ///
-/// It is closed when this is dropped, with 1000, or with 1011 if that happens in a panic. A message is read from the
-/// connection when it is asked for, so a handler that is busy slows its peer down and nobody else; pings are answered
-/// meanwhile as far as they are read.
+/// It is closed when this is dropped, with 1000, or with 1011 if that happens in a panic. One message is read ahead and
+/// no more, so a handler that is busy slows its peer down and nobody else; pings are answered up to that message, and
+/// always if the peer sends no messages at all.
 ///
 /// ```
 /// use lakh_http::App;
@@ -57,8 +57,11 @@ impl WebSocket {
         if !self.0.is_open() {
             return Poll::Ready(None);
         }
-        self.0.0.receiving.set(true);
+        let is_news = !self.0.0.receiving.replace(true);
         self.wait(cx);
+        if is_news {
+            self.0.wake();
+        }
         Poll::Pending
     }
 
@@ -81,7 +84,6 @@ impl WebSocket {
             return;
         }
         self.0.with_extra(|extra| extra.receiver.get_or_insert_default().set(cx));
-        self.0.wake();
     }
 
     /// Sends a message once there is room for it in the connection's queue.
@@ -138,7 +140,10 @@ impl fmt::Debug for WebSocket {
 
 /// A handler's future.
 impl<F: Future<Output = ()>> Session for F {
-    fn poll(self: Pin<&mut Self>, _: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+        if !socket.is_open() {
+            socket.wake_receiver();
+        }
         Future::poll(self, cx)
     }
 
@@ -150,7 +155,7 @@ impl<F: Future<Output = ()>> Session for F {
     ) -> Poll<()> {
         socket.0.receiving.set(false);
         let message = message.into_message();
-        if socket.has_extra() && tell_receiver(socket) {
+        if socket.has_extra() && socket.wake_receiver() {
             socket.with_extra(|extra| extra.inbox = Some(Box::new(message)));
             return Poll::Pending;
         }
@@ -165,17 +170,11 @@ impl<F: Future<Output = ()>> Session for F {
 
     #[inline]
     fn wants(&self, socket: &Socket) -> bool {
-        socket.0.receiving.get()
+        socket.wants_message()
     }
 
     fn closed(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
-        tell_receiver(socket);
+        socket.wake_receiver();
         Future::poll(self, cx)
     }
-}
-
-/// Wakes the receiver if it is another task than the connection's.
-fn tell_receiver(socket: &Socket) -> bool {
-    let receiver = socket.peek(|extra| extra.receiver.take()).flatten();
-    receiver.inspect(|receiver| receiver.wake()).is_some()
 }

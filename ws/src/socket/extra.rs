@@ -5,11 +5,15 @@ use crate::{
     Message,
     proto::{
         Decoder,
-        deflate::{Compressor, Inflater},
+        deflate::{Compressor, Deflate, Inflater},
     },
     topics::Subscriptions,
 };
+use bytes::BytesMut;
 use lakh_core::{WaitSlot, Wakers};
+
+/// zlib's own default.
+const LEVEL: u8 = 6;
 
 /// All of a socket that is not there while it is idle.
 #[derive(Default)]
@@ -21,7 +25,7 @@ pub(crate) struct Extra {
     /// Half a message.
     pub(crate) decoder: Decoder,
     /// Read, and not decoded since nobody receives.
-    pub(crate) input: Vec<u8>,
+    pub(crate) input: BytesMut,
     /// Decoded, and not received yet.
     pub(crate) inbox: Option<Box<Message>>,
     /// Who receives, if that is another task than the connection's.
@@ -30,6 +34,8 @@ pub(crate) struct Extra {
     /// Contexts of its own.
     pub(crate) deflate: Option<Box<Dedicated>>,
     pub(crate) close: Option<Box<CloseInfo>>,
+    /// The peer's last ping, if it has to wait for its answer; those before it need none (RFC 6455, 5.5.3).
+    pub(crate) unanswered: Option<Box<[u8]>>,
 }
 
 /// Contexts that are taken over from message to message.
@@ -37,6 +43,17 @@ pub(crate) struct Extra {
 pub(crate) struct Dedicated {
     pub(crate) compressor: Option<Compressor>,
     pub(crate) inflater: Option<Inflater>,
+}
+
+impl Dedicated {
+    /// The contexts that are taken over, if any are.
+    pub(crate) fn of(agreed: Deflate) -> Option<Self> {
+        (agreed.send.takeover || agreed.receive.takeover).then(|| Dedicated {
+            compressor: (agreed.send.takeover && agreed.compresses())
+                .then(|| Compressor::new(LEVEL, agreed.send)),
+            inflater: agreed.receive.takeover.then(|| Inflater::new(agreed.receive)),
+        })
+    }
 }
 
 impl Extra {
@@ -51,5 +68,6 @@ impl Extra {
             || self.subscriptions.is_some()
             || self.deflate.is_some()
             || self.close.is_some()
+            || self.unanswered.is_some()
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         encode::{self, ClosePayload},
     },
 };
+use bytes::BytesMut;
 pub(crate) use extra::{Dedicated, Extra};
 use lakh_core::WaitSlot;
 pub(crate) use outgoing::Outgoing;
@@ -176,11 +177,13 @@ impl Socket {
     pub(crate) fn drop_queue(&self) {
         let subscriptions = self.peek(|extra| {
             extra.out = None;
-            extra.input = Vec::new();
+            extra.input = BytesMut::new();
+            extra.unanswered = None;
             extra.subscriptions.take()
         });
         drop(subscriptions);
         self.wake_senders();
+        self.wake_receiver();
     }
 
     /// Notes how the connection ends, unless that is noted already.
@@ -221,6 +224,19 @@ impl Socket {
     /// Whether there is room again for who was refused.
     pub(crate) fn take_room(&self) -> bool {
         self.0.refused.get() && self.queued() == 0 && self.0.refused.replace(false)
+    }
+
+    /// Wakes the receiver if it is another task than the connection's, and says whether it is.
+    pub(crate) fn wake_receiver(&self) -> bool {
+        let receiver = self.peek(|extra| extra.receiver.take()).flatten();
+        receiver.inspect(|receiver| receiver.wake()).is_some()
+    }
+
+    /// Whether a message is wanted: one is asked for, or none is waiting. So what a peer sends beside messages is read
+    /// though nobody receives: that it is alive, that it closes, its pings.
+    #[inline]
+    pub(crate) fn wants_message(&self) -> bool {
+        self.0.receiving.get() || !self.peek(|extra| extra.inbox.is_some()).unwrap_or(false)
     }
 
     /// Lets the connection's task look for what has changed.
