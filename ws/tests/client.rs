@@ -285,7 +285,7 @@ fn compression_works_with_every_choice_of_contexts() {
     });
     run(&server, async move |url| {
         for at in 0..all().count() {
-            for client in all() {
+            for client in [all().nth(0), all().nth(at), all().nth(15 - at)].into_iter().flatten() {
                 let config = Config::new().deflate(client);
                 let socket = Connect::new(format!("{url}/{at}")).config(config).connect().await.unwrap();
                 exchange_what_repeats_and_what_does_not(socket).await;
@@ -368,6 +368,42 @@ fn what_cannot_be_sent_is_refused_before_anybody_is_asked() {
         ] {
             let error = connect.connect().await.unwrap_err();
             assert!(error.is_invalid() && error.to_string().contains(why), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_handler_that_does_not_receive_answers_the_close_frame() {
+    let server = TestServer::start(|_| {
+        App::new().ws("/", async |socket: WebSocket| {
+            while socket.socket().is_open() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+    });
+    run(&server, async |url| {
+        let config = Config::new().close_timeout(10 * SAFETY_NET);
+        Connect::new(url).config(config).connect().await.unwrap().close(CloseCode::Normal, "").await;
+    });
+}
+
+#[test]
+fn nobody_is_cut_for_a_silence_that_nobody_listens_to() {
+    let server = TestServer::start(|_| {
+        let config = Config::new().idle_timeout(Some(Duration::from_secs(2)));
+        App::new().ws_with("/", config, async |socket: WebSocket| {
+            // One message is read meanwhile, and with the other everything behind it stays unread.
+            sleep(Duration::from_secs(4)).await;
+            echo(socket).await;
+        })
+    });
+    run(&server, async |url| {
+        let mut socket = connect(&url).await.unwrap();
+        for text in ["a", "b", "c"] {
+            socket.send(text).await.unwrap();
+        }
+        for text in ["a", "b", "c"] {
+            assert_eq!(socket.recv().await, Some(text.into()));
         }
     });
 }
