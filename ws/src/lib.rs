@@ -2,7 +2,7 @@
 //!
 //! A route of an HTTP app opens WebSockets by [`WebSocketRoutes::ws`]. Its handler is an async function that receives
 //! and sends ([`WebSocket`]), or a set of [`Callbacks`], which keep no future in memory. [`Topics`] carry messages to
-//! all who are subscribed, on all shards.
+//! all who are subscribed, on all shards. [`connect`] opens a WebSocket as a client.
 //!
 //! ```
 //! use lakh_http::App;
@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
 mod config;
 mod connection;
 mod local;
@@ -31,6 +32,7 @@ mod session;
 mod socket;
 mod topics;
 
+pub use client::{Connect, ConnectError, connect};
 pub use config::{Config, SlowConsumer};
 pub use message::{Message, Payload};
 pub use proto::{

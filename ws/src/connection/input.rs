@@ -1,6 +1,6 @@
 //! Reading: from bytes to the session's messages.
 
-use super::{Connection, Step, Turn};
+use super::{Connection, Step, Turn, output::HIGH_WATER};
 use crate::{
     CloseInfo,
     local::Local,
@@ -8,6 +8,7 @@ use crate::{
     session::Received,
     socket::Phase,
 };
+use bytes::{Buf, BytesMut};
 use std::task::Poll;
 
 impl Connection {
@@ -21,7 +22,9 @@ impl Connection {
         if self.socket.has_extra()
             && let Some(mut kept) = self.take_kept()
         {
-            self.take(turn, &mut kept);
+            let taken = self.take(turn, &mut kept);
+            kept.advance(taken);
+            self.keep(kept);
             return Poll::Ready(Ok(()));
         }
         let read = self.socket.with_stream(|stream| stream.poll_read(turn.cx, input));
@@ -31,19 +34,28 @@ impl Connection {
             Poll::Ready(Err(_)) => Poll::Ready(Err("the connection broke off")),
             Poll::Ready(Ok(n)) => {
                 turn.heard = true;
-                self.take(turn, &mut input[..n]);
+                let taken = self.take(turn, &mut input[..n]);
+                if taken < n {
+                    self.keep(BytesMut::from(&input[taken..n]));
+                }
                 Poll::Ready(Ok(()))
             }
         }
     }
 
-    fn take_kept(&self) -> Option<Vec<u8>> {
+    fn take_kept(&self) -> Option<BytesMut> {
         let kept = self.socket.peek(|extra| std::mem::take(&mut extra.input));
         kept.filter(|kept| !kept.is_empty())
     }
 
-    /// Takes the messages out of `bytes` as long as somebody wants them, and keeps the rest.
-    fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) {
+    fn keep(&self, rest: BytesMut) {
+        if !rest.is_empty() {
+            self.socket.with_extra(|extra| extra.input = rest);
+        }
+    }
+
+    /// Takes the messages out of `bytes` as long as somebody wants them, and says how many bytes are done with.
+    fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) -> usize {
         let mut decoder = match self.socket.has_extra() {
             true => self.socket.peek(|extra| std::mem::take(&mut extra.decoder)).unwrap_or_default(),
             false => Decoder::default(),
@@ -65,14 +77,12 @@ impl Connection {
             }
         }
         if self.socket.phase() >= Phase::Ending {
-            return; // nothing that comes now means anything
-        }
-        if at < bytes.len() {
-            self.socket.with_extra(|extra| extra.input = bytes[at..].to_vec());
+            return bytes.len(); // nothing that comes now means anything
         }
         if !decoder.is_idle() {
             self.socket.with_extra(|extra| extra.decoder = decoder);
         }
+        at
     }
 
     #[inline]
@@ -81,13 +91,21 @@ impl Connection {
             Event::Text(text) => self.give(turn, Received::Text(text)),
             Event::Binary(bytes) => self.give(turn, Received::Binary(bytes)),
             Event::Compressed { text, payload } => self.inflate(turn, text, &payload),
-            Event::Ping(payload) => {
-                if self.socket.is_open() {
-                    self.socket.write_control(Opcode::Pong, &payload);
-                }
-            }
+            Event::Ping(payload) => self.answer_ping(&payload),
             Event::Pong(_) => {}
             Event::Close(frame) => self.peer_closes(turn, &frame),
+        }
+    }
+
+    fn answer_ping(&self, payload: &[u8]) {
+        if self.socket.phase() != Phase::Open {
+            return;
+        }
+        if self.socket.queued() < HIGH_WATER {
+            self.socket.write_control(Opcode::Pong, payload);
+        } else {
+            // A client reads on, whatever waits for the server: answers must not pile up.
+            self.socket.with_extra(|extra| extra.unanswered = Some(payload.into()));
         }
     }
 

@@ -11,8 +11,8 @@ mod output;
 use crate::{
     CloseInfo, Socket,
     local::Local,
-    proto::{CloseCode, Opcode},
-    session::{Elsewhere, Session},
+    proto::{CloseCode, Opcode, Role},
+    session::{ForwardSession, Session},
     socket::{Flag, Phase},
 };
 use lakh_core::{CoarseTimer, WorkGuard};
@@ -168,6 +168,11 @@ impl Connection {
     }
 
     fn step_shutdown(&mut self) -> Step {
+        if self.is_client() {
+            // It is for the server to end the connection (RFC 6455, 7.1.1).
+            self.socket.advance(Phase::Lingering);
+            return Step::Again;
+        }
         let shut = self.socket.with_stream(|stream| stream.shutdown(std::net::Shutdown::Write));
         if matches!(shut, Some(Err(_))) {
             return self.end();
@@ -207,7 +212,7 @@ impl Connection {
             }
         }
         if self.session.is_none() && self.socket.is_open() {
-            self.session = Some(Box::pin(Elsewhere));
+            self.session = Some(Box::pin(ForwardSession));
         }
     }
 
@@ -229,7 +234,13 @@ impl Connection {
             // For the peer's close frame.
             (_, phase) => phase < Phase::Ending,
         };
-        wanted && (!self.socket.has_queue() || self.socket.queued() < output::HIGH_WATER)
+        let is_taken =
+            || !self.socket.has_queue() || self.socket.queued() < output::HIGH_WATER || self.is_client();
+        wanted && is_taken()
+    }
+
+    fn is_client(&self) -> bool {
+        self.socket.0.terms.role == Role::Client
     }
 
     /// The connection broke off.

@@ -1,10 +1,11 @@
 //! Writing: what was sent in this poll, or what is queued.
 
 use super::{Connection, Turn};
-use crate::{local::Local, socket::Flag};
+use crate::{local::Local, proto::Opcode, socket::Flag};
 use std::{io, task::Poll};
 
-/// Nothing is read from a peer for whom so many bytes wait: who sends has to read as well.
+/// A server reads nothing from a peer for whom so many bytes wait: who sends has to read as well. If the client did not
+/// read either, both might wait for each other for ever.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
 
 impl Connection {
@@ -66,6 +67,14 @@ impl Connection {
             // `on_room` is told by the next poll of the session.
             turn.session_polled = false;
             turn.cx.waker().wake_by_ref();
+        }
+        if result.is_ok()
+            && left < HIGH_WATER
+            && let Some(payload) = self.socket.peek(|extra| extra.unanswered.take()).flatten()
+            && self.socket.is_open()
+        {
+            self.socket.write_control(Opcode::Pong, &payload);
+            return self.flush(turn);
         }
         result.map(|()| is_done)
     }

@@ -1,17 +1,18 @@
 //! What uses a connection: callbacks, or a future that receives.
 
 mod callbacks;
+mod forward;
 mod web_socket;
 
 use crate::{Message, Payload, Socket};
 pub(crate) use callbacks::CallbackSession;
 pub use callbacks::Callbacks;
+pub(crate) use forward::ForwardSession;
 use std::{
     borrow::Cow,
     pin::Pin,
     task::{Context, Poll},
 };
-pub(crate) use web_socket::Elsewhere;
 pub use web_socket::{Recv, WebSocket};
 
 /// The user's side of a connection, as its driver sees it.

@@ -57,8 +57,11 @@ impl WebSocket {
         if !self.0.is_open() {
             return Poll::Ready(None);
         }
-        self.0.0.flags.set(Flag::Receiving, true);
+        let is_news = !self.0.0.flags.replace(Flag::Receiving, true);
         self.wait(cx);
+        if is_news {
+            self.0.wake();
+        }
         Poll::Pending
     }
 
@@ -83,7 +86,6 @@ impl WebSocket {
             return;
         }
         self.0.with_extra(|extra| extra.receiver.get_or_insert_default().set(cx));
-        self.0.wake();
     }
 
     /// Sends a message once there is room for it in the connection's queue.
@@ -153,7 +155,10 @@ impl fmt::Debug for WebSocket {
 
 /// A handler's future.
 impl<F: Future<Output = ()>> Session for F {
-    fn poll(self: Pin<&mut Self>, _: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+        if !socket.is_open() {
+            socket.wake_receiver();
+        }
         Future::poll(self, cx)
     }
 
@@ -164,7 +169,7 @@ impl<F: Future<Output = ()>> Session for F {
         message: Received<'_>,
     ) -> Poll<()> {
         let message = message.into_message();
-        if !socket.0.flags.replace(Flag::Receiving, false) || (socket.has_extra() && tell_receiver(socket)) {
+        if !socket.0.flags.replace(Flag::Receiving, false) || (socket.has_extra() && socket.wake_receiver()) {
             socket.with_extra(|extra| extra.inbox = Some(Box::new(message)));
             // What else it waits for may have happened, too.
             cx.waker().wake_by_ref();
@@ -181,55 +186,11 @@ impl<F: Future<Output = ()>> Session for F {
 
     #[inline]
     fn wants(&self, socket: &Socket) -> bool {
-        takes_message(socket)
+        socket.wants_message()
     }
 
     fn closed(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
-        tell_receiver(socket);
+        socket.wake_receiver();
         Future::poll(self, cx)
     }
-}
-
-/// In place of a handler that is over, and has left its [`WebSocket`] to another task.
-pub(crate) struct Elsewhere;
-
-impl Session for Elsewhere {
-    fn poll(self: Pin<&mut Self>, _: &Socket, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Pending
-    }
-
-    fn message(
-        self: Pin<&mut Self>,
-        socket: &Socket,
-        _: &mut Context<'_>,
-        message: Received<'_>,
-    ) -> Poll<()> {
-        socket.0.flags.set(Flag::Receiving, false);
-        let message = Box::new(message.into_message());
-        socket.with_extra(|extra| extra.inbox = Some(message));
-        tell_receiver(socket);
-        Poll::Pending
-    }
-
-    fn wants(&self, socket: &Socket) -> bool {
-        takes_message(socket)
-    }
-
-    fn closed(self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
-        tell_receiver(socket);
-        Poll::Ready(())
-    }
-}
-
-/// Whether a message is asked for, or can wait for that. Reading up to the next message lets pings, pongs and close
-/// frames be seen though nobody receives.
-#[inline]
-fn takes_message(socket: &Socket) -> bool {
-    socket.0.flags.is_set(Flag::Receiving) || socket.has_empty_inbox()
-}
-
-/// Wakes the receiver if it is another task than the connection's.
-fn tell_receiver(socket: &Socket) -> bool {
-    let receiver = socket.peek(|extra| extra.receiver.take()).flatten();
-    receiver.inspect(|receiver| receiver.wake()).is_some()
 }

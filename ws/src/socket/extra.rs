@@ -10,6 +10,7 @@ use crate::{
     },
     topics::Subscriptions,
 };
+use bytes::BytesMut;
 use lakh_core::{WaitSlot, Wakers};
 
 /// All of a socket that is not there while it is idle.
@@ -22,7 +23,7 @@ pub(crate) struct Extra {
     /// Half a message.
     pub(crate) decoder: Decoder,
     /// Read, and not decoded since nobody receives.
-    pub(crate) input: Vec<u8>,
+    pub(crate) input: BytesMut,
     /// Decoded, and not received yet.
     pub(crate) inbox: Option<Box<Message>>,
     /// Who receives, if that is another task than the connection's.
@@ -31,6 +32,8 @@ pub(crate) struct Extra {
     /// Contexts of its own.
     pub(crate) deflate: Option<Box<Dedicated>>,
     pub(crate) close: Option<Box<CloseInfo>>,
+    /// The peer's last ping, if it has to wait for its answer; those before it need none (RFC 6455, 5.5.3).
+    pub(crate) unanswered: Option<Box<[u8]>>,
 }
 
 /// Contexts that are taken over from message to message.
@@ -62,5 +65,6 @@ impl Extra {
             || self.subscriptions.is_some()
             || self.deflate.is_some()
             || self.close.is_some()
+            || self.unanswered.is_some()
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         encode::{self, ClosePayload},
     },
 };
+use bytes::BytesMut;
 pub(crate) use extra::{Dedicated, Extra};
 pub(crate) use flags::{Flag, Flags};
 use lakh_core::WaitSlot;
@@ -91,7 +92,7 @@ impl Socket {
         }));
         if !read.is_empty() || contexts.is_some() {
             socket.with_extra(|extra| {
-                extra.input = read.to_vec();
+                extra.input = read.into();
                 extra.deflate = contexts.map(Box::new);
             });
         }
@@ -158,11 +159,13 @@ impl Socket {
     pub(crate) fn drop_queue(&self) {
         let subscriptions = self.peek(|extra| {
             extra.out = None;
-            extra.input = Vec::new();
+            extra.input = BytesMut::new();
+            extra.unanswered = None;
             extra.subscriptions.take()
         });
         drop(subscriptions);
         self.wake_senders();
+        self.wake_receiver();
     }
 
     /// Notes how the connection ends, unless that is noted already.
@@ -203,6 +206,19 @@ impl Socket {
     /// Whether there is room again for who was refused.
     pub(crate) fn take_room(&self) -> bool {
         self.0.flags.is_set(Flag::Refused) && !self.has_queue() && self.0.flags.replace(Flag::Refused, false)
+    }
+
+    /// Wakes the receiver if it is another task than the connection's, and says whether it is.
+    pub(crate) fn wake_receiver(&self) -> bool {
+        let receiver = self.peek(|extra| extra.receiver.take()).flatten();
+        receiver.inspect(|receiver| receiver.wake()).is_some()
+    }
+
+    /// Whether a message is wanted: one is asked for, or none is waiting. So what a peer sends beside messages is read
+    /// though nobody receives: that it is alive, that it closes, its pings.
+    #[inline]
+    pub(crate) fn wants_message(&self) -> bool {
+        self.0.flags.is_set(Flag::Receiving) || !self.peek(|extra| extra.inbox.is_some()).unwrap_or(false)
     }
 
     /// Lets the connection's task look for what has changed.
@@ -262,12 +278,6 @@ impl Socket {
     /// Closes the connection's descriptor.
     pub(crate) fn drop_stream(&self) {
         self.0.stream.set(None);
-    }
-
-    /// Whether there is room for a message that nobody wants yet.
-    #[inline]
-    pub(crate) fn has_empty_inbox(&self) -> bool {
-        !self.has_extra() || self.peek(|extra| extra.inbox.is_none()).unwrap_or(true)
     }
 
     /// Queues a control frame behind everything else.

@@ -34,7 +34,9 @@ pub(crate) struct Terms {
 
 impl Route {
     pub(crate) fn new(config: Config, role: Role) -> Self {
-        let topics = config.topics.as_ref().map(|topics| topics.local(config.deflate.is_some()));
+        // A topic's frames are those of a server.
+        let topics = config.topics.as_ref().filter(|_| role == Role::Server);
+        let topics = topics.map(|topics| topics.local(config.deflate.is_some()));
         Route { config: Rc::new(config), role, topics, made: RefCell::default() }
     }
 
