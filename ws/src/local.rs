@@ -36,6 +36,8 @@ pub(crate) struct Local {
     pub(crate) queued: Cell<usize>,
     #[allow(clippy::vec_box)] // they go from box to box
     spare: RefCell<Vec<Box<Outgoing>>>,
+    /// Topics that have something to give out.
+    pub(crate) topics_waiting: Cell<usize>,
 }
 
 impl Local {
@@ -50,6 +52,7 @@ impl Local {
             keys: RefCell::new(MaskKeys::new()),
             queued: Cell::new(0),
             spare: RefCell::new(Vec::new()),
+            topics_waiting: Cell::new(0),
         }
     }
 

@@ -98,9 +98,10 @@ impl Connection {
     }
 
     fn answer_ping(&self, payload: &[u8]) {
-        if self.socket.phase() != Phase::Open {
+        if !self.socket.is_open() {
             return;
         }
+        self.socket.settle_topic();
         if self.socket.queued() < HIGH_WATER {
             self.socket.write_control(Opcode::Pong, payload);
         } else {

@@ -322,6 +322,8 @@ impl Connection {
             Phase::Closing => {
                 shared.mark.set(now);
                 self.socket.advance(Phase::Awaiting);
+                // Who receives may be told that no message comes any more.
+                turn.session_polled = false;
                 Err(Step::Again)
             }
             Phase::Awaiting | Phase::Ending | Phase::Lingering | Phase::Over => {

@@ -20,8 +20,8 @@ pub(crate) enum Flag {
     Told = 32,
     /// Something waits for the peer to take it.
     Queue = 64,
-    /// It is subscribed to more than one topic.
-    ManyTopics = 128,
+    /// It is subscribed to one topic, and no other.
+    OneTopic = 128,
 }
 
 /// All of them.

@@ -131,6 +131,7 @@ impl Socket {
     /// A `code` that may not be sent (RFC 6455, 7.4) is sent as 1002, 1005 as none; a reason of more than 123 bytes
     /// is cut.
     pub fn close(&self, code: CloseCode, reason: &str) {
+        self.settle_topic();
         if self.is_open() {
             self.begin_close(CloseInfo { code, reason: reason.to_owned(), by_peer: false }, Phase::Closing);
         }

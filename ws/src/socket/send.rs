@@ -1,8 +1,8 @@
 //! Sending.
 
-use super::{Flag, Outgoing, Socket};
+use super::{Flag, Outgoing, Phase, Socket};
 use crate::{
-    Message, Payload, SlowConsumer,
+    CloseInfo, Message, Payload, SlowConsumer,
     local::Local,
     proto::{
         CloseCode, FrameHead, Opcode, Role,
@@ -69,6 +69,7 @@ impl Socket {
     #[inline]
     pub fn send<'a>(&self, message: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let payload = message.into();
+        self.settle_topic();
         self.check()?;
         self.write(payload);
         Ok(())
@@ -235,7 +236,8 @@ impl Socket {
             self.wake();
         } else if policy == SlowConsumer::Close {
             self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topics()));
-            self.close(CloseCode::Again, "too slow");
+            let info = CloseInfo { code: CloseCode::Again, reason: "too slow".to_owned(), by_peer: false };
+            self.begin_close(info, Phase::Closing);
         }
         is_queued
     }
@@ -302,6 +304,7 @@ impl Future for Send<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.leave();
+        self.socket.settle_topic();
         match self.socket.check() {
             Ok(()) => {
                 if let Some(message) = self.message.take() {

@@ -4,7 +4,7 @@ use super::{
     Central, Encoded, SubscribeError,
     rounds::{Pending, Rounds},
 };
-use crate::{Socket, socket::Flag};
+use crate::{Socket, local::Local, socket::Flag};
 use std::{
     cell::RefCell,
     collections::HashMap,
@@ -29,7 +29,11 @@ pub(crate) struct LocalTopics {
 /// A topic's subscribers on this shard.
 pub(crate) struct Topic {
     name: Arc<str>,
-    pub(super) subscribers: RefCell<Vec<Socket>>,
+    /// Those who are subscribed to nothing else: they wait for the next round.
+    pub(super) singles: RefCell<Vec<Socket>>,
+    /// Those who are: their queues keep the topics' order.
+    pub(super) others: RefCell<Vec<Socket>>,
+    /// For `singles`.
     pub(super) pending: RefCell<Pending>,
 }
 
@@ -66,12 +70,18 @@ impl LocalTopics {
     pub(super) fn deliver(self: &Rc<Self>, name: &str, encoded: Encoded) {
         let topic = self.topics.borrow().get(name).map(Rc::clone);
         if let Some(topic) = topic {
-            Rounds::add(self, &topic, encoded);
+            self.add(&topic, encoded);
         }
     }
 
     pub(super) fn count(&self, delivered: u64, dropped: u64) {
         self.central.count(delivered, dropped);
+    }
+
+    fn drop_if_empty(&self, topic: &Topic) {
+        if topic.is_empty() {
+            self.topics.borrow_mut().remove(&topic.name);
+        }
     }
 
     fn topic(&self, name: &str) -> Rc<Topic> {
@@ -82,7 +92,8 @@ impl LocalTopics {
         let name: Arc<str> = name.into();
         let topic = Rc::new(Topic {
             name: Arc::clone(&name),
-            subscribers: RefCell::default(),
+            singles: RefCell::default(),
+            others: RefCell::default(),
             pending: RefCell::default(),
         });
         topics.insert(name, Rc::clone(&topic));
@@ -103,25 +114,68 @@ pub(crate) struct Subscriptions {
     topics: Vec<(Rc<Topic>, usize)>,
 }
 
+impl Topic {
+    fn is_empty(&self) -> bool {
+        self.singles.borrow().is_empty() && self.others.borrow().is_empty()
+    }
+}
+
 impl Subscriptions {
-    fn leave(&mut self, at: usize) {
-        let (topic, place) = self.topics.swap_remove(at);
-        let mut subscribers = topic.subscribers.borrow_mut();
+    /// Where a socket with so many subscriptions is.
+    fn list(topic: &Topic, subscriptions: usize) -> &RefCell<Vec<Socket>> {
+        if subscriptions == 1 { &topic.singles } else { &topic.others }
+    }
+
+    /// Puts the socket, which has so many subscriptions, among a topic's subscribers; says where.
+    fn enter(&self, topic: &Rc<Topic>, socket: &Socket, subscriptions: usize) -> usize {
+        if subscriptions == 1 {
+            self.local.settle(topic);
+        }
+        let mut list = Self::list(topic, subscriptions).borrow_mut();
+        list.push(socket.clone());
+        list.len() - 1
+    }
+
+    /// Takes the socket, which has so many subscriptions, out from a place among a topic's subscribers.
+    fn exit(&self, topic: &Rc<Topic>, place: usize, subscriptions: usize) -> Socket {
+        if subscriptions == 1 {
+            self.local.settle(topic);
+        }
+        let mut list = Self::list(topic, subscriptions).borrow_mut();
+        let socket = list.swap_remove(place);
         // The last one takes the place.
-        let leaver = subscribers.swap_remove(place);
-        let moved = subscribers.get(place).cloned();
-        let is_empty = subscribers.is_empty();
-        let last = subscribers.len();
-        drop(subscribers);
-        if let Some(moved) = &moved {
-            moved.set_place(&topic, place);
+        if let Some(moved) = list.get(place) {
+            moved.set_place(topic, place);
         }
-        topic.pending.borrow_mut().moved(moved.as_ref(), last, place);
+        socket
+    }
+
+    /// Subscribes to one more topic.
+    fn join(&mut self, topic: &Rc<Topic>, socket: &Socket) {
+        let count = self.topics.len() + 1;
+        if let [(first, place)] = &self.topics[..] {
+            let (first, place) = (Rc::clone(first), *place);
+            self.exit(&first, place, 1);
+            self.topics[0].1 = self.enter(&first, socket, count);
+        }
+        let place = self.enter(topic, socket, count);
+        self.topics.push((Rc::clone(topic), place));
+        socket.0.flags.set(Flag::OneTopic, count == 1);
+        self.local.central.count_subscriber(&topic.name, self.local.shard, 1);
+    }
+
+    fn leave(&mut self, at: usize) {
+        let count = self.topics.len();
+        let (topic, place) = self.topics.swap_remove(at);
+        let socket = self.exit(&topic, place, count);
+        if let [(last, place)] = &self.topics[..] {
+            let (last, place) = (Rc::clone(last), *place);
+            self.exit(&last, place, count);
+            self.topics[0].1 = self.enter(&last, &socket, 1);
+        }
+        socket.0.flags.set(Flag::OneTopic, self.topics.len() == 1);
         self.local.central.count_subscriber(&topic.name, self.local.shard, -1);
-        if is_empty {
-            self.local.topics.borrow_mut().remove(&topic.name);
-        }
-        drop(leaver);
+        self.local.drop_if_empty(&topic);
     }
 }
 
@@ -144,49 +198,62 @@ impl Socket {
         if !self.is_open() {
             return Err(SubscribeError::Closed);
         }
-        let topic = local.topic(topic);
-        let is_new = self.with_extra(|extra| {
-            let subscriptions = extra.subscriptions.get_or_insert_with(|| {
-                Box::new(Subscriptions { local: Rc::clone(local), topics: Vec::new() })
-            });
-            if subscriptions.topics.iter().any(|(own, _)| Rc::ptr_eq(own, &topic)) {
-                return Ok(false);
-            }
-            if subscriptions.topics.len() >= terms.config.max_subscriptions {
-                return Err(SubscribeError::TooMany);
-            }
-            let mut subscribers = topic.subscribers.borrow_mut();
-            subscriptions.topics.push((Rc::clone(&topic), subscribers.len()));
-            subscribers.push(self.clone());
-            self.0.flags.set(Flag::ManyTopics, subscriptions.topics.len() > 1);
+        let mut subscriptions = self
+            .take_subscriptions()
+            .unwrap_or_else(|| Box::new(Subscriptions { local: Rc::clone(local), topics: Vec::new() }));
+        let is_subscribed = subscriptions.topics.iter().any(|(own, _)| &*own.name == topic);
+        let result = if is_subscribed {
+            Ok(false)
+        } else if subscriptions.topics.len() >= terms.config.max_subscriptions {
+            Err(SubscribeError::TooMany)
+        } else {
+            subscriptions.join(&local.topic(topic), self);
             Ok(true)
-        });
-        match is_new {
-            Ok(true) => local.central.count_subscriber(&topic.name, local.shard, 1),
-            // It may have been made for nothing.
-            _ if topic.subscribers.borrow().is_empty() => {
-                local.topics.borrow_mut().remove(&topic.name);
-            }
-            _ => {}
-        }
-        is_new
+        };
+        self.put_subscriptions(subscriptions);
+        result
     }
 
     /// Ends a subscription; false if there was none.
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        // Taken out meanwhile, since leaving may move others of the topic's subscribers.
-        let Some(mut subscriptions) = self.peek(|extra| extra.subscriptions.take()).flatten() else {
-            return false;
-        };
+        let Some(mut subscriptions) = self.take_subscriptions() else { return false };
         let at = subscriptions.topics.iter().position(|(own, _)| &*own.name == topic);
         if let Some(at) = at {
             subscriptions.leave(at);
-            self.0.flags.set(Flag::ManyTopics, subscriptions.topics.len() > 1);
         }
+        self.put_subscriptions(subscriptions);
+        at.is_some()
+    }
+
+    /// Taken out while they change, which may queue messages for this socket.
+    fn take_subscriptions(&self) -> Option<Box<Subscriptions>> {
+        self.peek(|extra| extra.subscriptions.take()).flatten()
+    }
+
+    fn put_subscriptions(&self, subscriptions: Box<Subscriptions>) {
         if !subscriptions.topics.is_empty() {
             self.with_extra(|extra| extra.subscriptions = Some(subscriptions));
         }
-        at.is_some()
+    }
+
+    /// Queues what its topic has to give out, before something else is sent.
+    #[inline]
+    pub(crate) fn settle_topic(&self) {
+        if self.0.flags.is_set(Flag::OneTopic) && Local::with(|local| local.topics_waiting.get() > 0) {
+            self.settle_own();
+        }
+    }
+
+    #[cold]
+    fn settle_own(&self) {
+        let topic = self.peek(|extra| {
+            let subscriptions = extra.subscriptions.as_ref()?;
+            let (topic, _) = subscriptions.topics.first()?;
+            Some((Rc::clone(&subscriptions.local), Rc::clone(topic)))
+        });
+        if let Some((local, topic)) = topic.flatten() {
+            local.settle(&topic);
+        }
     }
 
     /// The topics that it is subscribed to.

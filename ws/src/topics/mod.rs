@@ -28,9 +28,8 @@ use std::{
 /// queue; [`Config::queue`](crate::Config::queue), [`Config::shard_queue`](crate::Config::shard_queue) and
 /// [`Config::slow_consumer`](crate::Config::slow_consumer) bound that.
 ///
-/// The messages of one publisher to one topic come in its order. What is published leaves when the shard's tasks have
-/// had their turn, so a message that is sent to a socket right behind it may come first, and messages of two topics in
-/// either order. A socket that subscribes meanwhile may miss what is under way.
+/// The messages of one publisher come in its order, and those of its own shard before whatever it sends to a subscriber
+/// after them. A socket that subscribes gets what reaches its shard from then on.
 ///
 /// Make it outside of the server's factory, and give a clone to each shard:
 ///

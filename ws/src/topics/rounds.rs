@@ -2,15 +2,19 @@
 //!
 //! What is published waits until the shard's tasks have had their turn; then the messages of a topic that have come
 //! meanwhile go to each of its subscribers in one call of send(2), from the memory that all share. A subscriber whose
-//! peer takes less has the rest in its queue, where its own task goes on; so has one for whom other topics have
-//! something as well, so that all of it leaves together.
+//! peer takes less has the rest in its queue, where its own task goes on.
+//!
+//! Nobody can see that they have waited. A socket with more than one subscription has each message queued at once, so
+//! that the topics' order is kept; and the messages that wait are queued for all before a subscriber is sent anything
+//! else, and before anybody comes or leaves ([`LocalTopics::settle`]).
 
 use super::{Encoded, Frame, LocalTopics, local::Topic};
-use crate::{Socket, socket::Flag};
+use crate::{Socket, local::Local};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     future::Future,
+    mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -38,6 +42,8 @@ pub(super) struct Rounds {
 pub(crate) struct Pending {
     messages: VecDeque<Encoded>,
     round: Option<Round>,
+    /// It is among the topics that have something to give out, or had.
+    is_waiting: bool,
 }
 
 /// Messages on their way to the subscribers.
@@ -45,8 +51,6 @@ struct Round {
     batch: Batch,
     /// The next subscriber's place.
     next: usize,
-    /// The places from here on are those of who came later.
-    end: usize,
 }
 
 /// Messages that go out together.
@@ -59,25 +63,96 @@ pub(crate) struct Batch {
     count: u64,
 }
 
-impl Rounds {
-    pub(super) fn add(local: &Rc<LocalTopics>, topic: &Rc<Topic>, message: Encoded) {
-        let rounds = &local.rounds;
-        let len = message.len();
-        if rounds.bytes.get() + len > WAITING_AT_MOST {
-            return local.count(0, topic.subscribers.borrow().len() as u64);
+impl LocalTopics {
+    /// Lets all subscribers of a topic have a message.
+    pub(super) fn add(self: &Rc<Self>, topic: &Rc<Topic>, message: Encoded) {
+        if !topic.others.borrow().is_empty()
+            && let Some(batch) = Batch::new(topic, std::slice::from_ref(&message))
+        {
+            self.queue(&topic.others.borrow(), &batch);
         }
-        rounds.bytes.set(rounds.bytes.get() + len);
+        if topic.singles.borrow().is_empty() {
+            return;
+        }
+        let len = message.len();
+        if self.rounds.bytes.get() + len > WAITING_AT_MOST {
+            return self.count(0, topic.singles.borrow().len() as u64);
+        }
+        self.rounds.bytes.set(self.rounds.bytes.get() + len);
         let mut pending = topic.pending.borrow_mut();
-        if pending.messages.is_empty() && pending.round.is_none() {
-            rounds.waiting.borrow_mut().push_back(Rc::clone(topic));
+        if !mem::replace(&mut pending.is_waiting, true) {
+            self.rounds.waiting.borrow_mut().push_back(Rc::clone(topic));
+            Local::with(|local| local.topics_waiting.set(local.topics_waiting.get() + 1));
         }
         pending.messages.push_back(message);
-        if !rounds.is_running.replace(true) {
-            let giving = Giving(Rc::clone(local));
+        if !self.rounds.is_running.replace(true) {
+            let giving = Giving(Rc::clone(self));
             if lakh_core::try_with(|shard| shard.spawn_detached(giving)).is_none() {
-                rounds.is_running.set(false); // the shard is gone
+                self.rounds.is_running.set(false); // the shard is gone
             }
         }
+    }
+
+    /// Queues what a topic has to give out for each of its subscribers, as if it had been queued at once.
+    pub(super) fn settle(&self, topic: &Rc<Topic>) {
+        let (messages, round) = {
+            let mut pending = topic.pending.borrow_mut();
+            (mem::take(&mut pending.messages), pending.round.take())
+        };
+        let singles = topic.singles.borrow();
+        if let Some(round) = round {
+            self.queue(singles.get(round.next..).unwrap_or_default(), &round.batch);
+        }
+        let messages: Vec<Encoded> = messages.into();
+        if let Some(batch) = Batch::new(topic, &messages) {
+            self.forget(&messages);
+            self.queue(&singles, &batch);
+        }
+    }
+
+    fn queue(&self, sockets: &[Socket], batch: &Batch) {
+        let queued = sockets.iter().filter(|socket| socket.deliver(batch)).count() as u64;
+        self.count(queued * batch.count, (sockets.len() as u64 - queued) * batch.count);
+    }
+
+    fn forget(&self, messages: &[Encoded]) {
+        let bytes: usize = messages.iter().map(Encoded::len).sum();
+        self.rounds.bytes.set(self.rounds.bytes.get() - bytes);
+    }
+
+    /// The next batch for a topic's subscribers, and the first who has not got it.
+    fn round(&self, topic: &Rc<Topic>) -> Option<(Batch, usize)> {
+        let mut pending = topic.pending.borrow_mut();
+        let Pending { messages, round, .. } = &mut *pending;
+        if round.is_none() {
+            let mut bytes = 0;
+            let fits = |message: &&Encoded| {
+                bytes += message.len();
+                bytes <= JOIN_UP_TO
+            };
+            let count = messages.iter().take_while(fits).count().max(1);
+            let all: Vec<Encoded> = messages.drain(..count.min(messages.len())).collect();
+            self.forget(&all);
+            *round = Some(Round { batch: Batch::new(topic, &all)?, next: 0 });
+        }
+        round.as_ref().map(|round| (round.batch.clone(), round.next))
+    }
+
+    /// Gives one round's messages to at most `left` subscribers. True if all have got them.
+    fn give(&self, topic: &Rc<Topic>, left: &mut usize) -> bool {
+        let Some((batch, from)) = self.round(topic) else { return true };
+        let singles = topic.singles.borrow();
+        let sockets = singles.get(from..).unwrap_or_default();
+        let sockets = &sockets[..sockets.len().min(*left)];
+        *left -= sockets.len();
+        let given = sockets.iter().filter(|socket| socket.give(&batch)).count() as u64;
+        self.count(given * batch.count, (sockets.len() as u64 - given) * batch.count);
+        let next = from + sockets.len();
+        let mut pending = topic.pending.borrow_mut();
+        if let Some(round) = &mut pending.round {
+            round.next = next;
+        }
+        pending.round.take_if(|_| next >= singles.len()).is_some()
     }
 }
 
@@ -91,19 +166,19 @@ impl Future for Giving {
         let rounds = &self.0.rounds;
         let mut left = AT_ONCE;
         while left > 0 {
-            let (topic, is_alone) = {
-                let waiting = rounds.waiting.borrow();
-                (waiting.front().cloned(), waiting.len() == 1)
-            };
-            let Some(topic) = topic else {
+            let Some(topic) = rounds.waiting.borrow_mut().pop_front() else {
                 rounds.is_running.set(false);
                 return Poll::Ready(());
             };
-            if self.give(&topic, is_alone, &mut left) {
-                // Others first, if it has got more meanwhile.
-                let mut waiting = rounds.waiting.borrow_mut();
-                let done = waiting.pop_front();
-                waiting.extend(done.filter(|topic| !topic.pending.borrow().messages.is_empty()));
+            let is_given = self.0.give(&topic, &mut left);
+            let (mut waiting, mut pending) = (rounds.waiting.borrow_mut(), topic.pending.borrow_mut());
+            if !is_given {
+                waiting.push_front(Rc::clone(&topic));
+            } else if !pending.messages.is_empty() {
+                waiting.push_back(Rc::clone(&topic)); // others first
+            } else {
+                pending.is_waiting = false;
+                Local::with(|local| local.topics_waiting.set(local.topics_waiting.get() - 1));
             }
         }
         cx.waker().wake_by_ref();
@@ -111,53 +186,11 @@ impl Future for Giving {
     }
 }
 
-impl Giving {
-    /// Gives one round's messages to at most `left` subscribers. True if all have got them.
-    fn give(&self, topic: &Rc<Topic>, is_alone: bool, left: &mut usize) -> bool {
-        let Some((batch, from, end)) = self.round(topic) else { return true };
-        let (mut next, mut delivered, mut dropped) = (from, 0, 0);
-        {
-            let subscribers = topic.subscribers.borrow();
-            let end = end.min(subscribers.len());
-            for socket in &subscribers[from.min(end)..end] {
-                if *left == 0 {
-                    break;
-                }
-                *left -= 1;
-                next += 1;
-                if socket.give(&batch, is_alone) { delivered += 1 } else { dropped += 1 }
-            }
-        }
-        self.0.count(delivered * batch.count, dropped * batch.count);
-        let mut pending = topic.pending.borrow_mut();
-        if let Some(round) = &mut pending.round {
-            round.next = next;
-        }
-        // What is left to do then is another round's.
-        pending.round.take_if(|round| round.next >= round.end).is_some()
-    }
-
-    /// The topic's round that is under way, or its next one.
-    fn round(&self, topic: &Rc<Topic>) -> Option<(Batch, usize, usize)> {
-        let mut pending = topic.pending.borrow_mut();
-        let Pending { messages, round } = &mut *pending;
-        if round.is_none() {
-            let (mut taken, mut bytes) = (0, 0);
-            while let Some(message) = messages.get(taken) {
-                bytes += message.len();
-                if taken > 0 && bytes > JOIN_UP_TO {
-                    bytes -= message.len();
-                    break;
-                }
-                taken += 1;
-            }
-            let all: Vec<Encoded> = messages.drain(..taken).collect();
-            let rounds = &self.0.rounds;
-            rounds.bytes.set(rounds.bytes.get() - bytes);
-            let batch = Batch::new(topic, &all)?;
-            *round = Some(Round { batch, next: 0, end: topic.subscribers.borrow().len() });
-        }
-        round.as_ref().map(|round| (round.batch.clone(), round.next, round.end))
+impl Drop for Giving {
+    fn drop(&mut self) {
+        // With its shard: what waits goes to nobody.
+        let left = self.0.rounds.waiting.take().len();
+        Local::try_with(|local| local.topics_waiting.set(local.topics_waiting.get().saturating_sub(left)));
     }
 }
 
@@ -170,31 +203,10 @@ impl Batch {
     }
 }
 
-impl Pending {
-    /// A subscriber has left its `place` to the one who had the `last` one, if that is not the same.
-    pub(super) fn moved(&mut self, moved: Option<&Socket>, last: usize, place: usize) {
-        let Some(round) = &mut self.round else { return };
-        if last >= round.end {
-            return; // somebody who came later: what he gets of this round is no matter
-        }
-        if place < round.next {
-            match moved {
-                // He would be passed over.
-                Some(moved) if last >= round.next => {
-                    moved.deliver(&round.batch);
-                }
-                _ => round.next -= usize::from(last < round.next),
-            }
-        }
-        round.end -= 1;
-    }
-}
-
 impl Socket {
     /// Gives it messages at once, or queues them. Says whether it gets them.
-    fn give(&self, batch: &Batch, is_alone: bool) -> bool {
-        let waits_for_others = !is_alone && self.0.flags.is_set(Flag::ManyTopics);
-        if self.has_queue() || waits_for_others || !self.is_open() {
+    fn give(&self, batch: &Batch) -> bool {
+        if self.has_queue() || !self.is_open() {
             return self.deliver(batch);
         }
         let deflated = self.takes_deflated(&batch.frames);
