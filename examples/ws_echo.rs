@@ -95,12 +95,12 @@ async fn echo(mut socket: WebSocket) {
 }
 
 async fn topic(mut socket: WebSocket, Path(name): Path<String>) {
-    if socket.socket().subscribe(&name).is_err() {
+    if socket.subscribe(&name).is_err() {
         return;
     }
     while let Some(message) = socket.recv().await {
         match &message {
-            Message::Text(_) => socket.socket().publish(&name, message),
+            Message::Text(_) => socket.publish(&name, message),
             Message::Binary(_) => {
                 if socket.send(message).await.is_err() {
                     return;

@@ -104,7 +104,7 @@ async fn chat(
         return socket.close(CloseCode::Policy, "names of people and rooms have 1 to 30 characters").await;
     }
     // Before the welcome: what is said meanwhile comes twice, and never not at all. The page tells by its number.
-    if socket.socket().subscribe(&room).is_err() {
+    if socket.subscribe(&room).is_err() {
         return;
     }
     let (seat, welcome) = match rooms.enter(&room, name) {

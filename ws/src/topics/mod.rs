@@ -41,7 +41,7 @@ use std::{
 /// let config = Config::new().topics(&topics);
 /// let server = Server::new(move |_shard| {
 ///     App::new().ws_with("/news", config.clone(), async |mut socket: WebSocket| {
-///         if socket.socket().subscribe("news").is_ok() {
+///         if socket.subscribe("news").is_ok() {
 ///             while socket.recv().await.is_some() {}
 ///         }
 ///     })
@@ -276,5 +276,26 @@ impl Socket {
         if let Some(topics) = &self.0.terms.config.topics {
             topics.publish(topic, message);
         }
+    }
+}
+
+/// What its [`Socket`] does with topics.
+impl crate::WebSocket {
+    /// See [`Socket::subscribe`].
+    ///
+    /// # Errors
+    /// See [`SubscribeError`].
+    pub fn subscribe(&self, topic: &str) -> Result<bool, SubscribeError> {
+        self.socket().subscribe(topic)
+    }
+
+    /// See [`Socket::unsubscribe`].
+    pub fn unsubscribe(&self, topic: &str) -> bool {
+        self.socket().unsubscribe(topic)
+    }
+
+    /// See [`Socket::publish`].
+    pub fn publish(&self, topic: &str, message: impl Into<Message>) {
+        self.socket().publish(topic, message);
     }
 }
