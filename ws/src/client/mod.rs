@@ -71,7 +71,8 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 ///
 /// The connection is driven by a task of its own on the current shard, which answers pings and sends what is queued,
 /// also while nobody receives. A shard that ends cuts it: wait for [`WebSocket::close`] before. A draining shard waits
-/// for its connections: each is closed with 1001, at some moment in the first half of the grace.
+/// for its connections: each is closed with 1001, at some moment in the first half of the grace. It does not wait for the
+/// tasks that use them, unless they hold a guard of their own ([`Shard::guard`]).
 ///
 /// ```no_run
 /// use lakh_ws::{Config, Connect, DeflateOptions};
