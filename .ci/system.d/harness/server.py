@@ -11,7 +11,7 @@ import time
 from .case import BINARIES, SOON
 
 
-ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)\s")
+ADDRESS = re.compile(r"(?:http|ws)://127\.0\.0\.1:(\d+)\s")
 
 
 class Output:

@@ -180,10 +180,25 @@ impl Client {
         client
     }
 
+    /// A client whose kernel takes little that it does not read.
+    #[track_caller]
+    pub fn open_narrow(server: &TestServer, path: &str) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&server.addr().into()).unwrap();
+        let client = Self::ask_on(socket.into(), handshake(path, "").as_bytes());
+        assert_eq!(client.status(), 101);
+        client
+    }
+
     /// Sends a request and reads the answer's head.
     #[track_caller]
     pub fn ask(addr: SocketAddr, request: &[u8]) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
+        Self::ask_on(TcpStream::connect(addr).unwrap(), request)
+    }
+
+    #[track_caller]
+    fn ask_on(stream: TcpStream, request: &[u8]) -> Self {
         stream.set_read_timeout(Some(SAFETY_NET)).unwrap();
         stream.set_write_timeout(Some(SAFETY_NET)).unwrap();
         stream.set_nodelay(true).unwrap();

@@ -1,0 +1,259 @@
+//! Subscribers that do not take what is published as fast as it is.
+
+mod common;
+
+use common::*;
+use lakh_http::{App, testing::TestServer};
+use lakh_ws::{
+    Callbacks, Config, Message, Payload, SlowConsumer, Socket, Topics, WebSocketRoutes, callbacks,
+    proto::Opcode,
+};
+use std::{cell::RefCell, rc::Rc};
+
+const LEN: usize = 100_000;
+const QUEUE: usize = 300_000;
+
+/// Begins with its number.
+fn message(number: u32) -> Message {
+    Message::from(number.to_be_bytes().repeat(LEN / 4))
+}
+
+fn number(frame: &Frame) -> u32 {
+    assert_eq!((frame.opcode, frame.payload.len()), (Opcode::Binary, LEN));
+    let number = frame.payload.first_chunk().unwrap();
+    assert!(frame.payload.chunks(4).all(|bytes| bytes == number), "one message, not parts of two");
+    u32::from_be_bytes(*number)
+}
+
+/// Subscribes to `t`; sends as many messages of its own as a text says.
+struct Subscriber(Rc<RefCell<Vec<Socket>>>);
+
+impl Callbacks for Subscriber {
+    fn on_open(&mut self, socket: &Socket) {
+        socket.subscribe("t").unwrap();
+        self.0.borrow_mut().push(socket.clone());
+        socket.send("subscribed").unwrap();
+    }
+
+    fn on_message(&mut self, socket: &Socket, message: Payload<'_>) {
+        for _ in 0..message.as_text().unwrap().parse().unwrap() {
+            let _ = socket.send(&vec![b'o'; 5000]);
+        }
+    }
+}
+
+struct Server {
+    server: TestServer,
+    topics: Topics,
+}
+
+impl Server {
+    fn start(config: Config) -> Self {
+        let topics = Topics::new();
+        let config = config.topics(&topics);
+        let server = TestServer::start(move |_| {
+            let sockets: Rc<RefCell<Vec<Socket>>> = Rc::default();
+            let all = Rc::clone(&sockets);
+            App::new().ws_with("/", config.clone(), callbacks(move || Subscriber(Rc::clone(&all)))).get(
+                "/queued",
+                move || {
+                    let queued: Vec<usize> = sockets.borrow().iter().map(Socket::queued).collect();
+                    format!("{} {}", queued.iter().sum::<usize>(), queued.iter().max().unwrap_or(&0))
+                },
+            )
+        });
+        Server { server, topics }
+    }
+
+    fn policy(policy: SlowConsumer) -> Self {
+        Self::start(Config::new().queue(QUEUE).slow_consumer(policy))
+    }
+
+    fn subscribe(&self) -> Client {
+        let mut client = Client::open(&self.server, "/");
+        client.expect_text("subscribed");
+        client
+    }
+
+    /// One that is soon slow.
+    fn subscribe_narrow(&self) -> Client {
+        let mut client = Client::open_narrow(&self.server, "/");
+        client.expect_text("subscribed");
+        client
+    }
+
+    /// The bytes that wait, of all and of the one for whom most do.
+    fn queued(&self) -> (usize, usize) {
+        let text = self.server.get("/queued").send().text();
+        let (all, most) = text.split_once(' ').unwrap();
+        (all.parse().unwrap(), most.parse().unwrap())
+    }
+
+    /// Publishes until some subscriber has not got a message; `reader` gets all. How many there were.
+    fn publish_until_one_is_slow(&self, reader: &mut Client) -> u32 {
+        let mut next = 0;
+        while self.topics.metrics().dropped == 0 {
+            assert!(next < 1000, "nobody is slow");
+            self.publish(&mut next, reader);
+        }
+        // And a few more.
+        (0..5).for_each(|_| self.publish(&mut next, reader));
+        next
+    }
+
+    fn publish(&self, next: &mut u32, reader: &mut Client) {
+        self.topics.publish("t", message(*next));
+        assert_eq!(number(&reader.frame().unwrap()), *next);
+        *next += 1;
+        let (all, most) = self.queued();
+        assert!(all <= most + LEN + 100 && most <= QUEUE, "{all} {most}");
+    }
+}
+
+/// The numbers that a client gets up to the pong of its ping.
+fn numbers(client: &mut Client) -> Vec<u32> {
+    client.send(Opcode::Ping, b"");
+    let frames = std::iter::from_fn(|| client.frame().filter(|frame| frame.opcode != Opcode::Pong));
+    frames.map(|frame| number(&frame)).collect()
+}
+
+#[test]
+fn a_slow_subscriber_misses_what_has_no_room_and_others_miss_nothing() {
+    let server = Server::policy(SlowConsumer::Drop);
+    let (mut slow, mut reader) = (server.subscribe_narrow(), server.subscribe());
+    let published = server.publish_until_one_is_slow(&mut reader);
+    let got = numbers(&mut slow);
+    assert!(got.iter().copied().eq(0..got.len() as u32), "the first ones: {got:?}");
+    assert!(got.len() < published as usize);
+    server.topics.publish("t", message(published));
+    assert_eq!(number(&slow.frame().unwrap()), published);
+    slow.expect_alive();
+}
+
+#[test]
+fn a_slow_subscriber_gets_the_latest_message_in_place_of_those_that_wait() {
+    let server = Server::policy(SlowConsumer::KeepLatest);
+    let (mut slow, mut reader) = (server.subscribe_narrow(), server.subscribe());
+    let mut next = 0;
+    // Until its queue was emptied: it does not grow any more though nothing is read.
+    let mut before = 0;
+    loop {
+        server.publish(&mut next, &mut reader);
+        let (_, most) = server.queued();
+        if most > 0 && most <= before {
+            break;
+        }
+        before = most;
+        assert!(next < 1000, "nobody is slow");
+    }
+    (0..10).for_each(|_| server.publish(&mut next, &mut reader));
+    assert_eq!(server.topics.metrics().dropped, 0, "all of them were queued");
+    let got = numbers(&mut slow);
+    assert!(got.is_sorted() && got.last() == Some(&(next - 1)), "{got:?}");
+    assert!(got.len() < next as usize - 4);
+}
+
+#[test]
+fn a_slow_subscriber_is_closed_with_1013() {
+    let server = Server::policy(SlowConsumer::Close);
+    let left = Left::of(&server.server);
+    let (mut slow, mut reader) = (server.subscribe_narrow(), server.subscribe());
+    let published = server.publish_until_one_is_slow(&mut reader);
+    let mut got = 0;
+    let close = loop {
+        match slow.frame().unwrap() {
+            frame if frame.opcode == Opcode::Close => break frame.payload,
+            frame => assert_eq!(number(&frame), got),
+        }
+        got += 1;
+    };
+    assert_eq!(close, b"\x03\xf5too slow");
+    assert!(got < published);
+    slow.close(1013, "");
+    slow.expect_end();
+    eventually("it is not subscribed any more", || server.topics.subscribers("t") == 1);
+    reader.close(1000, "");
+    reader.expect_close(1000);
+    drop((slow, reader));
+    drop_idle(&server);
+    left.expect_the_same(&server.server);
+}
+
+/// The client of [`TestServer`] keeps its connection; this asks on one that is closed.
+fn drop_idle(server: &Server) {
+    server.server.get("/queued").header("connection", "close").send().text();
+}
+
+#[test]
+fn frames_of_a_slow_subscribers_own_are_whole_when_it_is_closed() {
+    let server = Server::policy(SlowConsumer::Close);
+    for own in [100, 400, 1000, 3000] {
+        let (mut slow, mut reader) = (server.subscribe_narrow(), server.subscribe());
+        let before = server.topics.metrics().dropped;
+        let mut next = 0;
+        while server.topics.metrics().dropped == before {
+            assert!(next < 1000, "nobody is slow");
+            slow.text(&own.to_string());
+            slow.stream.peek(&mut [0]).unwrap();
+            server.publish(&mut next, &mut reader);
+        }
+        let close = std::iter::from_fn(|| slow.frame()).find(|frame| {
+            match frame.opcode {
+                Opcode::Text => unreachable!(),
+                Opcode::Binary if frame.payload.len() == 5000 => {
+                    assert!(frame.payload.iter().all(|byte| *byte == b'o'));
+                }
+                Opcode::Binary => _ = number(frame),
+                _ => {}
+            }
+            frame.opcode == Opcode::Close
+        });
+        assert_eq!(close.unwrap().payload, b"\x03\xf5too slow");
+    }
+}
+
+#[test]
+fn subscribers_of_a_shard_have_no_more_waiting_than_the_shard_may() {
+    const CAP: usize = 1_000_000;
+    let config = Config::new().queue(QUEUE).shard_queue(CAP).slow_consumer(SlowConsumer::Drop);
+    let server = Server::start(config);
+    let mut slow: Vec<Client> = (0..20).map(|_| server.subscribe_narrow()).collect();
+    let mut most_of_all = 0;
+    let mut next = 0;
+    while server.topics.metrics().dropped < 50 {
+        assert!(next < 1000, "nobody is slow");
+        server.topics.publish("t", message(next));
+        next += 1;
+        let (all, most) = server.queued();
+        // The last message may go beyond it.
+        assert!(all < CAP + LEN + 10 && most <= QUEUE, "{all} {most}");
+        most_of_all = most_of_all.max(all);
+    }
+    assert!(most_of_all > CAP / 2);
+    for client in &mut slow {
+        let got = numbers(client);
+        assert!(got.is_sorted(), "{got:?}");
+    }
+    assert_eq!(server.queued(), (0, 0));
+}
+
+#[test]
+fn one_reader_that_never_reads_among_many_holds_up_nobody() {
+    const READERS: usize = 200;
+    let server = Server::policy(SlowConsumer::Drop);
+    let _slow = server.subscribe_narrow();
+    let mut readers: Vec<Client> = (0..READERS).map(|_| server.subscribe()).collect();
+    let mut next = 0_u64;
+    while server.topics.metrics().dropped < 20 {
+        assert!(next < 1000, "nobody is slow");
+        server.topics.publish("t", Message::from(next.to_be_bytes().repeat(5000)));
+        for reader in &mut readers {
+            assert!(reader.frame().unwrap().payload.starts_with(&next.to_be_bytes()));
+        }
+        assert!(server.queued().0 <= QUEUE);
+        next += 1;
+    }
+    let metrics = server.topics.metrics();
+    assert_eq!(metrics.delivered + metrics.dropped, next * (READERS as u64 + 1));
+    assert_eq!((metrics.published, metrics.refused), (next, 0));
+}
