@@ -25,6 +25,7 @@ pub mod errors {}
 #[doc = include_str!("../docs/guide/streaming.md")]
 pub mod streaming {}
 
+#[cfg(feature = "ws")]
 #[doc = include_str!("../docs/guide/websockets.md")]
 pub mod websockets {}
 

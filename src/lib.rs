@@ -31,6 +31,7 @@ pub mod guide;
 /// WebSocket connections and topics: the crate `lakh-ws`. The [guide](crate::guide::websockets) has a chapter of them.
 // A module, and not the crate by another name: the compiler tells who has forgotten `WebSocketRoutes` where to import
 // it from, and would say `lakh::lakh_ws`, which is not there.
+#[cfg(feature = "ws")]
 pub mod ws {
     #[doc(inline)]
     pub use lakh_ws::*;
