@@ -329,6 +329,7 @@ impl Driver<'_, '_> {
     /// Reads and drops what the peer sends, so that it can read our answer before the reset that
     /// unread bytes would cause (RFC 9112, 9.6).
     fn step_linger(&mut self, until: u32) -> Step {
+        let until = self.linger_until(until);
         match self.stream.poll_read(self.cx, &mut self.scratch.input) {
             Poll::Ready(Ok(n)) if n > 0 && self.service.now() < until => {
                 self.bytes += n;
@@ -342,6 +343,17 @@ impl Driver<'_, '_> {
                 self.wait_in(Phase::Linger, time).unwrap_or(Step::Close)
             }
         }
+    }
+
+    /// Whose answer is sent holds up a drain no longer than one who is silent.
+    fn linger_until(&mut self, until: u32) -> u32 {
+        if !self.service.is_draining() {
+            return until;
+        }
+        let silence = seconds(self.service.limits().linger_silence).saturating_add(1);
+        let until = until.min(self.service.now().saturating_add(silence));
+        self.active().close = Close::Lingering { until };
+        until
     }
 
     /// Waits in a phase that began with the first call; `None` if its time is over.
