@@ -2,6 +2,7 @@
 
 use lakh_core::{
     JoinHandle, POLL_BUDGET, Runtime, block_on, current, poll_budget, spawn, spawn_detached, yield_now,
+    yield_to_others,
 };
 use std::{
     cell::{Cell, RefCell},
@@ -145,6 +146,45 @@ fn a_task_gets_its_budget_once_a_poll() {
         })
         .await;
         assert_eq!(charged, 3 * POLL_BUDGET);
+    })
+    .unwrap();
+}
+
+/// A task that always wants more, until it has been polled so often.
+fn greedy(most: u64) -> (Rc<Cell<u64>>, JoinHandle<()>) {
+    let polls = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&polls);
+    let task = spawn(poll_fn(move |cx| {
+        counted.set(counted.get() + 1);
+        yield_to_others(cx);
+        if counted.get() == most { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    (polls, task)
+}
+
+#[test]
+fn a_task_that_yields_to_others_sits_out_seven_of_their_turns() {
+    block_on(async {
+        let (first, _task) = greedy(u64::MAX);
+        let (second, _task) = greedy(u64::MAX);
+        for _ in 0..80 {
+            yield_now().await;
+        }
+        for polls in [first, second] {
+            assert!((10..=11).contains(&polls.get()), "{} polls in 80 turns", polls.get());
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_task_that_yields_to_others_has_every_turn_while_there_are_none() {
+    block_on(async {
+        let (_, task) = greedy(1000);
+        let before = current().handle().metrics().turns();
+        task.await.unwrap();
+        let turns = current().handle().metrics().turns() - before;
+        assert!(turns < 1100, "{turns} turns for 1000 polls");
     })
     .unwrap();
 }

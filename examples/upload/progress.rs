@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// Uploads that may be under way at once.
+/// Names by which uploads may be under way at once.
 const MOST: usize = 1024;
 /// Uploads that may be waited for at once. A share of its own: who watches what never begins takes nothing
 /// from those who upload.

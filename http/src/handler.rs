@@ -163,7 +163,7 @@ impl fmt::Debug for Outcome {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no handler for an app whose state is `{S}`",
     label = "not a handler",
-    note = "a handler is a plain or an async function, and what it returns is `IntoResponse`",
+    note = "a handler is a plain or an async function, and what it returns is `IntoResponse`: as a function `-> impl IntoResponse` it is told what of that is not",
     note = "each parameter is `FromHead<{S}>`: Path, Query, State, HeaderMap, Method, ClientAddr, Cookies, …",
     note = "of an async function the last parameter may be `FromRequest<{S}>` instead: Json, Form, Bytes, String, Multipart, Request, …",
     note = "for `State<T>`, `T` is the app's state, or is `FromState<{S}>`"

@@ -11,7 +11,7 @@ use std::convert::Infallible;
 /// What a handler may return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned from a handler",
-    note = "return a String, &'static str, Bytes, StatusCode, Response, (StatusCode, T) or a Result of them"
+    note = "return a String, &'static str, Bytes, Json, Html, StatusCode, Response, (StatusCode, T), (fields, T), (StatusCode, fields, T) or a Result of them"
 )]
 pub trait IntoResponse {
     /// Makes the answer.

@@ -38,7 +38,8 @@ pub struct Limits {
     /// read the answer (RFC 9112, 9.6). What it sends is dropped, however much it is: many clients look for
     /// the answer only when they have sent everything. 30 s by default.
     pub linger: Duration,
-    /// How long the peer may be silent meanwhile. 5 s by default.
+    /// How long the peer may be silent meanwhile, and how long it may still send once the server drains. 5 s by
+    /// default.
     pub linger_silence: Duration,
 }
 

@@ -2,7 +2,7 @@
 
 mod body;
 
-use crate::{HandlerError, error::Origin, proto::encode, upgrade::OnUpgrade};
+use crate::{HandlerError, error::Origin, guard::drop_guarded, proto::encode, upgrade::OnUpgrade};
 pub(crate) use body::within;
 pub use body::{Body, Chunks, StreamError};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -43,7 +43,6 @@ pub struct Response {
     pub(crate) parts: Box<Parts>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) status: StatusCode,
     pub(crate) fields: Fields,
@@ -79,7 +78,9 @@ impl Parts {
             body @ (Body::Empty | Body::Static(_)) => mem::forget(body),
             body => drop(body),
         }
-        self.origin = Origin::Handler;
+        if let Origin::Error(error) = mem::take(&mut self.origin) {
+            drop_guarded(error); // its cause is the user's
+        }
         self.ending = None;
     }
 }
@@ -276,7 +277,10 @@ impl Response {
 
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.parts.fmt(f)
+        let Parts { status, fields, block, body, origin, ending } = &*self.parts;
+        let mut out = f.debug_struct("Response");
+        out.field("status", status).field("fields", fields).field("block", block);
+        out.field("body", body).field("origin", origin).field("ending", ending).finish()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{HandlerError, Origin},
-    guard::drop_guarded,
+    guard::{catch, drop_guarded},
     handler::{Endpoint, Incoming, Outcome},
     host::{HostPattern, without_port},
     limits::{Limits, RouteLimits},
@@ -16,7 +16,6 @@ use std::{
     cell::OnceCell,
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
-    panic::{AssertUnwindSafe, catch_unwind},
     rc::Rc,
 };
 
@@ -161,8 +160,9 @@ impl Router {
             Origin::Handler => return,
         };
         // Rendering is the user's code, and there is nobody left to render its panic.
-        let rendered = catch_unwind(AssertUnwindSafe(|| on_error(&error)))
-            .unwrap_or_else(|_| Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
+        let rendered =
+            catch(|| on_error(&error)).unwrap_or_else(|| Response::plain(StatusCode::INTERNAL_SERVER_ERROR));
+        drop_guarded(error);
         response.remove_header(&header::CONTENT_TYPE);
         response.parts.status = rendered.parts.status;
         response.parts.fields.extend(rendered.parts.fields);

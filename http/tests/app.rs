@@ -2,22 +2,24 @@
 
 mod common;
 
-use common::{Answer, TestServer, eventually};
+use common::{Answer, Client, TestServer, eventually, get};
 use lakh_http::{
-    App, Bytes, Files, HandlerError, HandlerResult, Head, HeaderValue, IntoResponse, Limits, Request,
-    Response, RouteLimits, StatusCode,
+    App, Body, Bytes, Files, HandlerError, HandlerResult, Head, HeaderMap, HeaderValue, IntoResponse, Limits,
+    Request, Response, RouteLimits, StatusCode,
     extract::{Path, State},
     header,
     middleware::Next,
 };
 use std::{
     cell::Cell,
+    convert::Infallible,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -319,6 +321,82 @@ fn rendered() -> App {
             (error.status(), [(header::CONTENT_TYPE, "application/json"), (header::PRAGMA, "x")], body)
         })
         .wrap(a)
+}
+
+/// One answer of each kind: plain, with more than is kept room for, a file, streamed, refused, failed, panicked.
+fn all_kinds() -> App {
+    let streamed = || {
+        let mut chunks = vec!["chunk"];
+        let body = Body::from_poll_fn(move |_| {
+            Poll::Ready(chunks.pop().map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk))))
+        });
+        Response::new(body).with_header("x-streamed", "1").with_trailers([], HeaderMap::new)
+    };
+    let many_fields =
+        || (0..40).fold(Response::new("many"), |many, n| many.with_header(format!("x-{n}").as_str(), n));
+    App::new()
+        .get("/bare", || ())
+        .get("/bare-later", async || {})
+        .get("/field", || ([("x-a", "1")], "text"))
+        .get("/fields", many_fields)
+        .get("/long", || vec![b'x'; 100_000])
+        .get("/streamed", streamed)
+        .get("/upgrade", || Response::upgrade("x", async |_| {}))
+        .get("/not-modified", || (StatusCode::NOT_MODIFIED, [("etag", "\"1\"")], ()))
+        .get("/panics", || -> &str { panic!("for the test") })
+        .get("/refuses", || {
+            HandlerError::new(StatusCode::CONFLICT, "taken").with_header(header::RETRY_AFTER, 7)
+        })
+        .get("/status", || StatusCode::IM_A_TEAPOT)
+        .get("/own", || (StatusCode::BAD_REQUEST, "the handler's own words"))
+        .files("/crate", Files::dir(env!("CARGO_MANIFEST_DIR")))
+        .on_error(|error: &HandlerError| {
+            (error.status(), [(header::PRAGMA, "x")], error.message().to_owned())
+        })
+}
+
+#[test]
+fn an_answer_has_nothing_of_the_one_before_it() {
+    fn ask(client: &mut Client, path: &str) -> (u16, Vec<(String, String)>, Vec<u8>) {
+        let mut answer = client.exchange(get(path));
+        answer.fields.retain(|(name, _)| name != "date");
+        (answer.status, answer.fields, answer.body)
+    }
+    let paths = [
+        "/bare",
+        "/bare-later",
+        "/field",
+        "/fields",
+        "/long",
+        "/streamed",
+        "/upgrade",
+        "/not-modified",
+        "/crate/Cargo.toml",
+        "/crate/missing",
+        "/missing",
+        "/panics",
+        "/refuses",
+        "/status",
+        "/own",
+    ];
+    let start = || TestServer::start(|_| all_kinds());
+    let alone = paths.map(|path| ask(&mut start().connect(), path));
+    let server = start();
+    let mut client = server.connect();
+    for (first, before) in paths.iter().enumerate() {
+        for (then, path) in paths.iter().enumerate() {
+            assert_eq!(ask(&mut client, before), alone[first], "{before}");
+            assert_eq!(ask(&mut client, path), alone[then], "{path} after {before}");
+        }
+    }
+    let nothing = ("content-length".to_owned(), "0".to_owned());
+    assert_eq!(alone[0], (200, vec![nothing], Vec::new()));
+}
+
+#[test]
+fn a_response_is_shown_as_one() {
+    let shown = format!("{:?}", Response::new("text").with_header("x-a", "1"));
+    assert!(shown.starts_with("Response { status: 200, fields: [(\"x-a\", \"1\")]"), "{shown}");
 }
 
 #[test]

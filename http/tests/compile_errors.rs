@@ -22,6 +22,7 @@ cases! {
     a_body_in_a_plain_function: "body_in_a_plain_function";
     two_parameters_that_take_the_body: "two_bodies";
     a_result_that_is_no_answer: "return_type";
+    a_tuple_that_lacks_its_body: "tuple";
     an_async_result_that_is_no_answer: "async_return_type";
     state_of_an_app_that_has_none: "missing_state";
     state_of_another_type: "other_state";

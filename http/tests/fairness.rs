@@ -28,6 +28,8 @@ const ROUNDS: usize = 10;
 /// Turns of a round: the kernel tells of the requests in the first, and the second polls their connections.
 const TURNS: usize = 2;
 
+/// Of so many turns in which others are ready, one is its.
+const REST: usize = 8;
 /// What a connection gets of one turn, at most.
 const REQUESTS: usize = 16;
 const BYTES: usize = 256 * 1024;
@@ -157,8 +159,9 @@ fn endless() -> Limits {
     Limits { body: u64::MAX, ..Limits::default() }
 }
 
-/// Each of the others is answered in every round, and the greedy one gets its share and no more.
-fn has_its_share(first: &str, again: Vec<u8>, share: usize) {
+/// Each of the others is answered in every round, and the greedy one gets its share and no more. Gives what it has
+/// got in all rounds.
+fn has_its_share(first: &str, again: Vec<u8>, share: usize) -> usize {
     let got = Got::default();
     let seen = got.clone();
     let server = TestServer::with_limits(endless(), move |_| app(&seen));
@@ -167,6 +170,7 @@ fn has_its_share(first: &str, again: Vec<u8>, share: usize) {
     let greedy = Greedy::start(&server, first, again);
     eventually("the greedy one is under way", || got.count() > 4 * share);
     let steps = Steps::of(&server);
+    let at_first = got.count();
     for _ in 0..ROUNDS {
         others.iter_mut().for_each(|other| other.send(get("/")));
         let before = got.count();
@@ -175,10 +179,20 @@ fn has_its_share(first: &str, again: Vec<u8>, share: usize) {
         assert!(more <= TURNS * share, "{more} in {TURNS} turns, where {share} in each is its share");
         others.iter_mut().for_each(|other| assert_eq!(other.answer().text(), "hello"));
     }
+    let all = got.count() - at_first;
     drop(steps);
     let before = got.count();
     eventually("the greedy one goes on", || got.count() > before);
     drop(greedy);
+    all
+}
+
+#[test]
+fn a_connection_that_always_wants_more_sits_out_turns_in_which_others_are_ready() {
+    // Of these a thousand come at once, so that it waits for nothing but its turn: but for the end of that many.
+    let all = has_its_share("", get("/plain").repeat(1000).into_bytes(), REQUESTS);
+    let turns = (TURNS * ROUNDS).div_ceil(REST) + 1;
+    assert!(all <= turns * REQUESTS, "{all} in {} turns, of which {turns} are its", TURNS * ROUNDS);
 }
 
 #[test]

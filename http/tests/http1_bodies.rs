@@ -4,13 +4,15 @@ mod common;
 
 use common::{TestServer, eventually, get};
 use lakh_http::{
-    App, Body, BodyError, Bytes, Limits, Request, RequestBody, Response, StatusCode, middleware::Next,
+    App, Body, BodyError, Bytes, HandlerError, HandlerResult, Limits, Request, RequestBody, Response,
+    StatusCode, middleware::Next,
 };
 use std::{
     cell::RefCell,
     convert::Infallible,
     future::poll_fn,
     io::Read,
+    panic::panic_any,
     rc::Rc,
     sync::{
         Arc,
@@ -549,6 +551,7 @@ fn a_client_that_resets_while_its_handler_works_harms_nobody() {
 
 // Panics
 
+#[derive(Debug)]
 struct PanicsWhenDropped;
 
 impl Drop for PanicsWhenDropped {
@@ -575,12 +578,20 @@ fn a_panic_in_a_handler_is_500_and_its_connection_goes_on() {
                     "never"
                 }
             })
+            .get("/thrown-at-once", || -> &'static str { panic_any(PanicsWhenDropped) })
+            .get("/thrown-later", async || -> &'static str {
+                lakh_core::yield_now().await;
+                panic_any(PanicsWhenDropped)
+            })
+            .get("/cause", || -> HandlerResult {
+                Err(HandlerError::internal(CauseThatPanicsWhenDropped(PanicsWhenDropped)))
+            })
             .post("/body", async |mut request: Request| -> StatusCode {
                 let _ = request.body_mut().chunk().await;
                 panic!("on purpose")
             })
     });
-    for path in ["/at-once", "/later", "/destructor"] {
+    for path in ["/at-once", "/later", "/destructor", "/thrown-at-once", "/thrown-later", "/cause"] {
         let mut client = server.connect();
         client.send(format!("{}{}", get("/"), get(path)));
         assert_eq!(client.answer().text(), "hello");
@@ -594,6 +605,17 @@ fn a_panic_in_a_handler_is_500_and_its_connection_goes_on() {
     client.send(format!("world{}", get("/")));
     assert_eq!(client.answer().text(), "hello", "the body's rest is skipped");
 }
+
+#[derive(Debug)]
+struct CauseThatPanicsWhenDropped(#[allow(dead_code)] PanicsWhenDropped);
+
+impl std::fmt::Display for CauseThatPanicsWhenDropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("on purpose")
+    }
+}
+
+impl std::error::Error for CauseThatPanicsWhenDropped {}
 
 /// One chunk of five bytes; their number may be announced.
 fn stream_that_panics_when_dropped(announced: Option<u64>) -> Response {

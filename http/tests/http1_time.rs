@@ -262,6 +262,18 @@ fn lingering_ends_early_for_a_client_that_is_silent() {
 }
 
 #[test]
+fn a_drain_waits_for_a_refused_client_that_goes_on_sending_no_longer_than_for_a_silent_one() {
+    let limits = limits(|l| (l.body, l.linger_silence) = (10, SECOND));
+    let server = TestServer::with_limits(limits, |_| app());
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n");
+    assert_eq!(client.answer().status, 413);
+    server.running.drain();
+    eventually("writing fails once the server has closed", || client.stream.write_all(b"x").is_err());
+    assert!(server.running.join(Duration::from_secs(20)));
+}
+
+#[test]
 fn idle_connections_cost_no_turns() {
     let server = TestServer::start(|_| app());
     let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();

@@ -294,6 +294,39 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     })
 }
 
+/// Wakes the task that is being polled, for when nobody else is ready: it sits out the turns in which others are,
+/// up to seven in a row.
+///
+/// For a task that has had much of a turn and still wants more, so that it gets no more of the shard than those
+/// that want a little in each turn.
+///
+/// ```
+/// use std::{cell::Cell, future::poll_fn, rc::Rc, task::Poll};
+///
+/// # lakh_core::block_on(async {
+/// let greedy = Rc::new(Cell::new(0));
+/// let turns = Rc::clone(&greedy);
+/// lakh_core::spawn_detached(poll_fn(move |cx| {
+///     turns.set(turns.get() + 1);
+///     lakh_core::yield_to_others(cx);
+///     Poll::Pending
+/// }));
+/// for _ in 0..80 {
+///     lakh_core::yield_now().await;
+/// }
+/// assert!(greedy.get() <= 12);
+/// # }).unwrap();
+/// ```
+///
+/// # Panics
+/// Outside a shard.
+pub fn yield_to_others(cx: &Context<'_>) {
+    with(|shard| match shard.tasks().polled_by(cx.waker()) {
+        Some(task) => shard.tasks().rest(task),
+        None => cx.waker().wake_by_ref(),
+    });
+}
+
 /// Lets the shard's other ready tasks, and the kernel's events, have a turn.
 ///
 /// Cancel safe.

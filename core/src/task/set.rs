@@ -15,6 +15,9 @@ use std::{
     task::{Context, Poll, Wake},
 };
 
+/// The run of the queue in which those that yield to others come up at the latest.
+const REST: u32 = 8;
+
 type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What a waker knows of its task: where it lives.
@@ -44,7 +47,7 @@ struct Slot {
     future: Option<BoxFuture>,
     /// What the task's wakers share, once there has been one.
     link: Option<Arc<Link<TaskRef>>>,
-    /// The index is in the run queue, once. A task that ends with its index in there leaves its
+    /// The index is in the run queue, or among those that rest, once. A task that ends with its index in there leaves its
     /// slot behind until the index comes up: whoever got the slot before that would have two places
     /// in the queue, and keep both for as long as it wakes itself.
     queued: bool,
@@ -55,6 +58,10 @@ pub(crate) struct Tasks {
     remote: Arc<Remote>,
     slots: RefCell<Slab<Slot>>,
     queue: RefCell<VecDeque<u32>>,
+    /// Ready as well, but behind the others.
+    resting: RefCell<VecDeque<u32>>,
+    /// How many runs of the queue they have sat out.
+    sat_out: Cell<u32>,
     /// The task that is being polled: its waker's data pointer (for comparison only) and index.
     polling: Cell<(*const (), u32)>,
     panicked: Cell<u64>,
@@ -66,6 +73,8 @@ impl Tasks {
             remote,
             slots: RefCell::new(Slab::new()),
             queue: RefCell::new(VecDeque::new()),
+            resting: RefCell::new(VecDeque::new()),
+            sat_out: Cell::new(0),
             polling: Cell::new((ptr::null(), 0)),
             panicked: Cell::new(0),
         }
@@ -89,6 +98,17 @@ impl Tasks {
         }
     }
 
+    /// As [`Tasks::wake`], for a task that lets others go first: it comes up when nobody else is ready, or in
+    /// every [`REST`]th run.
+    pub(crate) fn rest(&self, index: u32) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(index)
+            && !slot.queued
+        {
+            slot.queued = true;
+            self.resting.borrow_mut().push_back(index);
+        }
+    }
+
     /// Makes every task ready: the way a shard-wide change (a drain) reaches them.
     pub(crate) fn wake_all(&self) {
         let all: Vec<u32> = self.slots.borrow().iter().map(|(index, _)| index).collect();
@@ -98,7 +118,7 @@ impl Tasks {
     }
 
     pub(crate) fn any_ready(&self) -> bool {
-        !self.queue.borrow().is_empty()
+        !self.queue.borrow().is_empty() || !self.resting.borrow().is_empty()
     }
 
     /// The index of the task that is being polled, if `waker` is its own waker.
@@ -131,6 +151,7 @@ impl Tasks {
     /// Polls the tasks that are ready now; those woken meanwhile wait for the next run. Calls
     /// `before` ahead of each poll, with its number from 1. Returns how many were polled.
     pub(crate) fn run(&self, before: impl Fn(u32)) -> usize {
+        self.end_rest();
         let ready = self.queue.borrow().len();
         for number in 1..=ready {
             let Some(index) = self.queue.borrow_mut().pop_front() else { break };
@@ -138,6 +159,20 @@ impl Tasks {
             self.poll(index);
         }
         ready
+    }
+
+    /// Queues those that have rested for long enough.
+    fn end_rest(&self) {
+        let mut resting = self.resting.borrow_mut();
+        if resting.is_empty() {
+            return;
+        }
+        let (mut queue, runs) = (self.queue.borrow_mut(), self.sat_out.get() + 1);
+        let is_over = queue.is_empty() || runs == REST;
+        if is_over {
+            queue.append(&mut resting);
+        }
+        self.sat_out.set(if is_over { 0 } else { runs });
     }
 
     fn poll(&self, index: u32) {
@@ -195,5 +230,6 @@ impl Tasks {
             }
         }
         self.queue.borrow_mut().clear();
+        self.resting.borrow_mut().clear();
     }
 }

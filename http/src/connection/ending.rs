@@ -2,13 +2,12 @@
 
 use super::{Driver, Step, body::IncomingBody, reply::Meta};
 use crate::{
-    guard::drop_guarded,
+    guard::{catch, drop_guarded},
     proto::{ParsedHead, encode, is_trailer_field},
     response::{Ending, Response, Trailers},
     upgrade::OnUpgrade,
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The protocols that a request offers to go on with: the values of its `Upgrade` fields.
 pub(super) struct Offer(Vec<u8>);
@@ -109,7 +108,7 @@ pub(super) fn write_end(out: &mut Vec<u8>, trailers: Option<Trailers>) -> bool {
         encode::write_last_chunk(out);
         return true;
     };
-    let Ok(fields) = catch_unwind(AssertUnwindSafe(trailers.make)) else { return false };
+    let Some(fields) = catch(trailers.make) else { return false };
     out.extend_from_slice(b"0\r\n");
     for (name, value) in fields.iter().filter(|(name, _)| is_trailer_field(name)) {
         encode::write_header(out, name, value);

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     access::{AccessRecord, OpenRecord},
     body::{BodyCell, BodyError, BodyFault, RequestBody},
-    guard::drop_guarded,
+    guard::{catch, drop_guarded},
     handler::{Answer, Incoming, Outcome},
     limits::seconds,
     proto::{HeadScan, Parsed, ParsedHead},
@@ -16,11 +16,7 @@ use crate::{
     response::Response,
 };
 use http::{Method, StatusCode, Version};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    rc::Rc,
-    task::Poll,
-};
+use std::{rc::Rc, task::Poll};
 
 impl Driver<'_, '_> {
     /// Uses the first `n` bytes of the shard's input buffer; keeps what cannot be used yet.
@@ -172,7 +168,8 @@ impl Driver<'_, '_> {
             (Outcome::Later(answer), _) => {
                 self.active().exchange = Some(Exchange::handling(answer, meta, Some(body)));
             }
-            (Outcome::Ready(_), Err(fault)) => {
+            (Outcome::Ready(unsent), Err(fault)) => {
+                drop_guarded(unsent);
                 self.refuse_request(BodyError(*fault).status(), meta);
             }
             (Outcome::Ready(response), Ok(_)) => self.answer(response, meta, Some(body)),
@@ -197,11 +194,7 @@ impl Driver<'_, '_> {
         let head = Head::new(input, scratch.head.head(), names, &scratch.params, peer);
         let incoming = Incoming::new(head, &scratch.head, open_body);
         self.service.set_work(scratch.work);
-        // A panic has been reported by the panic hook.
-        catch_unwind(AssertUnwindSafe(|| endpoint.call(incoming))).unwrap_or_else(|payload| {
-            drop_guarded(payload);
-            Outcome::Ready(panicked())
-        })
+        catch(|| endpoint.call(incoming)).unwrap_or_else(|| Outcome::Ready(panicked()))
     }
 
     /// Answers with a status of our own and closes: the client has broken a rule, or a limit.

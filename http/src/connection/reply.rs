@@ -9,7 +9,7 @@ use super::{
 use crate::{
     access::{AccessRecord, OpenRecord},
     files::FileSender,
-    guard::drop_guarded,
+    guard::{catch, drop_guarded},
     handler::Answer,
     proto::encode,
     response::{Body, Chunks, Ending, Response, StreamError, Trailers, within},
@@ -20,13 +20,7 @@ use futures_core::Stream;
 use http::{Method, StatusCode, Version};
 use lakh_core::WorkName;
 use lakh_net::TcpStream;
-use std::{
-    future::Future,
-    io::IoSlice,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    task::Poll,
-};
+use std::{future::Future, io::IoSlice, pin::Pin, task::Poll};
 
 /// A request whose answer is not finished yet.
 pub(super) struct Exchange {
@@ -203,16 +197,16 @@ impl Driver<'_, '_> {
         let State::Handling(answer) = &mut exchange.state else { return Step::Again };
         self.service.set_work(exchange.meta.work);
         self.attend(&exchange.body, true);
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(answer).poll(self.cx)));
+        let polled = catch(|| Pin::new(answer).poll(self.cx));
         self.attend(&exchange.body, false);
         match polled {
-            Ok(Poll::Ready(response)) => {
+            Some(Poll::Ready(response)) => {
                 let Exchange { state, meta, body } = exchange;
                 let response = if drop_guarded(state) { response } else { panicked() };
                 self.answer(response, meta, body);
                 Step::Again
             }
-            Ok(Poll::Pending) => {
+            Some(Poll::Pending) => {
                 let step = match &mut exchange.body {
                     Some(body) if body.is_wanted() => self.step_body(body),
                     _ => self.wait_for_answer(),
@@ -220,7 +214,7 @@ impl Driver<'_, '_> {
                 self.active().exchange = Some(exchange);
                 step
             }
-            Err(_) => {
+            None => {
                 let Exchange { state, meta, body } = exchange;
                 drop_guarded(state);
                 self.answer(panicked(), meta, body);
@@ -407,28 +401,28 @@ impl Driver<'_, '_> {
         if self.scratch.output.len() >= FLUSH_AT {
             return Sent::Not(Step::Again);
         }
-        let next = catch_unwind(AssertUnwindSafe(|| chunks.as_mut().poll_next(self.cx)));
+        let next = catch(|| chunks.as_mut().poll_next(self.cx));
         let next = next.map(|next| match framing {
             Framing::Announced(left) => next.map(|next| within(left, next)),
             _ => next,
         });
         let out = &mut self.scratch.output;
         match (next, framing) {
-            (Ok(Poll::Pending), _) => Sent::Not(Step::Wait),
-            (Ok(Poll::Ready(Some(Ok(chunk)))), Framing::Coded(_)) => {
+            (Some(Poll::Pending), _) => Sent::Not(Step::Wait),
+            (Some(Poll::Ready(Some(Ok(chunk)))), Framing::Coded(_)) => {
                 encode::write_chunk(out, &chunk);
                 Sent::Not(Step::Again)
             }
-            (Ok(Poll::Ready(Some(Ok(chunk)))), framing) => {
+            (Some(Poll::Ready(Some(Ok(chunk)))), framing) => {
                 out.extend_from_slice(&chunk);
                 if matches!(framing, Framing::Announced(0)) { Sent::All } else { Sent::Not(Step::Again) }
             }
-            (Ok(Poll::Ready(None)), Framing::Coded(trailers)) => match write_end(out, trailers.take()) {
+            (Some(Poll::Ready(None)), Framing::Coded(trailers)) => match write_end(out, trailers.take()) {
                 true => Sent::All,
                 false => self.cut(),
             },
-            (Ok(Poll::Ready(None)), Framing::UntilClose | Framing::Announced(_)) => Sent::All,
-            (Ok(Poll::Ready(Some(Err(_)))) | Err(_), _) => self.cut(),
+            (Some(Poll::Ready(None)), Framing::UntilClose | Framing::Announced(_)) => Sent::All,
+            (Some(Poll::Ready(Some(Err(_)))) | None, _) => self.cut(),
         }
     }
 

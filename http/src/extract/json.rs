@@ -1,4 +1,4 @@
-use super::{FromRequest, has_no_body, in_short};
+use super::{FromRequest, has_no_body, in_short, place};
 use crate::{
     HandlerError,
     into_response::IntoResponse,
@@ -54,14 +54,13 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Json<T> {
 fn from_json<T: DeserializeOwned>(bytes: &Bytes) -> Result<T, HandlerError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
+        let at = place(error.path());
         let error = error.into_inner();
         let status = match error.classify() {
             serde_json::error::Category::Data => StatusCode::UNPROCESSABLE_ENTITY,
             _ => StatusCode::BAD_REQUEST,
         };
-        let field = if path == "." { String::new() } else { format!(" at {path}") };
-        HandlerError::new(status, in_short(format!("the JSON{field}: {error}")))
+        HandlerError::new(status, in_short(format!("the JSON{at}: {error}")))
     })?;
     json.end().map_err(|error| HandlerError::bad_request(format!("the JSON: {error}")))?;
     Ok(value)
@@ -119,6 +118,7 @@ mod tests {
         assert!(error.message().contains("line 1 column 34"), "{error}");
         let error = refused("{\"users\": [");
         assert_eq!(error.status(), StatusCode::BAD_REQUEST, "{error}");
+        assert!(refused("{\"users\"").message().starts_with("the JSON: EOF while"), "nothing is named there");
         assert_eq!(refused("{\"users\": []} x").status(), StatusCode::BAD_REQUEST);
     }
 }

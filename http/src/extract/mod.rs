@@ -160,6 +160,16 @@ fn in_short(message: String) -> String {
     format!("{}{cut}{}", &message[..start], &message[end..])
 }
 
+/// Where in a value something does not fit, ` at users[1].age`: nothing for the whole of it, and without what serde
+/// has no name for.
+fn place(path: &serde_path_to_error::Path) -> String {
+    let path = path.to_string();
+    match path.trim_end_matches(['.', '?']) {
+        "" => String::new(),
+        place => format!(" at {place}"),
+    }
+}
+
 impl<S, T: FromHead<S>> FromHead<S> for Option<T> {
     type Rejection = T::Rejection;
 

@@ -1,4 +1,4 @@
-use super::{FromHead, in_short};
+use super::{FromHead, in_short, place};
 use crate::{HandlerError, request::Head};
 use serde::de::DeserializeOwned;
 
@@ -40,8 +40,7 @@ impl<S, T: DeserializeOwned> FromHead<S> for Query<T> {
 pub(super) fn from_urlencoded<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, HandlerError> {
     let pairs = form_urlencoded::parse(bytes);
     serde_path_to_error::deserialize(serde_html_form::Deserializer::new(pairs)).map_err(|error| {
-        let path = error.path().to_string();
-        let at = if path == "." { String::new() } else { format!(" at {path}") };
+        let at = place(error.path());
         HandlerError::bad_request(in_short(format!("{what}{at}: {}", error.into_inner())))
     })
 }

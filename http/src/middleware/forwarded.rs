@@ -28,10 +28,12 @@ pub(super) struct Hop<'a> {
     pub(super) host: Option<&'a [u8]>,
 }
 
-/// The elements of one field.
+/// The elements of one field. If a quote is left open in it, they are one of which nothing is known: a client that
+/// opens one would else take what a proxy has added for a part of its own element.
 pub(super) fn hops(field: &[u8]) -> impl Iterator<Item = Hop<'_>> {
-    split_unquoted(field, b',').into_iter().map(|element| {
-        let pairs = split_unquoted(element, b';');
+    let elements = split_unquoted(field, b',').unwrap_or_else(|| vec![b""]);
+    elements.into_iter().map(|element| {
+        let pairs = split_unquoted(element, b';').unwrap_or_default();
         Hop {
             client: value(&pairs, "for").and_then(parse_address),
             scheme: value(&pairs, "proto").and_then(parse_scheme),
@@ -50,8 +52,8 @@ fn value<'a>(pairs: &[&'a [u8]], name: &str) -> Option<&'a [u8]> {
     Some(quoted.unwrap_or(value))
 }
 
-/// Parts between separators that are not within quotes (RFC 9110, 5.6.4).
-fn split_unquoted(text: &[u8], separator: u8) -> Vec<&[u8]> {
+/// Parts between separators that are not within quotes (RFC 9110, 5.6.4); `None` if a quote has no end.
+fn split_unquoted(text: &[u8], separator: u8) -> Option<Vec<&[u8]>> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text.split(|&byte| {
         let is_end = byte == separator && !quoted;
@@ -59,7 +61,8 @@ fn split_unquoted(text: &[u8], separator: u8) -> Vec<&[u8]> {
         escaped = quoted && byte == b'\\' && !escaped;
         is_end
     });
-    parts.collect()
+    let parts = parts.collect();
+    (!quoted).then_some(parts)
 }
 
 #[cfg(test)]
@@ -89,5 +92,15 @@ mod tests {
         assert_eq!(hops("proto=https ; by=203.0.113.43;for=192.0.2.60"), ["192.0.2.60:0"]);
         assert_eq!(hops("for=_secret, for=unknown, proto=http"), ["-", "-", "-"]);
         assert_eq!(hops("host=\"a,b;for=192.0.2.1\\\",x\", for=192.0.2.2"), ["-", "192.0.2.2:0"]);
+    }
+
+    #[test]
+    fn a_quote_that_a_client_leaves_open_hides_no_proxys_element() {
+        for added in ["for=192.0.2.1", "for=\"[2001:db8::1]\"", "for=\"[2001:db8::1]:80\";host=\"a:80\""] {
+            for made_up in ["for=203.0.113.9;host=\"a", "for=203.0.113.9;host=\"a\\", "for=\""] {
+                let field = format!("{made_up}, {added}");
+                assert!(hops(field.as_bytes()).all(|hop| hop.client.is_none()), "{field}");
+            }
+        }
     }
 }

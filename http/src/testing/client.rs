@@ -10,7 +10,7 @@ use crate::{
     App,
     body::{BodyCell, RequestBody},
     connection::{IncomingBody, panicked},
-    guard::drop_guarded,
+    guard::{catch, drop_guarded},
     handler::{Incoming, Outcome},
     limits::Limits,
     proto::{HeadMemo, Parsed},
@@ -26,7 +26,6 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -129,7 +128,7 @@ impl TestClient {
         let (endpoint, names) = router.endpoint(found);
         let head = Head::new(head, parsed, names, &params, Peer::Sender(&sender));
         let incoming = Incoming::new(head, memo, &mut open_body);
-        let outcome = catch_unwind(AssertUnwindSafe(|| endpoint.call(incoming))).ok();
+        let outcome = catch(|| endpoint.call(incoming));
         (outcome, Exchange::new(body, pieces))
     }
 }

@@ -3,6 +3,7 @@
 use super::response::{self, TestResponse, parse_head};
 use crate::{
     connection::{IncomingBody, Rendered},
+    guard::catch,
     proto::{encode, is_trailer_field},
     response::{Body, Ending, Response, StreamError, Trailers},
     service::Service,
@@ -127,8 +128,7 @@ impl TestResponse<InProcess> {
                 Ok(Some(chunk)) if chunk.is_empty() => {}
                 Ok(None) => {
                     if let Some(trailers) = trailers.take() {
-                        let fields = catch_unwind(AssertUnwindSafe(trailers.make));
-                        let fields = fields.map_err(|_| "the maker of the trailers has panicked")?;
+                        let fields = catch(trailers.make).ok_or("the maker of the trailers has panicked")?;
                         *sent_trailers = Some(allowed(fields));
                     }
                     return Ok(None);

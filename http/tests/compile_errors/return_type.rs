@@ -1,5 +1,5 @@
 //~ is no handler for an app whose state is `()`
-//~ what it returns is `IntoResponse`
+//~ what it returns is `IntoResponse`: as a function `-> impl IntoResponse` it is told what of that is not
 use lakh_http::App;
 
 struct Mine;
