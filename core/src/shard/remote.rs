@@ -227,8 +227,8 @@ impl ShardHandle {
     /// the caller.
     pub fn drain_within(&self, grace: Duration) {
         let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
-        // Before the phase, with which it becomes visible.
-        self.remote.grace.store(grace, Ordering::Relaxed);
+        // Before the phase, with which it becomes visible. The longest that anybody has said counts.
+        self.remote.grace.fetch_max(grace, Ordering::Relaxed);
         self.remote.advance(Phase::Draining);
     }
 

@@ -108,7 +108,7 @@ impl Connection {
         if self.flush(turn).is_err() {
             self.lose("writing failed");
         }
-        turn.cx.waker().wake_by_ref();
+        lakh_core::yield_to_others(turn.cx);
         Poll::Pending
     }
 
