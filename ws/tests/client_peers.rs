@@ -1,14 +1,21 @@
 //! Our client, and servers of other kinds: tungstenite's, and bytes by hand.
 
 use lakh_core::{block_on, spawn, timeout};
+use lakh_http::{App, testing::TestServer};
 use lakh_ws::{
-    CloseCode, Config, Connect, ConnectError, DeflateOptions, Message, WebSocket, connect,
+    CloseCode, Config, Connect, ConnectError, DeflateOptions, Message, WebSocket, WebSocketRoutes, connect,
     proto::{CloseFrame, Decoder, Event, Opcode, Rules, encode},
 };
 use std::{
+    future::poll_fn,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc,
+    pin::pin,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    task::Context,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -348,6 +355,72 @@ fn who_waits_for_a_message_is_told_of_a_drain_before_the_server_answers() {
     runtime.stop();
     assert!(runtime.join(SAFETY_NET));
     thread.join().unwrap();
+}
+
+#[test]
+fn pings_are_answered_until_a_drain_closes_the_connection() {
+    let (draining, is_draining) = mpsc::channel();
+    let (addr, thread) = serve(move |mut stream| {
+        accept(&mut stream);
+        is_draining.recv_timeout(SAFETY_NET).unwrap();
+        let mut frames = Frames::default();
+        stream.write_all(&frame(Opcode::Ping, b"1")).unwrap();
+        assert_eq!(frames.next(&mut stream), Event::Pong(b"1".as_slice().into()));
+    });
+    let runtime = lakh_core::Runtime::builder().shards(1).start(move |_| {
+        let draining = draining.clone();
+        lakh_core::spawn_detached(async move {
+            let _guard = lakh_core::with(lakh_core::Shard::guard);
+            let mut socket = connect(&format!("ws://{addr}")).await.unwrap();
+            lakh_core::current().handle().drain_within(Duration::from_secs(1_000_000));
+            // The connection sees it in one of these turns.
+            for _ in 0..10 {
+                lakh_core::yield_now().await;
+            }
+            draining.send(()).unwrap();
+            assert_eq!(socket.recv().await, None);
+        });
+        Ok(())
+    });
+    let runtime = runtime.unwrap();
+    thread.join().unwrap();
+    runtime.stop();
+    assert!(runtime.join(SAFETY_NET));
+}
+
+/// A waker that is not the task's own, as combinators have them.
+struct Foreign(std::task::Waker);
+
+impl std::task::Wake for Foreign {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.wake_by_ref();
+    }
+}
+
+#[test]
+fn a_handler_that_waits_for_the_end_below_a_combinator_is_not_polled_meanwhile() {
+    static POLLS: AtomicUsize = AtomicUsize::new(0);
+    let server = TestServer::start(|_| {
+        App::new().ws("/", async |socket: WebSocket| {
+            let mut closing = pin!(socket.close(CloseCode::Normal, ""));
+            poll_fn(|cx| {
+                POLLS.fetch_add(1, Ordering::Relaxed);
+                let waker = std::sync::Arc::new(Foreign(cx.waker().clone())).into();
+                closing.as_mut().poll(&mut Context::from_waker(&waker))
+            })
+            .await;
+        })
+    });
+    let answer = server.get("/").header("connection", "upgrade").header("upgrade", "websocket");
+    let answer =
+        answer.header("sec-websocket-version", "13").header("sec-websocket-key", "MTYgcmFuZG9tIGJ5dGVzIQ==");
+    let mut wire = answer.send().into_upgraded();
+    wire.read_exact(&mut [0; 4]).unwrap();
+    // Time in which it must not be polled again and again.
+    wire.stream().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(wire.read(&mut [0]).is_err());
+    let polls = POLLS.load(Ordering::Relaxed);
+    assert!(polls <= 5, "{polls} polls of one who waits");
 }
 
 #[test]

@@ -322,7 +322,8 @@ impl Connection {
             Phase::Closing => {
                 shared.mark.set(now);
                 self.socket.advance(Phase::Awaiting);
-                // Who receives may be told that no message comes any more.
+                // Whoever waits for a message is told, and once: one that waits for the end waits on.
+                self.socket.wake_receiver();
                 turn.session_polled = false;
                 Err(Step::Again)
             }

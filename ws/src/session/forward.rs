@@ -8,15 +8,12 @@ use std::{
 };
 
 /// The session of a client's connection, and of one whose handler is over and has left its
-/// [`WebSocket`](crate::WebSocket) to another task: it keeps one message for whoever holds the [`WebSocket`](crate::WebSocket),
-/// and wakes who waits for it. That the `WebSocket` is gone it need not know, since that closes the connection.
+/// [`WebSocket`](crate::WebSocket) to another task: it keeps one message for whoever holds that, and wakes who waits for
+/// it. That the `WebSocket` is gone it need not know, since that closes the connection.
 pub(crate) struct ForwardSession;
 
 impl Session for ForwardSession {
-    fn poll(self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
-        if !socket.is_open() {
-            socket.wake_receiver();
-        }
+    fn poll(self: Pin<&mut Self>, _: &Socket, _: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
 

@@ -155,10 +155,7 @@ impl fmt::Debug for WebSocket {
 
 /// A handler's future.
 impl<F: Future<Output = ()>> Session for F {
-    fn poll(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
-        if !socket.is_open() {
-            socket.wake_receiver();
-        }
+    fn poll(self: Pin<&mut Self>, _: &Socket, cx: &mut Context<'_>) -> Poll<()> {
         Future::poll(self, cx)
     }
 

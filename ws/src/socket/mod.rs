@@ -125,8 +125,8 @@ impl Socket {
     }
 
     /// Begins to close: what is queued is sent, then the close frame; the peer's answer is awaited for
-    /// [`Config::close_timeout`]. Messages that come meanwhile are dropped. The second call and those after it do
-    /// nothing.
+    /// [`Config::close_timeout`](crate::Config::close_timeout). Messages that come meanwhile are dropped. The second call
+    /// and those after it do nothing.
     ///
     /// A `code` that may not be sent (RFC 6455, 7.4) is sent as 1002, 1005 as none; a reason of more than 123 bytes
     /// is cut.
