@@ -532,3 +532,23 @@ fn messages_in_memory_of_their_own_are_sent_as_they_are() {
         client.expect(Opcode::Binary, vec![b'x'; 100_000]);
     }
 }
+
+/// Thousands of messages are in one read, and the handler waits for something else after each.
+#[test]
+fn a_handler_that_takes_its_time_gets_all_that_was_read_in_its_order() {
+    let server = TestServer::start(|_| {
+        App::new().ws("/", async |mut socket: WebSocket| {
+            while let Some(message) = socket.recv().await {
+                lakh_core::yield_now().await;
+                socket.send(message).await.unwrap();
+            }
+        })
+    });
+    let texts: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    let bytes: Vec<u8> = texts.iter().flat_map(|text| frame(Opcode::Text, text.as_bytes())).collect();
+    let mut client = Client::open(&server, "/");
+    let mut writer = client.stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &bytes).unwrap());
+    texts.iter().for_each(|text| client.expect_text(text));
+    writer.join().unwrap();
+}
