@@ -1,7 +1,7 @@
 //! WebSocket routes of an HTTP app.
 
 use crate::{
-    Config, Socket, WebSocket,
+    CloseCode, Config, Socket, WebSocket,
     config::Origins,
     connection::Connection,
     proto::{
@@ -9,7 +9,7 @@ use crate::{
         deflate::{self, Compressor, Deflate, Inflater},
         handshake::{self, HandshakeError},
     },
-    session::{CallbackSession, Callbacks, Session},
+    session::{CallbackSession, Callbacks, Elsewhere, Session},
     socket::{Dedicated, Terms},
 };
 use lakh_core::Shard;
@@ -17,7 +17,13 @@ use lakh_http::{
     App, Handler, HandlerError, Head, HeaderMap, HeaderValue, Incoming, IntoResponse, Outcome, Response,
     StatusCode, extract::FromHead, header,
 };
-use std::{fmt, future::Future, pin::Pin, rc::Rc};
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::Rc,
+};
 
 /// zlib's own default.
 const LEVEL: u8 = 6;
@@ -237,7 +243,7 @@ impl Handshake {
             if let Some(contexts) = agreed.and_then(contexts) {
                 socket.with_extra(|extra| extra.deflate = Some(Box::new(contexts)));
             }
-            let session = (opening.0)(socket.clone());
+            let session = open(opening, &socket);
             lakh_core::spawn_detached(Connection::new(stream, &read, socket, session, work, guard));
         })
         .with_header(header::SEC_WEBSOCKET_ACCEPT, self.accept);
@@ -249,6 +255,17 @@ impl Handshake {
         }
         response
     }
+}
+
+/// Begins the session. A handler that panics before its future is made closes with 1011 as one that does so later.
+fn open(opening: Opening, socket: &Socket) -> Pin<Box<dyn Session>> {
+    let opened = catch_unwind(AssertUnwindSafe(|| (opening.0)(socket.clone())));
+    opened.unwrap_or_else(|payload| {
+        // The panic hook has told of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        socket.close(CloseCode::Error, "");
+        Box::pin(Elsewhere)
+    })
 }
 
 /// The contexts that are taken over, if any are.

@@ -322,6 +322,10 @@ fn a_handler_that_waits_for_two_things_gets_both_when_they_come_together() {
     }
 }
 
+fn panics_at_once(socket: WebSocket) -> std::future::Ready<()> {
+    panic!("on purpose: {socket:?}");
+}
+
 #[test]
 fn a_handler_that_panics_closes_its_socket_with_1011_and_no_other() {
     struct Panics(bool);
@@ -337,6 +341,7 @@ fn a_handler_that_panics_closes_its_socket_with_1011_and_no_other() {
         echoes(&Config::new())
             .ws("/opening", callbacks(|| Panics(true)))
             .ws("/message", callbacks(|| Panics(false)))
+            .ws("/before-its-future", panics_at_once)
             .ws("/first-poll", async |_socket: WebSocket| panic!("on purpose"))
             .ws("/recv", async |mut socket: WebSocket| {
                 let message = socket.recv().await;
@@ -351,7 +356,7 @@ fn a_handler_that_panics_closes_its_socket_with_1011_and_no_other() {
     });
     let left = Left::of(&server);
     let mut others = STYLES.map(|path| Client::open(&server, path));
-    for path in ["/opening", "/message", "/first-poll", "/recv", "/elsewhere"] {
+    for path in ["/opening", "/message", "/before-its-future", "/first-poll", "/recv", "/elsewhere"] {
         let mut client = Client::open(&server, path);
         client.send_bytes(&[frame(Opcode::Text, b"hello"), frame(Opcode::Text, b"again")].concat());
         client.expect_close_frame(1011);
