@@ -1,7 +1,7 @@
 //! WebSocket routes of an HTTP app.
 
 use crate::{
-    CloseCode, Config, Socket, WebSocket,
+    Config, Socket, WebSocket,
     config::Origins,
     connection::Connection,
     proto::{
@@ -9,7 +9,7 @@ use crate::{
         deflate::{self, Compressor, Deflate, Inflater},
         handshake::{self, HandshakeError},
     },
-    session::{CallbackSession, Callbacks, Elsewhere, Session},
+    session::{CallbackSession, Callbacks, Session},
     socket::{Dedicated, Terms},
 };
 use lakh_core::Shard;
@@ -112,6 +112,16 @@ impl fmt::Debug for Opening {
     }
 }
 
+/// Makes a handler's session. One that panics before its future is made closes with 1011, as one that does so later.
+fn begin(socket: &Socket, make: impl FnOnce() -> Pin<Box<dyn Session>>) -> Pin<Box<dyn Session>> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|payload| {
+        // The panic hook has told of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        socket.close(crate::CloseCode::Error, "");
+        Box::pin(std::future::ready(()))
+    })
+}
+
 /// Makes a route's handler of a function that gives the [`Callbacks`] for each connection. Its parameters are made of
 /// the request's head.
 ///
@@ -158,7 +168,9 @@ macro_rules! handlers {
             fn open(self: &Rc<Self>, head: &Head<'_>, state: &S) -> Result<Opening, Response> {
                 $(let $parameter = $parameter::from_head(head, state).map_err(IntoResponse::into_response)?;)*
                 let handler = Rc::clone(self);
-                Ok(Opening(Box::new(move |socket| Box::pin(handler(WebSocket::new(socket), $($parameter,)*)))))
+                Ok(Opening(Box::new(move |socket| {
+                    begin(&socket.clone(), || Box::pin(handler(WebSocket::new(socket), $($parameter,)*)))
+                })))
             }
         }
 
@@ -243,7 +255,7 @@ impl Handshake {
             if let Some(contexts) = agreed.and_then(contexts) {
                 socket.with_extra(|extra| extra.deflate = Some(Box::new(contexts)));
             }
-            let session = open(opening, &socket);
+            let session = (opening.0)(socket.clone());
             lakh_core::spawn_detached(Connection::new(stream, &read, socket, session, work, guard));
         })
         .with_header(header::SEC_WEBSOCKET_ACCEPT, self.accept);
@@ -255,17 +267,6 @@ impl Handshake {
         }
         response
     }
-}
-
-/// Begins the session. A handler that panics before its future is made closes with 1011 as one that does so later.
-fn open(opening: Opening, socket: &Socket) -> Pin<Box<dyn Session>> {
-    let opened = catch_unwind(AssertUnwindSafe(|| (opening.0)(socket.clone())));
-    opened.unwrap_or_else(|payload| {
-        // The panic hook has told of it.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        socket.close(CloseCode::Error, "");
-        Box::pin(Elsewhere)
-    })
 }
 
 /// The contexts that are taken over, if any are.

@@ -286,7 +286,8 @@ fn a_wait_for_room_that_is_polled_again_goes_on_with_the_same_place() {
         let mut sending = pin!(sender.send_wait("at last"));
         std::future::poll_fn(|cx| {
             for _ in 0..100 {
-                if sending.as_mut().poll(cx).is_ready() {
+                if let Poll::Ready(sent) = sending.as_mut().poll(cx) {
+                    sent.unwrap();
                     return Poll::Ready(());
                 }
             }

@@ -8,7 +8,6 @@ use crate::{
     session::Received,
     socket::Phase,
 };
-use bytes::{Buf, BytesMut};
 use std::task::Poll;
 
 impl Connection {
@@ -20,13 +19,9 @@ impl Connection {
         input: &mut [u8],
     ) -> Poll<Result<(), &'static str>> {
         if self.socket.has_extra()
-            && let Some(mut kept) = self.socket.peek(|extra| extra.input.take()).flatten()
+            && let Some(mut kept) = self.take_kept()
         {
-            let taken = self.take(turn, &mut kept);
-            kept.advance(taken);
-            if !kept.is_empty() {
-                self.socket.with_extra(|extra| extra.input = Some(kept));
-            }
+            self.take(turn, &mut kept);
             return Poll::Ready(Ok(()));
         }
         let Some(stream) = &self.stream else { return Poll::Pending };
@@ -36,19 +31,19 @@ impl Connection {
             Poll::Ready(Err(_)) => Poll::Ready(Err("the connection broke off")),
             Poll::Ready(Ok(n)) => {
                 turn.heard = true;
-                let taken = self.take(turn, &mut input[..n]);
-                if taken < n {
-                    let rest = Box::new(BytesMut::from(&input[taken..n]));
-                    self.socket.with_extra(|extra| extra.input = Some(rest));
-                }
+                self.take(turn, &mut input[..n]);
                 Poll::Ready(Ok(()))
             }
         }
     }
 
-    /// Takes the messages out of `bytes` as long as somebody wants them, and says how many bytes those were. The rest
-    /// is to be kept.
-    fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) -> usize {
+    fn take_kept(&self) -> Option<Vec<u8>> {
+        let kept = self.socket.peek(|extra| std::mem::take(&mut extra.input));
+        kept.filter(|kept| !kept.is_empty())
+    }
+
+    /// Takes the messages out of `bytes` as long as somebody wants them, and keeps the rest.
+    fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) {
         let mut decoder = match self.socket.has_extra() {
             true => self.socket.peek(|extra| std::mem::take(&mut extra.decoder)).unwrap_or_default(),
             false => Decoder::default(),
@@ -70,12 +65,14 @@ impl Connection {
             }
         }
         if self.socket.phase() >= Phase::Ending {
-            return bytes.len(); // nothing that comes now means anything
+            return; // nothing that comes now means anything
+        }
+        if at < bytes.len() {
+            self.socket.with_extra(|extra| extra.input = bytes[at..].to_vec());
         }
         if !decoder.is_idle() {
             self.socket.with_extra(|extra| extra.decoder = decoder);
         }
-        at
     }
 
     #[inline]

@@ -15,7 +15,7 @@ use crate::{
     session::{Elsewhere, Session},
     socket::Phase,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use lakh_core::{CoarseTimer, WorkGuard, WorkName};
 use lakh_net::TcpStream;
 use std::{
@@ -82,7 +82,7 @@ impl Connection {
         guard: WorkGuard,
     ) -> Self {
         if !read.is_empty() {
-            socket.with_extra(|extra| extra.input = Some(Box::new(BytesMut::from(&read[..]))));
+            socket.with_extra(|extra| extra.input.extend_from_slice(read));
         }
         let mark = lakh_core::with(lakh_core::Shard::coarse_now);
         Connection {

@@ -177,7 +177,7 @@ impl<F: Future<Output = ()>> Session for F {
     }
 }
 
-/// In place of a handler that is over, and may have left its [`WebSocket`] to another task.
+/// In place of a handler that is over, and has left its [`WebSocket`] to another task.
 pub(crate) struct Elsewhere;
 
 impl Session for Elsewhere {

@@ -9,7 +9,6 @@ use crate::{
     },
     topics::Subscriptions,
 };
-use bytes::BytesMut;
 use lakh_core::{WaitSlot, Wakers};
 
 /// All of a socket that is not there while it is idle.
@@ -21,9 +20,8 @@ pub(crate) struct Extra {
     pub(crate) room: Option<Box<Wakers>>,
     /// Half a message.
     pub(crate) decoder: Decoder,
-    /// Read, and not decoded since nobody receives. Message by message is taken from the front, without a copy of the
-    /// rest.
-    pub(crate) input: Option<Box<BytesMut>>,
+    /// Read, and not decoded since nobody receives.
+    pub(crate) input: Vec<u8>,
     /// Decoded, and not received yet.
     pub(crate) inbox: Option<Box<Message>>,
     /// Who receives, if that is another task than the connection's.
@@ -47,7 +45,7 @@ impl Extra {
         self.out.is_some()
             || self.room.is_some()
             || !self.decoder.is_idle()
-            || self.input.is_some()
+            || !self.input.is_empty()
             || self.inbox.is_some()
             || self.receiver.is_some()
             || self.subscriptions.is_some()

@@ -176,7 +176,7 @@ impl Socket {
     pub(crate) fn drop_queue(&self) {
         let subscriptions = self.peek(|extra| {
             extra.out = None;
-            extra.input = None;
+            extra.input = Vec::new();
             extra.subscriptions.take()
         });
         drop(subscriptions);
