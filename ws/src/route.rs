@@ -112,16 +112,6 @@ impl fmt::Debug for Opening {
     }
 }
 
-/// Makes a handler's session. One that panics before its future is made closes with 1011, as one that does so later.
-fn begin(socket: &Socket, make: impl FnOnce() -> Pin<Box<dyn Session>>) -> Pin<Box<dyn Session>> {
-    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|payload| {
-        // The panic hook has told of it.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
-        socket.close(crate::CloseCode::Error, "");
-        Box::pin(std::future::ready(()))
-    })
-}
-
 /// Makes a route's handler of a function that gives the [`Callbacks`] for each connection. Its parameters are made of
 /// the request's head.
 ///
@@ -198,6 +188,16 @@ handlers! {
     A B C D;
     A B C D E;
     A B C D E G;
+}
+
+/// Makes a handler's session. One that panics before its future is made closes with 1011, as one that does so later.
+fn begin(socket: &Socket, make: impl FnOnce() -> Pin<Box<dyn Session>>) -> Pin<Box<dyn Session>> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|payload| {
+        // The panic hook has told of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        socket.close(crate::CloseCode::Error, "");
+        Box::pin(std::future::ready(()))
+    })
 }
 
 /// The HTTP side of a route.
