@@ -52,7 +52,7 @@ def arguments():
 
 def files(words):
     """The longest first: the others run beside it."""
-    found = sorted(HERE.glob("*.py"), key=lambda file: (not file.stem.startswith("slow"), file.stem))
+    found = sorted(HERE.glob("*.py"), key=lambda file: (not file.stem.startswith(("slow", "autobahn")), file.stem))
     return [file for file in found if file.name != "run.py" and (not words or any(w in file.stem for w in words))]
 
 

@@ -17,7 +17,13 @@ use lakh_http::{
     App, Handler, HandlerError, Head, HeaderMap, HeaderValue, Incoming, IntoResponse, Outcome, Response,
     StatusCode, extract::FromHead, header,
 };
-use std::{fmt, future::Future, pin::Pin, rc::Rc};
+use std::{
+    fmt,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    rc::Rc,
+};
 
 /// Adds WebSocket routes to an [`App`].
 pub trait WebSocketRoutes<S>: Sized {
@@ -150,7 +156,9 @@ macro_rules! handlers {
             fn open(self: &Rc<Self>, head: &Head<'_>, state: &S) -> Result<Opening, Response> {
                 $(let $parameter = $parameter::from_head(head, state).map_err(IntoResponse::into_response)?;)*
                 let handler = Rc::clone(self);
-                Ok(Opening(Box::new(move |socket| Box::pin(handler(WebSocket::new(socket), $($parameter,)*)))))
+                Ok(Opening(Box::new(move |socket| {
+                    begin(&socket.clone(), || Box::pin(handler(WebSocket::new(socket), $($parameter,)*)))
+                })))
             }
         }
 
@@ -180,6 +188,16 @@ handlers! {
     A B C D;
     A B C D E;
     A B C D E G;
+}
+
+/// Makes a handler's session. One that panics before its future is made closes with 1011, as one that does so later.
+fn begin(socket: &Socket, make: impl FnOnce() -> Pin<Box<dyn Session>>) -> Pin<Box<dyn Session>> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|payload| {
+        // The panic hook has told of it.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        socket.close(crate::CloseCode::Error, "");
+        Box::pin(std::future::ready(()))
+    })
 }
 
 /// The HTTP side of a route.

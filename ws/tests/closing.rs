@@ -210,6 +210,7 @@ fn a_handler_that_returns_closes_with_1000() {
     client.expect_close_frame(1000);
     client.close(1000, "");
     client.expect_end();
+    drop(client);
     let mut client = Client::open(&server, "/waits");
     assert_eq!(client.expect_close_frame(4001), "over");
     client.close(4001, "");

@@ -4,7 +4,7 @@ mod common;
 
 use common::*;
 use lakh_http::{App, Server, testing::TestServer};
-use lakh_ws::{Config, WebSocket, WebSocketRoutes};
+use lakh_ws::{Config, WebSocket, WebSocketRoutes, proto::Opcode};
 use std::{
     collections::BTreeSet,
     sync::mpsc,
@@ -18,7 +18,7 @@ fn a_drain_closes_every_connection_with_1001() {
         (0..50).flat_map(|_| STYLES).map(|path| Client::open(&server, path)).collect();
     clients[0].text("hello");
     clients[0].expect_text("hello");
-    clients[1].send_bytes(&fragment(lakh_ws::proto::Opcode::Text, b"half", false));
+    clients[1].send_bytes(&fragment(Opcode::Text, b"half", false));
     clients[1].expect_alive();
     server.running().drain();
     for client in &mut clients {
@@ -36,24 +36,37 @@ fn a_drain_with_a_grace_spreads_the_ends_over_its_first_half() {
         (0..30).flat_map(|_| STYLES).map(|path| Client::open(&server, path)).collect();
     let begun = Instant::now();
     server.running().runtime().drain_within(Duration::from_secs(4));
-    // While it is not its turn a connection is served.
     let mut seconds = BTreeSet::new();
     let ends: Vec<_> = clients
         .drain(..)
         .map(|mut client| {
             std::thread::spawn(move || {
-                client.expect_close_frame(1001);
+                let mut served = 0;
+                let end = loop {
+                    client.text("hello");
+                    match client.frame().unwrap() {
+                        frame if frame.opcode == Opcode::Close => break frame.payload,
+                        frame => assert_eq!(frame, Frame::text("hello")),
+                    }
+                    served += 1;
+                    std::thread::sleep(Duration::from_millis(50));
+                };
+                assert_eq!(end, 1001_u16.to_be_bytes());
                 let end = begun.elapsed();
                 client.close(1001, "");
                 client.expect_end();
-                end
+                (end, served)
             })
         })
         .collect();
+    let mut served = 0;
     for end in ends {
-        seconds.insert(end.join().unwrap().as_secs());
+        let (end, texts) = end.join().unwrap();
+        seconds.insert(end.as_secs());
+        served = served.max(texts);
     }
     assert!(seconds.len() > 1, "all at once: {seconds:?}");
+    assert!(served > 0, "while it is not its turn a connection is served");
     assert!(server.running().join(SAFETY_NET), "nothing is left in flight");
 }
 

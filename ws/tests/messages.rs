@@ -322,6 +322,10 @@ fn a_handler_that_waits_for_two_things_gets_both_when_they_come_together() {
     }
 }
 
+fn panics_at_once(socket: WebSocket) -> std::future::Ready<()> {
+    panic!("on purpose: {socket:?}");
+}
+
 #[test]
 fn a_handler_that_panics_closes_its_socket_with_1011_and_no_other() {
     struct Panics(bool);
@@ -337,6 +341,7 @@ fn a_handler_that_panics_closes_its_socket_with_1011_and_no_other() {
         echoes(&Config::new())
             .ws("/opening", callbacks(|| Panics(true)))
             .ws("/message", callbacks(|| Panics(false)))
+            .ws("/before-its-future", panics_at_once)
             .ws("/first-poll", async |_socket: WebSocket| panic!("on purpose"))
             .ws("/recv", async |mut socket: WebSocket| {
                 let message = socket.recv().await;
@@ -351,7 +356,7 @@ fn a_handler_that_panics_closes_its_socket_with_1011_and_no_other() {
     });
     let left = Left::of(&server);
     let mut others = STYLES.map(|path| Client::open(&server, path));
-    for path in ["/opening", "/message", "/first-poll", "/recv", "/elsewhere"] {
+    for path in ["/opening", "/message", "/before-its-future", "/first-poll", "/recv", "/elsewhere"] {
         let mut client = Client::open(&server, path);
         client.send_bytes(&[frame(Opcode::Text, b"hello"), frame(Opcode::Text, b"again")].concat());
         client.expect_close_frame(1011);
@@ -531,4 +536,24 @@ fn messages_in_memory_of_their_own_are_sent_as_they_are() {
         client.expect_text("go");
         client.expect(Opcode::Binary, vec![b'x'; 100_000]);
     }
+}
+
+/// Thousands of messages are in one read, and the handler waits for something else after each.
+#[test]
+fn a_handler_that_takes_its_time_gets_all_that_was_read_in_its_order() {
+    let server = TestServer::start(|_| {
+        App::new().ws("/", async |mut socket: WebSocket| {
+            while let Some(message) = socket.recv().await {
+                lakh_core::yield_now().await;
+                socket.send(message).await.unwrap();
+            }
+        })
+    });
+    let texts: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    let bytes: Vec<u8> = texts.iter().flat_map(|text| frame(Opcode::Text, text.as_bytes())).collect();
+    let mut client = Client::open(&server, "/");
+    let mut writer = client.stream.try_clone().unwrap();
+    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut writer, &bytes).unwrap());
+    texts.iter().for_each(|text| client.expect_text(text));
+    writer.join().unwrap();
 }

@@ -101,6 +101,20 @@ fn subscriptions_are_counted_and_refused_as_the_route_says() {
     eventually("nobody is subscribed any more", || topics.counts().is_empty());
 }
 
+/// Its end of the connection may stay open for a while; the counts are of those who are there.
+#[test]
+fn a_peer_that_has_closed_or_broken_the_protocol_is_not_subscribed_any_more() {
+    let topics = Topics::new();
+    let server = server(1, Config::new(), &topics);
+    for last in [close_frame(1000, ""), vec![0xff]] {
+        let mut client = Client::open(&server, "/");
+        client.ask_for("+a", "Ok(true)");
+        client.send_bytes(&last);
+        let _ = client.frame().expect("a close frame");
+        assert_eq!(topics.subscribers("a"), 0, "before the connection has ended");
+    }
+}
+
 #[test]
 fn a_route_without_topics_has_none() {
     let server = TestServer::start(|_| App::new().ws("/", callbacks(|| Obeys)));

@@ -125,6 +125,7 @@ impl Connection {
             let info = CloseInfo { code: frame.code, reason: frame.reason.to_string(), by_peer: true };
             self.socket.answer_close(info);
         }
+        self.socket.leave_topics();
         self.socket.advance(Phase::Ending);
     }
 
@@ -136,6 +137,7 @@ impl Connection {
                 CloseInfo { code: error.close_code(), reason: error.reason().to_owned(), by_peer: false };
             self.socket.begin_close(info, Phase::Ending);
         }
+        self.socket.leave_topics();
         self.socket.advance(Phase::Ending);
     }
 

@@ -266,6 +266,11 @@ impl Socket {
         self.peek(names).flatten().unwrap_or_default()
     }
 
+    /// Ends all subscriptions: nothing is sent any more, and the peer may take its time for the connection's end.
+    pub(crate) fn leave_topics(&self) {
+        drop(self.peek(|extra| extra.subscriptions.take()));
+    }
+
     fn set_place(&self, topic: &Rc<Topic>, place: usize) {
         self.peek(|extra| {
             let topics = extra.subscriptions.iter_mut().flat_map(|subscriptions| &mut subscriptions.topics);
