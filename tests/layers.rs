@@ -66,12 +66,14 @@ const TERMINAL_CRATES: [&str; 12] = [
 ];
 
 /// Tests that really have to let time pass.
-const TESTS_THAT_TAKE_TIME: [&str; 2] = [
+const TESTS_THAT_TAKE_TIME: [&str; 3] = [
     // A child's CPU time is measured over a span; other processes are asked again until they have ended.
     "benches/compare/src/process.rs",
     // `eventually` asks again after a pause, `observe_for` measures over a span, and
     // `pause_of_a_slow_peer` is what it says.
     "http/tests/common/mod.rs",
+    // `eventually` and `Left` ask again after a pause.
+    "ws/tests/common/mod.rs",
 ];
 
 /// Lines of a file without its tests.
