@@ -72,7 +72,7 @@ const TESTS_THAT_TAKE_TIME: [&str; 3] = [
     // `eventually` asks again after a pause, `observe_for` measures over a span, and
     // `pause_of_a_slow_peer` is what it says.
     "http/tests/common/mod.rs",
-    // `eventually` and `Left` ask again after a pause.
+    // `eventually` and `Left` ask again after a pause, and `pause_of_a_client` is what it says.
     "ws/tests/common/mod.rs",
 ];
 

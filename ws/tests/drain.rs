@@ -49,7 +49,7 @@ fn a_drain_with_a_grace_spreads_the_ends_over_its_first_half() {
                         frame => assert_eq!(frame, Frame::text("hello")),
                     }
                     served += 1;
-                    std::thread::sleep(Duration::from_millis(50));
+                    pause_of_a_client(Duration::from_millis(50));
                 };
                 assert_eq!(end, 1001_u16.to_be_bytes());
                 let end = begun.elapsed();

@@ -33,6 +33,11 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// What a client does between two messages, so that many of them leave the machine some time.
+pub fn pause_of_a_client(time: Duration) {
+    std::thread::sleep(time);
+}
+
 /// Sends back what comes.
 pub async fn echo(mut socket: WebSocket) {
     while let Some(message) = socket.recv().await {
