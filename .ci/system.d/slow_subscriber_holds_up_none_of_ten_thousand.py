@@ -57,10 +57,10 @@ class SlowSubscriber(Case):
         payload = bytes(16_000)
         message = bytes([0x82, 0xFE]) + len(payload).to_bytes(2, "big") + MASK + payload
         client.setblocking(False)
-        quiet = 0
+        quiet, rest = 0, message
         while quiet < 5:
             try:
-                client.send(message)
+                rest = rest[client.send(rest):] or message
                 quiet = 0
             except BlockingIOError:
                 quiet += not select.select([], [client], [], 0.2)[1]
