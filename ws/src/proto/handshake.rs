@@ -1,7 +1,7 @@
 //! The opening handshake (RFC 6455, 4), as checks of header fields.
 mod client;
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use base64::Engine;
 use base64::alphabet;
@@ -111,18 +111,17 @@ pub fn choose_protocol<'a>(
     headers: &HeaderMap,
     supported: &[&'a str],
 ) -> Result<Option<&'a str>, HandshakeError> {
-    let mut offered: Vec<&str> = Vec::new();
+    let (mut chosen, mut offered) = (None, HashSet::new());
     for field in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
         let text = field.to_str().map_err(|_| HandshakeError(Kind::Protocol))?;
         for name in text.split(',').map(trim).filter(|name| !name.is_empty()) {
-            if !name.bytes().all(is_token_byte) || offered.contains(&name) {
+            if !name.bytes().all(is_token_byte) || !offered.insert(name) {
                 return Err(HandshakeError(Kind::Protocol));
             }
-            offered.push(name);
+            chosen = chosen.or_else(|| supported.iter().copied().find(|ours| *ours == name));
         }
     }
-    let ours = |name: &&str| supported.iter().copied().find(|ours| ours == name);
-    Ok(offered.iter().find_map(ours))
+    Ok(chosen)
 }
 
 /// Whether one of the fields of this name lists the token, in any case.
