@@ -100,8 +100,9 @@ impl Config {
         self
     }
 
-    /// Bytes that wait for the peers of all sockets of a shard at most; the last message may go beyond it. All routes
-    /// of a shard fill the same measure, and each compares it with its own.
+    /// Bytes of memory that wait for the peers of all sockets of a shard at most; the last message may go beyond it. A
+    /// topic's message counts once, however many sockets it waits for. All routes of a shard fill the same measure, and
+    /// each compares it with its own.
     pub fn shard_queue(mut self, bytes: usize) -> Self {
         self.shard_queue = bytes;
         self
@@ -115,13 +116,15 @@ impl Config {
         self
     }
 
-    /// How long a peer has for its answer to a close frame.
+    /// How long a peer has for its answer to a close frame, once it has taken that and all that is before it. In whole
+    /// seconds, two at least.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
         self
     }
 
-    /// A connection whose peer has taken nothing for so long, though something waits for it, is cut.
+    /// A connection whose peer has taken nothing for so long, though something waits for it, is cut. In whole seconds,
+    /// two at least.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
         self

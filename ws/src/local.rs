@@ -32,7 +32,7 @@ pub(crate) struct Local {
     /// For what is compressed or inflated, while it is.
     buffer: Cell<Vec<u8>>,
     keys: RefCell<MaskKeys>,
-    /// Bytes that wait for peers.
+    /// Bytes of memory that wait for peers.
     pub(crate) queued: Cell<usize>,
     #[allow(clippy::vec_box)] // they go from box to box
     spare: RefCell<Vec<Box<Outgoing>>>,
@@ -93,7 +93,7 @@ impl Local {
     /// Keeps an empty queue for the next one who needs it.
     pub(crate) fn return_queue(&self, queue: Box<Outgoing>) {
         let mut spare = self.spare.borrow_mut();
-        if spare.len() < SPARE_QUEUES {
+        if spare.len() < SPARE_QUEUES && queue.is_small() {
             spare.push(queue);
         }
     }

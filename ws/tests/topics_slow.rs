@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use lakh_http::{App, testing::TestServer};
+use lakh_http::{App, extract::Path, testing::TestServer};
 use lakh_ws::{
     Callbacks, Config, Message, Payload, SlowConsumer, Socket, Topics, WebSocketRoutes, callbacks,
     proto::Opcode,
@@ -27,13 +27,16 @@ fn number(frame: &Frame) -> u32 {
     u32::from_be_bytes(*number)
 }
 
-/// Subscribes to `t`; sends as many messages of its own as a text says.
-struct Subscriber(Rc<RefCell<Vec<Socket>>>);
+/// Subscribes to the topic that its path says; sends as many messages of its own as a text says.
+struct Subscriber {
+    topic: String,
+    all: Rc<RefCell<Vec<Socket>>>,
+}
 
 impl Callbacks for Subscriber {
     fn on_open(&mut self, socket: &Socket) {
-        socket.subscribe("t").unwrap();
-        self.0.borrow_mut().push(socket.clone());
+        socket.subscribe(&self.topic).unwrap();
+        self.all.borrow_mut().push(socket.clone());
         socket.send("subscribed").unwrap();
     }
 
@@ -56,13 +59,11 @@ impl Server {
         let server = TestServer::start(move |_| {
             let sockets: Rc<RefCell<Vec<Socket>>> = Rc::default();
             let all = Rc::clone(&sockets);
-            App::new().ws_with("/", config.clone(), callbacks(move || Subscriber(Rc::clone(&all)))).get(
-                "/queued",
-                move || {
-                    let queued: Vec<usize> = sockets.borrow().iter().map(Socket::queued).collect();
-                    format!("{} {}", queued.iter().sum::<usize>(), queued.iter().max().unwrap_or(&0))
-                },
-            )
+            let make = move |Path(topic)| Subscriber { topic, all: Rc::clone(&all) };
+            App::new().ws_with("/{topic}", config.clone(), callbacks(make)).get("/queued", move || {
+                let queued: Vec<usize> = sockets.borrow().iter().map(Socket::queued).collect();
+                format!("{} {}", queued.iter().sum::<usize>(), queued.iter().max().unwrap_or(&0))
+            })
         });
         Server { server, topics }
     }
@@ -72,14 +73,18 @@ impl Server {
     }
 
     fn subscribe(&self) -> Client {
-        let mut client = Client::open(&self.server, "/");
+        let mut client = Client::open(&self.server, "/t");
         client.expect_text("subscribed");
         client
     }
 
     /// One that is soon slow.
     fn subscribe_narrow(&self) -> Client {
-        let mut client = Client::open_narrow(&self.server, "/");
+        self.subscribe_narrow_to("/t")
+    }
+
+    fn subscribe_narrow_to(&self, path: &str) -> Client {
+        let mut client = Client::open_narrow(&self.server, path);
         client.expect_text("subscribed");
         client
     }
@@ -224,22 +229,24 @@ fn frames_of_a_slow_subscribers_own_are_whole_when_it_is_closed() {
 
 #[test]
 fn subscribers_of_a_shard_have_no_more_waiting_than_the_shard_may() {
-    const CAP: usize = 1_000_000;
+    const CAP: usize = 3_000_000;
     let config = Config::new().queue(QUEUE).shard_queue(CAP).slow_consumer(SlowConsumer::Drop);
     let server = Server::start(config);
-    let mut slow: Vec<Client> = (0..20).map(|_| server.subscribe_narrow()).collect();
+    let topics: Vec<String> = (0..20).map(|at| format!("/{at}")).collect();
+    let mut slow: Vec<Client> = topics.iter().map(|path| server.subscribe_narrow_to(path)).collect();
     let mut most_of_all = 0;
     let mut next = 0;
     while server.topics.metrics().dropped < 50 {
         assert!(next < 1000, "nobody is slow");
-        server.topics.publish("t", message(next));
+        topics.iter().for_each(|path| server.topics.publish(&path[1..], message(next)));
         next += 1;
         let (all, most) = server.queued();
         // The last message may go beyond it.
         assert!(all < CAP + LEN + 10 && most <= QUEUE, "{all} {most}");
         most_of_all = most_of_all.max(all);
     }
-    assert!(most_of_all > CAP / 2);
+    // A frame counts for its shard until all of it is sent.
+    assert!(most_of_all > CAP / 4, "{most_of_all} of {CAP}");
     for client in &mut slow {
         let got = numbers(client);
         assert!(got.is_sorted(), "{got:?}");
@@ -266,4 +273,83 @@ fn one_reader_that_never_reads_among_many_holds_up_nobody() {
     let metrics = server.topics.metrics();
     assert_eq!(metrics.delivered + metrics.dropped, next * (READERS as u64 + 1));
     assert_eq!((metrics.published, metrics.refused), (next, 0));
+}
+
+#[test]
+fn what_many_wait_for_counts_once_for_their_shard() {
+    const SUBSCRIBERS: usize = 40;
+    // Of which each has two topics: so messages are queued for all of them at once.
+    struct Two;
+    impl Callbacks for Two {
+        fn on_open(&mut self, socket: &Socket) {
+            socket.subscribe("t").unwrap();
+            socket.subscribe("u").unwrap();
+            socket.send("subscribed").unwrap();
+        }
+        fn on_message(&mut self, _: &Socket, _: Payload<'_>) {}
+    }
+    let topics = Topics::new();
+    let config = Config::new().shard_queue(2 * LEN).topics(&topics);
+    let server = TestServer::start(move |_| App::new().ws_with("/", config.clone(), callbacks(|| Two)));
+    let mut clients: Vec<Client> = (0..SUBSCRIBERS).map(|_| Client::open(&server, "/")).collect();
+    clients.iter_mut().for_each(|client| client.expect_text("subscribed"));
+    for next in 0..3 {
+        topics.publish("t", message(next));
+        for client in &mut clients {
+            assert_eq!(number(&client.frame().expect("nobody is slow")), next);
+        }
+    }
+    assert_eq!(topics.metrics().dropped, 0);
+}
+
+#[test]
+fn the_latest_message_takes_the_place_of_others_in_a_shard_that_has_no_room() {
+    let config = Config::new().queue(QUEUE).shard_queue(1_000_000).slow_consumer(SlowConsumer::KeepLatest);
+    let server = Server::start(config);
+    let (mut one, mut two) = (server.subscribe_narrow(), server.subscribe_narrow());
+    let publish = |number| {
+        server.topics.publish("t", message(number));
+        server.queued()
+    };
+    (0..100).for_each(|number| _ = publish(number));
+    // Messages of their own fill up the shard, until no more is queued.
+    let mut others: Vec<Client> = (0..4).map(|_| server.subscribe_narrow_to("/other")).collect();
+    let (mut rounds, mut full) = (0, 0);
+    while full < 10 {
+        assert!(rounds < 1000, "the kernel takes everything");
+        others.iter_mut().for_each(|other| other.text("100"));
+        full += u32::from(server.queued().0 > 800_000);
+        rounds += 1;
+    }
+    (100..110).for_each(|number| _ = publish(number));
+    for client in [&mut one, &mut two] {
+        assert_eq!(numbers(client).last(), Some(&109));
+    }
+}
+
+#[test]
+fn more_than_may_wait_for_its_round_waits_in_the_subscribers_queues() {
+    const COUNT: u32 = 40;
+    const LONG: usize = 2 << 20;
+    let topics = Topics::new();
+    let config = Config::new().queue(200 << 20).topics(&topics);
+    let publisher = topics.clone();
+    let server = TestServer::start(move |_| {
+        let make = |Path(topic)| Subscriber { topic, all: Rc::default() };
+        let publisher = publisher.clone();
+        App::new().ws_with("/{topic}", config.clone(), callbacks(make)).get("/publish", move || {
+            for number in 0..COUNT {
+                publisher.publish("t", number.to_be_bytes().repeat(LONG / 4));
+            }
+            "published"
+        })
+    });
+    let mut client = Client::open(&server, "/t");
+    client.expect_text("subscribed");
+    server.get("/publish").send().text();
+    for number in 0..COUNT {
+        let frame = client.frame().unwrap();
+        assert!(frame.payload.len() == LONG && frame.payload.starts_with(&number.to_be_bytes()));
+    }
+    assert_eq!(topics.metrics().dropped, 0);
 }

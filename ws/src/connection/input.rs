@@ -66,6 +66,7 @@ impl Connection {
             match decoder.decode(&mut bytes[at..], socket.rules()) {
                 Ok(decoded) => {
                     at += decoded.consumed;
+                    turn.frames += 1;
                     if let Some(event) = decoded.event {
                         self.handle(turn, event);
                     }

@@ -26,6 +26,8 @@ use std::{
 
 /// Steps of one poll; then the shard's other tasks have their turn.
 const STEPS: usize = 16;
+/// Frames after which a poll takes no more steps: a read may bring thousands.
+const FRAMES: usize = 1024;
 /// No time to wait for.
 const NEVER: u32 = u32::MAX;
 
@@ -60,6 +62,8 @@ struct Turn<'a, 'cx> {
     session_polled: bool,
     /// Something has been received.
     heard: bool,
+    /// So many frames have been.
+    frames: usize,
 }
 
 impl Connection {
@@ -82,7 +86,7 @@ impl Future for Connection {
         }
         self.socket.set_driven(true);
         let mut input = Local::with(Local::take_input);
-        let mut turn = Turn { cx, now, session_polled: false, heard: false };
+        let mut turn = Turn { cx, now, session_polled: false, heard: false, frames: 0 };
         let done = self.run(&mut turn, &mut input);
         Local::with(|local| {
             local.return_input(input);
@@ -104,6 +108,13 @@ impl Connection {
                 Step::Wait => return Poll::Pending,
                 Step::Done => return Poll::Ready(()),
             }
+            if turn.frames >= FRAMES {
+                break;
+            }
+        }
+        // A peer that never stops sending does not put off what is due.
+        if self.socket.phase() < Phase::Over {
+            self.step_wait(turn);
         }
         if self.flush(turn).is_err() {
             self.lose("writing failed");
@@ -211,7 +222,8 @@ impl Connection {
                 Local::with(|local| drop(local.inbox.take()));
             }
         }
-        if self.session.is_none() && self.socket.is_open() {
+        // The `WebSocket` may be with another task.
+        if self.session.is_none() && self.socket.phase() < Phase::Ending {
             self.session = Some(Box::pin(ForwardSession));
         }
     }
@@ -328,6 +340,11 @@ impl Connection {
                 Err(Step::Again)
             }
             Phase::Awaiting | Phase::Ending | Phase::Lingering | Phase::Over => {
+                // It cannot answer before it has got all that is before the close frame, and has time for that as long
+                // as it goes on taking.
+                if self.socket.phase() == Phase::Awaiting && self.socket.has_queue() {
+                    shared.mark.set(now);
+                }
                 let end = after(shared.mark.get(), seconds(config.close_timeout));
                 if now >= end { Err(self.lose("no answer to the close frame")) } else { Ok(end) }
             }

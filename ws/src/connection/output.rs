@@ -60,7 +60,8 @@ impl Connection {
         } else {
             self.socket.with_extra(|extra| extra.out = Some(out));
         }
-        if left < HIGH_WATER {
+        // Woken without room they would only wait again, in this very task.
+        if left < HIGH_WATER && self.socket.has_room() {
             self.socket.wake_senders();
         }
         if is_done && self.socket.0.flags.is_set(Flag::Refused) {

@@ -13,7 +13,8 @@ use std::{
 pub(crate) struct ForwardSession;
 
 impl Session for ForwardSession {
-    fn poll(self: Pin<&mut Self>, _: &Socket, _: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>) -> Poll<()> {
+        socket.take_room(); // nobody is told of it
         Poll::Pending
     }
 

@@ -74,18 +74,20 @@ impl WebSocket {
         if !self.0.has_extra() {
             return None;
         }
-        let message = self.0.peek(|extra| extra.inbox.take()).flatten();
-        message.map(|message| *message)
+        let message = self.0.peek(|extra| extra.inbox.take()).flatten()?;
+        // There is room for the next one.
+        self.0.wake();
+        Some(*message)
     }
 
     /// Lets the driver tell what happens next. Its own task is polled then anyway.
     fn wait(&self, cx: &Context<'_>) {
-        if self.0.is_driven() && self.0.0.task.is_set_to(cx) {
-            // Whoever waited before does so no longer.
-            drop(self.0.peek(|extra| extra.receiver.take()));
-            return;
+        // Whoever waited before does so no longer.
+        let receiver = self.0.take_receiver();
+        if !(self.0.is_driven() && self.0.0.task.is_set_to(cx)) {
+            receiver.set(cx);
+            self.0.with_extra(|extra| extra.receiver = receiver);
         }
-        self.0.with_extra(|extra| extra.receiver.get_or_insert_default().set(cx));
     }
 
     /// Sends a message once there is room for it in the connection's queue.
@@ -155,7 +157,8 @@ impl fmt::Debug for WebSocket {
 
 /// A handler's future.
 impl<F: Future<Output = ()>> Session for F {
-    fn poll(self: Pin<&mut Self>, _: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>) -> Poll<()> {
+        socket.take_room(); // it is told of none
         Future::poll(self, cx)
     }
 

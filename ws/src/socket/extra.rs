@@ -18,8 +18,8 @@ use lakh_core::{WaitSlot, Wakers};
 pub(crate) struct Extra {
     /// What the peer has not taken yet.
     pub(crate) out: Option<Box<Outgoing>>,
-    /// Who waits for room to send. Kept once it is there: keys are told apart by it.
-    pub(crate) room: Option<Box<Wakers>>,
+    /// Who waits for room to send.
+    pub(crate) room: Option<Box<Room>>,
     /// Half a message.
     pub(crate) decoder: Decoder,
     /// Read, and not decoded since nobody receives.
@@ -27,13 +27,21 @@ pub(crate) struct Extra {
     /// Decoded, and not received yet.
     pub(crate) inbox: Option<Box<Message>>,
     /// Who receives, if that is another task than the connection's.
-    pub(crate) receiver: Option<Box<WaitSlot>>,
+    pub(crate) receiver: WaitSlot,
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// Contexts of its own.
     pub(crate) deflate: Option<Box<Dedicated>>,
     pub(crate) close: Option<Box<CloseInfo>>,
     /// The peer's last ping, if it has to wait for its answer; those before it need none (RFC 6455, 5.5.3).
     pub(crate) unanswered: Option<Box<[u8]>>,
+}
+
+/// Futures that wait for room to send.
+#[derive(Default)]
+pub(crate) struct Room {
+    pub(crate) wakers: Wakers,
+    /// How many have a key, be they woken or not: as long as there is one, keys have to be told apart by this.
+    pub(crate) keys: usize,
 }
 
 /// Contexts that are taken over from message to message.
@@ -61,7 +69,7 @@ impl Extra {
             || !self.decoder.is_idle()
             || !self.input.is_empty()
             || self.inbox.is_some()
-            || self.receiver.is_some()
+            || self.receiver.is_set()
             || self.subscriptions.is_some()
             || self.deflate.is_some()
             || self.close.is_some()

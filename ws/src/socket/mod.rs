@@ -20,10 +20,18 @@ use lakh_core::WaitSlot;
 use lakh_net::TcpStream;
 pub(crate) use outgoing::Outgoing;
 pub use send::{Send, SendError};
-use std::{cell::Cell, fmt, rc::Rc};
+use std::{
+    cell::Cell,
+    fmt,
+    hash::{Hash, Hasher},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+};
 pub(crate) use terms::{Route, Terms};
 
-/// A handle of one connection, for its shard: to send, to subscribe, to close. A clone is the same connection.
+/// A handle of one connection, for its shard: to send, to subscribe, to close. A clone is the same connection, and equal
+/// to it: handles may be kept in a set.
 ///
 /// It does not keep the connection open; when that is over, sending fails.
 #[derive(Clone)]
@@ -54,7 +62,7 @@ pub(crate) enum Phase {
     Draining,
     /// Our close frame is sent or queued.
     Closing,
-    /// The time runs in which the peer's has to come.
+    /// The time runs in which the peer's has to come, once nothing is queued.
     Awaiting,
     /// Everything is said: what is queued is sent.
     Ending,
@@ -105,6 +113,15 @@ impl Socket {
         Some(terms.config.protocols.get(terms.protocol?)?.as_str())
     }
 
+    /// The other end's address. Behind a proxy it is the proxy's; the client's is then what the handler's parameter
+    /// [`ClientAddr`](lakh_http::extract::ClientAddr) says.
+    ///
+    /// # Errors
+    /// `NotConnected` once the connection is over; those of getpeername(2).
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.with_stream(TcpStream::peer_addr).unwrap_or_else(|| Err(io::ErrorKind::NotConnected.into()))
+    }
+
     /// Whether messages can still be sent: neither end has begun to close.
     #[inline]
     pub fn is_open(&self) -> bool {
@@ -124,7 +141,7 @@ impl Socket {
         self.peek(|extra| extra.close.as_deref().cloned()).flatten()
     }
 
-    /// Begins to close: what is queued is sent, then the close frame; the peer's answer is awaited for
+    /// Begins to close: what is queued is sent, then the close frame; then the peer's answer is awaited for
     /// [`Config::close_timeout`](crate::Config::close_timeout). Messages that come meanwhile are dropped. The second call
     /// and those after it do nothing.
     ///
@@ -211,8 +228,18 @@ impl Socket {
 
     /// Wakes the receiver if it is another task than the connection's, and says whether it is.
     pub(crate) fn wake_receiver(&self) -> bool {
-        let receiver = self.peek(|extra| extra.receiver.take()).flatten();
-        receiver.inspect(|receiver| receiver.wake()).is_some()
+        let receiver = self.take_receiver();
+        let is_other = receiver.is_set();
+        receiver.wake();
+        is_other
+    }
+
+    /// Who receives, if that is another task than the connection's, which waits no longer.
+    pub(crate) fn take_receiver(&self) -> WaitSlot {
+        if !self.has_extra() {
+            return WaitSlot::new();
+        }
+        self.peek(|extra| std::mem::take(&mut extra.receiver)).unwrap_or_default()
     }
 
     /// Whether a message is wanted: one is asked for, or none is waiting. So what a peer sends beside messages is read
@@ -295,6 +322,20 @@ impl Socket {
             Role::Server => None,
             Role::Client => Some(Local::with(Local::next_key)),
         }
+    }
+}
+
+impl PartialEq for Socket {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Socket {}
+
+impl Hash for Socket {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).hash(state);
     }
 }
 

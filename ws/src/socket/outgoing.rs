@@ -1,6 +1,9 @@
 //! What waits for a peer to take it.
 
-use crate::{local::Local, topics::Frame};
+use crate::{
+    local::Local,
+    topics::{Frame, QueuedFrame},
+};
 use bytes::Bytes;
 use std::{collections::VecDeque, io::IoSlice, rc::Rc};
 
@@ -8,6 +11,8 @@ use std::{collections::VecDeque, io::IoSlice, rc::Rc};
 const JOIN_UP_TO: usize = 16 * 1024;
 /// Pieces that are given to the kernel in one call.
 const PIECES: usize = 64;
+/// An empty queue that has room for more pieces than this is not kept.
+const KEPT_PIECES: usize = 64;
 
 /// Frames that the kernel has not taken yet, in their order. There is one as long as there are any.
 #[derive(Default)]
@@ -27,7 +32,7 @@ enum Piece {
     /// A long payload of its own.
     Shared(Bytes),
     /// A topic's, which all of its subscribers share.
-    Topic(Rc<Frame>, bool),
+    Topic(QueuedFrame),
 }
 
 impl Piece {
@@ -35,7 +40,16 @@ impl Piece {
         match self {
             Piece::Own(bytes) => bytes,
             Piece::Shared(bytes) => bytes,
-            Piece::Topic(frame, deflated) => frame.bytes(*deflated),
+            Piece::Topic(frame) => frame.bytes(),
+        }
+    }
+
+    /// Bytes that no other queue holds; a topic's frames count themselves.
+    fn own_bytes(&self) -> usize {
+        match self {
+            Piece::Own(bytes) => bytes.len(),
+            Piece::Shared(bytes) => bytes.len(),
+            Piece::Topic(_) => 0,
         }
     }
 }
@@ -47,6 +61,11 @@ impl Outgoing {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
+    }
+
+    /// Whether it is worth keeping for the next one who needs a queue.
+    pub(crate) fn is_small(&self) -> bool {
+        self.pieces.capacity() <= KEPT_PIECES
     }
 
     fn count(&mut self, bytes: usize) {
@@ -76,40 +95,37 @@ impl Outgoing {
     }
 
     pub(crate) fn push_frame(&mut self, frame: Rc<Frame>, deflated: bool) {
-        self.count(frame.bytes(deflated).len());
-        self.pieces.push_back(Piece::Topic(frame, deflated));
+        let frame = QueuedFrame::new(frame, deflated);
+        self.bytes += frame.bytes().len();
+        self.pieces.push_back(Piece::Topic(frame));
     }
 
-    /// Forgets the messages of `frame`'s topic of which nothing is sent yet.
-    pub(crate) fn forget_topic(&mut self, frame: &Frame) {
-        self.forget_frames(|old| old.is_of_same_topic(frame));
+    /// Forgets the messages of `frame`'s topic of which nothing is sent yet; how many bytes they had.
+    pub(crate) fn forget_topic(&mut self, frame: &Frame) -> usize {
+        self.forget_frames(|old| old.is_of_same_topic(frame))
     }
 
     /// Forgets the messages of all topics of which nothing is sent yet. What is the socket's own stays: its pieces
     /// may begin within a frame.
-    pub(crate) fn forget_topics(&mut self) {
-        self.forget_frames(|_| true);
+    pub(crate) fn forget_topics(&mut self) -> usize {
+        self.forget_frames(|_| true)
     }
 
-    fn forget_frames(&mut self, is_old: impl Fn(&Frame) -> bool) {
+    fn forget_frames(&mut self, is_old: impl Fn(&QueuedFrame) -> bool) -> usize {
         let (sent, mut at, mut gone) = (self.sent, 0, 0);
         self.pieces.retain(|piece| {
             let is_begun = at == 0 && sent > 0;
             at += 1;
             match piece {
-                Piece::Topic(old, deflated) if !is_begun && is_old(old) => {
-                    gone += old.bytes(*deflated).len();
+                Piece::Topic(old) if !is_begun && is_old(old) => {
+                    gone += old.bytes().len();
                     false
                 }
                 _ => true,
             }
         });
-        self.forget(gone);
-    }
-
-    fn forget(&mut self, bytes: usize) {
-        self.bytes -= bytes;
-        Local::with(|local| local.count_gone(bytes));
+        self.bytes -= gone;
+        gone
     }
 
     /// Hands the first pieces to `write`, which says how many bytes it took.
@@ -130,7 +146,7 @@ impl Outgoing {
     /// The kernel has taken the first `taken` bytes.
     pub(crate) fn advance(&mut self, taken: usize, now: u32) {
         self.since = now;
-        self.forget(taken);
+        self.bytes -= taken;
         let mut left = self.sent + taken;
         while let Some(first) = self.pieces.front() {
             let len = first.bytes().len();
@@ -138,7 +154,9 @@ impl Outgoing {
                 break;
             }
             left -= len;
+            let gone = first.own_bytes();
             self.pieces.pop_front();
+            Local::with(|local| local.count_gone(gone));
         }
         self.sent = left;
     }
@@ -146,9 +164,34 @@ impl Outgoing {
 
 impl Drop for Outgoing {
     fn drop(&mut self) {
-        let bytes = self.bytes;
-        if bytes > 0 {
-            Local::try_with(|local| local.count_gone(bytes));
+        let bytes = self.pieces.iter().map(Piece::own_bytes).sum();
+        Local::try_with(|local| local.count_gone(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_has_held_much_is_not_kept_and_all_is_counted_back() {
+        let counted = || Local::with(|local| local.queued.get());
+        let mut out = Outgoing::default();
+        assert!(out.is_small());
+        for _ in 0..100 {
+            out.push_payload(Bytes::from_static(b"long"));
+            out.append(|own| own.extend_from_slice(b"own"));
         }
+        assert_eq!((out.bytes(), counted()), (700, 700));
+        out.advance(5, 0);
+        assert_eq!((out.bytes(), counted()), (695, 696), "half a piece takes its memory");
+        out.advance(690, 0);
+        out.write(|rest| assert_eq!(rest.iter().map(|piece| piece.len()).sum::<usize>(), 5));
+        out.advance(5, 0);
+        assert!(out.is_empty() && !out.is_small());
+        assert_eq!(counted(), 0);
+        out.push_payload(Bytes::from_static(b"dropped"));
+        drop(out);
+        assert_eq!(counted(), 0);
     }
 }

@@ -70,9 +70,13 @@ impl Socket {
     pub fn send<'a>(&self, message: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let payload = message.into();
         self.settle_topic();
-        self.check()?;
-        self.write(payload);
-        Ok(())
+        let checked = self.check();
+        match checked {
+            Ok(()) => self.write(payload),
+            Err(SendError::Full) => self.0.flags.set(Flag::Refused, true),
+            Err(_) => {}
+        }
+        checked
     }
 
     /// Sends a message once there is room for it. A long one in memory of its own is not copied.
@@ -92,13 +96,12 @@ impl Socket {
             return Err(SendError::Closed);
         }
         if self.has_queue() && !self.has_room() {
-            self.0.flags.set(Flag::Refused, true);
             return Err(SendError::Full);
         }
         Ok(())
     }
 
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         let queued = self.queued();
         let config = &self.0.terms.config;
         queued == 0 || queued < config.queue && Local::with(|local| local.queued.get()) < config.shard_queue
@@ -227,10 +230,11 @@ impl Socket {
             return false;
         }
         let policy = self.0.terms.config.slow_consumer;
-        let mut is_queued = self.push_frame(&batch.frames);
+        let mut is_queued = self.push_frame(&batch.frames, 0);
         if !is_queued && policy == SlowConsumer::KeepLatest {
-            self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topic(&batch.last)));
-            is_queued = self.push_frame(&batch.last);
+            let forget = |out: &mut Box<Outgoing>| out.forget_topic(&batch.last);
+            let gone = self.peek(|extra| extra.out.as_mut().map_or(0, forget)).unwrap_or(0);
+            is_queued = self.push_frame(&batch.last, gone);
         }
         if is_queued {
             self.wake();
@@ -242,20 +246,22 @@ impl Socket {
         is_queued
     }
 
-    /// Queues a topic's messages if there is room for them.
-    fn push_frame(&self, frame: &Rc<Frame>) -> bool {
+    /// Queues a topic's messages if there is room for them, or if they take the place of so many bytes.
+    fn push_frame(&self, frame: &Rc<Frame>, in_place_of: usize) -> bool {
         let config = &self.0.terms.config;
         let deflated = self.takes_deflated(frame);
         let len = frame.bytes(deflated).len();
         self.spill();
         let (queued, of_shard) = (self.queued(), Local::with(|local| local.queued.get()));
-        let has_room = of_shard + len <= config.shard_queue && (queued == 0 || queued + len <= config.queue);
-        if has_room {
+        let has_room =
+            of_shard + frame.cost() <= config.shard_queue && (queued == 0 || queued + len <= config.queue);
+        let is_queued = has_room || len <= in_place_of;
+        if is_queued {
             self.with_extra(|extra| {
                 extra.out.get_or_insert_with(queue).push_frame(Rc::clone(frame), deflated);
             });
         }
-        has_room
+        is_queued
     }
 
     /// Queues a topic's messages, of which the first bytes are sent already, where nothing else waits.
@@ -271,7 +277,7 @@ impl Socket {
 
     /// Wakes who waits for room.
     pub(crate) fn wake_senders(&self) {
-        let waiting = self.peek(|extra| extra.room.as_mut().map(|room| room.take())).flatten();
+        let waiting = self.peek(|extra| extra.room.as_mut().map(|room| room.wakers.take())).flatten();
         waiting.into_iter().flatten().for_each(Waker::wake);
     }
 }
@@ -293,7 +299,13 @@ pub struct Send<'a> {
 impl Send<'_> {
     fn leave(&mut self) {
         if let Some(key) = self.place.take() {
-            let waker = self.socket.peek(|extra| extra.room.as_mut().and_then(|room| room.remove(key)));
+            let waker = self.socket.peek(|extra| {
+                let room = extra.room.as_mut()?;
+                room.keys -= 1;
+                let waker = room.wakers.remove(key);
+                extra.room.take_if(|room| room.keys == 0);
+                waker
+            });
             drop(waker);
         }
     }
@@ -314,7 +326,11 @@ impl Future for Send<'_> {
             }
             Err(SendError::Full) => {
                 let waker = cx.waker().clone();
-                let key = self.socket.with_extra(|extra| extra.room.get_or_insert_default().insert(waker));
+                let key = self.socket.with_extra(|extra| {
+                    let room = extra.room.get_or_insert_default();
+                    room.keys += 1;
+                    room.wakers.insert(waker)
+                });
                 self.place = Some(key);
                 Poll::Pending
             }

@@ -7,7 +7,7 @@ use crate::{
     proto::{FrameHead, Opcode, encode},
 };
 use bytes::Bytes;
-use std::rc::Rc;
+use std::{cell::Cell, rc::Rc};
 
 /// Shorter messages are not compressed.
 const COMPRESS_FROM: usize = 64;
@@ -49,6 +49,11 @@ impl Encoded {
         }
     }
 
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.plain.len() + self.deflated.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Bytes of the frames as they are.
     pub(super) fn len(&self) -> usize {
         self.plain.len()
@@ -75,11 +80,13 @@ fn compressed(opcode: Opcode, payload: &[u8]) -> Option<Bytes> {
 pub(crate) struct Frame {
     topic: Rc<Topic>,
     encoded: Encoded,
+    /// In how many queues it is.
+    queues: Cell<usize>,
 }
 
 impl Frame {
     pub(super) fn new(topic: &Rc<Topic>, encoded: Encoded) -> Rc<Self> {
-        Rc::new(Frame { topic: Rc::clone(topic), encoded })
+        Rc::new(Frame { topic: Rc::clone(topic), encoded, queues: Cell::new(0) })
     }
 
     #[inline]
@@ -94,7 +101,41 @@ impl Frame {
         self.encoded.deflated.is_some()
     }
 
+    /// Bytes of memory that one more queue with it takes.
+    pub(crate) fn cost(&self) -> usize {
+        PLACE + if self.queues.get() == 0 { self.encoded.memory() } else { 0 }
+    }
+}
+
+/// About what a place in a queue takes.
+const PLACE: usize = 32;
+
+/// A frame in a queue. The shard counts its bytes once, in however many queues it is.
+pub(crate) struct QueuedFrame {
+    frame: Rc<Frame>,
+    deflated: bool,
+}
+
+impl QueuedFrame {
+    pub(crate) fn new(frame: Rc<Frame>, deflated: bool) -> Self {
+        Local::with(|local| local.count_queued(frame.cost()));
+        frame.queues.set(frame.queues.get() + 1);
+        QueuedFrame { frame, deflated }
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.frame.bytes(self.deflated)
+    }
+
     pub(crate) fn is_of_same_topic(&self, other: &Frame) -> bool {
-        Rc::ptr_eq(&self.topic, &other.topic)
+        Rc::ptr_eq(&self.frame.topic, &other.topic)
+    }
+}
+
+impl Drop for QueuedFrame {
+    fn drop(&mut self) {
+        self.frame.queues.set(self.frame.queues.get() - 1);
+        Local::try_with(|local| local.count_gone(self.frame.cost()));
     }
 }

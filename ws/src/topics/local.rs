@@ -104,6 +104,7 @@ impl LocalTopics {
 impl Drop for LocalTopics {
     fn drop(&mut self) {
         self.central.remove_shard(self.shard);
+        let _ended = LOCALS.try_with(|locals| locals.borrow_mut().remove(&self.central.id));
     }
 }
 

@@ -6,7 +6,7 @@ mod rounds;
 
 use crate::{Message, Socket};
 use frame::Encoded;
-pub(crate) use frame::{Frame, WINDOW_BITS};
+pub(crate) use frame::{Frame, QueuedFrame, WINDOW_BITS};
 use lakh_core::ShardHandle;
 use local::Topic;
 pub(crate) use local::{LocalTopics, Subscriptions};

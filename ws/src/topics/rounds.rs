@@ -24,7 +24,7 @@ use std::{
 const AT_ONCE: usize = 128;
 /// Bytes of messages that go out together.
 const JOIN_UP_TO: usize = 64 * 1024;
-/// Bytes of messages that wait to be given out, on a shard.
+/// Bytes of memory of what waits to be given out, on a shard.
 const WAITING_AT_MOST: usize = 64 << 20;
 
 /// The topics that have something to give out.
@@ -74,11 +74,16 @@ impl LocalTopics {
         if topic.singles.borrow().is_empty() {
             return;
         }
-        let len = message.len();
-        if self.rounds.bytes.get() + len > WAITING_AT_MOST {
-            return self.count(0, topic.singles.borrow().len() as u64);
+        let bytes = self.rounds.bytes.get() + message.memory();
+        if bytes > WAITING_AT_MOST {
+            // It is published faster than given out: each socket's own limits say what becomes of it.
+            self.settle(topic);
+            if let Some(batch) = Batch::new(topic, &[message]) {
+                self.queue(&topic.singles.borrow(), &batch);
+            }
+            return;
         }
-        self.rounds.bytes.set(self.rounds.bytes.get() + len);
+        self.rounds.bytes.set(bytes);
         let mut pending = topic.pending.borrow_mut();
         if !mem::replace(&mut pending.is_waiting, true) {
             self.rounds.waiting.borrow_mut().push_back(Rc::clone(topic));
@@ -95,7 +100,7 @@ impl LocalTopics {
 
     /// Queues what a topic has to give out for each of its subscribers, as if it had been queued at once.
     pub(super) fn settle(&self, topic: &Rc<Topic>) {
-        let (messages, round) = {
+        let (mut messages, round) = {
             let mut pending = topic.pending.borrow_mut();
             (mem::take(&mut pending.messages), pending.round.take())
         };
@@ -103,9 +108,7 @@ impl LocalTopics {
         if let Some(round) = round {
             self.queue(singles.get(round.next..).unwrap_or_default(), &round.batch);
         }
-        let messages: Vec<Encoded> = messages.into();
-        if let Some(batch) = Batch::new(topic, &messages) {
-            self.forget(&messages);
+        while let Some(batch) = self.next_batch(topic, &mut messages) {
             self.queue(&singles, &batch);
         }
     }
@@ -115,9 +118,18 @@ impl LocalTopics {
         self.count(queued * batch.count, (sockets.len() as u64 - queued) * batch.count);
     }
 
-    fn forget(&self, messages: &[Encoded]) {
-        let bytes: usize = messages.iter().map(Encoded::len).sum();
-        self.rounds.bytes.set(self.rounds.bytes.get() - bytes);
+    /// Takes the first messages out, as many as go out together.
+    fn next_batch(&self, topic: &Rc<Topic>, messages: &mut VecDeque<Encoded>) -> Option<Batch> {
+        let mut bytes = 0;
+        let fits = |message: &&Encoded| {
+            bytes += message.len();
+            bytes <= JOIN_UP_TO
+        };
+        let count = messages.iter().take_while(fits).count().max(1);
+        let all: Vec<Encoded> = messages.drain(..count.min(messages.len())).collect();
+        let memory: usize = all.iter().map(Encoded::memory).sum();
+        self.rounds.bytes.set(self.rounds.bytes.get() - memory);
+        Batch::new(topic, &all)
     }
 
     /// The next batch for a topic's subscribers, and the first who has not got it.
@@ -125,15 +137,7 @@ impl LocalTopics {
         let mut pending = topic.pending.borrow_mut();
         let Pending { messages, round, .. } = &mut *pending;
         if round.is_none() {
-            let mut bytes = 0;
-            let fits = |message: &&Encoded| {
-                bytes += message.len();
-                bytes <= JOIN_UP_TO
-            };
-            let count = messages.iter().take_while(fits).count().max(1);
-            let all: Vec<Encoded> = messages.drain(..count.min(messages.len())).collect();
-            self.forget(&all);
-            *round = Some(Round { batch: Batch::new(topic, &all)?, next: 0 });
+            *round = Some(Round { batch: self.next_batch(topic, messages)?, next: 0 });
         }
         round.as_ref().map(|round| (round.batch.clone(), round.next))
     }
