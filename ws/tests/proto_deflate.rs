@@ -413,3 +413,14 @@ proptest! {
         prop_assert_eq!(&inflate(SharedDeflate::new(1).inflater(), &compressed), &message);
     }
 }
+
+#[test]
+fn a_message_of_very_many_streams_is_an_error() {
+    // Each ends with its first block, which is empty, and looks back on 32 KiB.
+    let content = compress(&mut Compressor::new(6, context(false, 15)), &random(1 << 15));
+    let message = |streams: usize| [&content[..], &TAIL[..], &[3, 0].repeat(streams)].concat();
+    let mut inflater = Inflater::new(context(false, 15));
+    assert_eq!(inflate(&mut inflater, &message(50)).len(), 1 << 15);
+    let error = inflater.inflate(&message(500_000), usize::MAX, &mut Vec::new());
+    assert_eq!(error.unwrap_err().close_code(), CloseCode::Invalid);
+}

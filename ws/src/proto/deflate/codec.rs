@@ -13,6 +13,8 @@ use crate::proto::utf8::validate;
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// The least room to compress or inflate into.
 const LEAST_ROOM: usize = 256;
+/// Streams of one message: each that ends takes as long as inflating some hundred bytes.
+const STREAMS: usize = 64;
 
 /// Compresses messages, for one connection or for all whose context is not taken over.
 #[derive(Debug)]
@@ -107,12 +109,13 @@ impl Inflater {
     ///
     /// # Errors
     ///
-    /// 1009 as soon as it has more than `limit` bytes, and `out` not many more than that; 1007 if it cannot be inflated.
+    /// 1009 as soon as it has more than `limit` bytes, and `out` not many more than that; 1007 if it cannot be inflated,
+    /// or is made of more than 64 streams.
     pub fn inflate(&mut self, payload: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
-        let start = out.len();
+        let (start, mut streams) = (out.len(), STREAMS);
         let mut result = Ok(());
         for part in [payload, &TAIL] {
-            result = result.and_then(|()| self.feed(part, start, limit, out));
+            result = result.and_then(|()| self.feed(part, start, limit, &mut streams, out));
         }
         if !self.takeover {
             self.inflate.reset(false);
@@ -142,6 +145,7 @@ impl Inflater {
         mut part: &[u8],
         start: usize,
         limit: usize,
+        streams: &mut usize,
         out: &mut Vec<u8>,
     ) -> Result<(), ProtocolError> {
         loop {
@@ -158,7 +162,10 @@ impl Inflater {
             part = &part[taken as usize..];
             let full = out.len() == out.capacity();
             match status {
-                Ok(Status::StreamEnd) => self.go_on_behind_the_end(&out[start..])?,
+                Ok(Status::StreamEnd) if *streams > 0 => {
+                    *streams -= 1;
+                    self.go_on_behind_the_end(&out[start..])?;
+                }
                 Ok(Status::Ok) if full || !part.is_empty() => continue,
                 Ok(Status::Ok | Status::BufError) if part.is_empty() => {}
                 _ => return Err(ProtocolError(Kind::Inflate)),
