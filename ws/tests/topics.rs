@@ -383,3 +383,39 @@ fn any_order_of_subscribing_and_leaving_is_that_of_a_map_of_sets() {
     let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(steps in steps())| run(&server, &topics, &steps));
 }
+
+#[test]
+fn a_topic_of_few_does_not_wait_for_one_of_many() {
+    const MANY: usize = 600;
+    let topics = Topics::new();
+    let config = Config::new().topics(&topics);
+    let one: Arc<Mutex<Option<std::net::TcpStream>>> = Arc::default();
+    let (publisher, peer) = (topics.clone(), Arc::clone(&one));
+    let server = TestServer::start(move |_| {
+        let (topics, peer) = (publisher.clone(), Arc::clone(&peer));
+        App::new().ws_with("/", config.clone(), callbacks(|| Obeys)).get("/publish", move || {
+            let (topics, peer) = (topics.clone(), Arc::clone(&peer));
+            async move {
+                topics.publish("many", "to all");
+                topics.publish("few", "to one");
+                // Those of many take five turns.
+                for _ in 0..3 {
+                    lakh_core::yield_now().await;
+                }
+                let peer = peer.lock().unwrap().take().unwrap();
+                peer.set_nonblocking(true).unwrap();
+                let is_there = peer.peek(&mut [0]).is_ok();
+                peer.set_nonblocking(false).unwrap();
+                is_there.to_string()
+            }
+        })
+    });
+    let mut many: Vec<Client> = (0..MANY).map(|_| Client::open(&server, "/")).collect();
+    many.iter_mut().for_each(|client| client.ask_for("+many", "Ok(true)"));
+    let mut few = Client::open(&server, "/");
+    few.ask_for("+few", "Ok(true)");
+    *one.lock().unwrap() = Some(few.stream.try_clone().unwrap());
+    assert_eq!(server.get("/publish").send().text(), "true");
+    few.expect_text("to one");
+    many.iter_mut().for_each(|client| client.expect_text("to all"));
+}

@@ -176,9 +176,7 @@ impl Future for Giving {
             };
             let is_given = self.0.give(&topic, &mut left);
             let (mut waiting, mut pending) = (rounds.waiting.borrow_mut(), topic.pending.borrow_mut());
-            if !is_given {
-                waiting.push_front(Rc::clone(&topic));
-            } else if !pending.messages.is_empty() {
+            if !is_given || !pending.messages.is_empty() {
                 waiting.push_back(Rc::clone(&topic)); // others first
             } else {
                 pending.is_waiting = false;
