@@ -157,7 +157,8 @@ impl Config {
         self
     }
 
-    /// The shortest message that is compressed, in bytes: short ones grow. By default 64.
+    /// The shortest message that is compressed, in bytes: short ones grow. By default 64, which is what it always is for
+    /// a topic's.
     pub fn compress_from(mut self, bytes: usize) -> Self {
         self.compress_from = bytes;
         self

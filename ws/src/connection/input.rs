@@ -9,7 +9,7 @@ use crate::{
     socket::Phase,
 };
 use bytes::{Buf, BytesMut};
-use std::task::Poll;
+use std::{rc::Rc, task::Poll};
 
 impl Connection {
     /// Takes what was read and kept, or reads. An error says why the connection is over.
@@ -60,10 +60,10 @@ impl Connection {
             true => self.socket.peek(|extra| std::mem::take(&mut extra.decoder)).unwrap_or_default(),
             false => Decoder::default(),
         };
+        let terms = Rc::clone(&self.socket.0.terms);
         let mut at = 0;
         while at < bytes.len() && self.receives() {
-            let socket = self.socket.clone();
-            match decoder.decode(&mut bytes[at..], socket.rules()) {
+            match decoder.decode(&mut bytes[at..], &terms.rules) {
                 Ok(decoded) => {
                     at += decoded.consumed;
                     turn.frames += 1;

@@ -25,7 +25,7 @@ pub use negotiate::{answer_offers, check_answer, offer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeflateContext {
     /// Whether each message is compressed with what the former ones have left: smaller messages, and memory for each
-    /// connection.
+    /// connection. A topic's messages, which are compressed once for all, then go to it as they are.
     pub takeover: bool,
     /// The size of the window, as a power of two: 9 to 15. Others are taken for the nearest of these.
     pub window_bits: u8,

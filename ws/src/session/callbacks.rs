@@ -45,7 +45,8 @@ pub trait Callbacks: 'static {
     /// on.
     fn on_room(&mut self, _socket: &Socket) {}
 
-    /// The connection is closing or has broken off; nothing more is told.
+    /// The connection is closing or has broken off; nothing more is told. What is left when its shard ends is dropped
+    /// untold.
     fn on_close(&mut self, _socket: &Socket, _info: &CloseInfo) {}
 }
 

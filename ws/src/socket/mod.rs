@@ -9,7 +9,7 @@ mod terms;
 use crate::{
     local::Local,
     proto::{
-        CloseCode, Opcode, Role, Rules,
+        CloseCode, Opcode, Role,
         encode::{self, ClosePayload},
     },
 };
@@ -198,11 +198,6 @@ impl Socket {
 
     pub(crate) fn advance(&self, phase: Phase) {
         self.0.phase.set(self.phase().max(phase));
-    }
-
-    #[inline]
-    pub(crate) fn rules(&self) -> &Rules {
-        &self.0.terms.rules
     }
 
     /// Says that the connection's task is being polled, or is no longer.

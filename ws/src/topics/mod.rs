@@ -144,7 +144,7 @@ impl Topics {
 
     /// Sends a message to all subscribers of a topic, and to the relay if there is one.
     ///
-    /// It does not block.
+    /// It does not block: a shard whose mailbox is full misses the message, which [`TopicsMetrics::refused`] counts.
     pub fn publish(&self, topic: &str, message: impl Into<Message>) {
         let message = message.into();
         if let Some(relay) = &self.0.relay {
@@ -186,10 +186,13 @@ impl Topics {
         self.0.lock().subscribers.get(topic).map_or(0, |shards| shards.iter().sum())
     }
 
-    /// All topics that have subscribers, with how many.
+    /// All topics that have subscribers, with how many. While it counts, it holds up whoever publishes or subscribes.
     pub fn counts(&self) -> Vec<(String, usize)> {
-        let state = self.0.lock();
-        state.subscribers.iter().map(|(name, shards)| (name.to_string(), shards.iter().sum())).collect()
+        let counts: Vec<(Arc<str>, usize)> = {
+            let state = self.0.lock();
+            state.subscribers.iter().map(|(name, shards)| (Arc::clone(name), shards.iter().sum())).collect()
+        };
+        counts.into_iter().map(|(name, count)| (name.to_string(), count)).collect()
     }
 
     /// What has become of the messages so far.
