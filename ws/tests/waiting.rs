@@ -129,6 +129,24 @@ fn what_is_due_is_not_put_off_by_a_peer_that_never_stops_sending() {
 }
 
 #[test]
+fn a_handler_goes_on_while_its_peer_sends_nothing_but_pings() {
+    async fn ticks(socket: WebSocket) {
+        lakh_core::sleep(Duration::from_millis(100)).await;
+        let _ = socket.send("tick").await;
+        pending().await
+    }
+    let server = TestServer::start(|_| App::new().ws("/", ticks));
+    let mut client = Client::open(&server, "/");
+    let mut sender = client.stream.try_clone().unwrap();
+    let pings = frame(Opcode::Ping, b"").repeat(100_000);
+    std::thread::spawn(move || while sender.write_all(&pings).is_ok() {});
+    let begun = std::time::Instant::now();
+    while client.frame().unwrap().opcode == Opcode::Pong {
+        assert!(begun.elapsed() < SAFETY_NET, "it never goes on");
+    }
+}
+
+#[test]
 fn a_slow_peer_gets_all_that_is_before_the_close_frame() {
     const LEN: usize = 8 << 20;
     let config = Config::new().close_timeout(Duration::from_secs(2)).queue(2 * LEN);

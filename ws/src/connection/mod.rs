@@ -112,7 +112,8 @@ impl Connection {
                 break;
             }
         }
-        // A peer that never stops sending does not put off what is due.
+        // A peer that never stops sending puts off neither what the session does by itself, nor what is due.
+        self.poll_session(turn);
         if self.socket.phase() < Phase::Over {
             self.step_wait(turn);
         }
@@ -130,25 +131,17 @@ impl Connection {
         }
         let phase = self.socket.phase();
         let receives = self.receives();
-        if phase < Phase::Ending {
-            if receives {
-                match self.receive(turn, input) {
-                    Poll::Ready(Ok(())) => return Step::Again,
-                    Poll::Ready(Err(why)) => return self.lose(why),
-                    Poll::Pending => {}
-                }
+        if receives {
+            match self.receive(turn, input) {
+                Poll::Ready(Ok(())) => return Step::Again,
+                Poll::Ready(Err(why)) => return self.lose(why),
+                Poll::Pending => {}
             }
-            if !turn.session_polled {
-                self.with_session(turn, |session, socket, cx| session.poll(socket, cx));
-                // It may want the next message now.
-                if self.socket.phase() != phase || (!receives && self.receives()) {
-                    return Step::Again;
-                }
-            }
-        } else if self.session_is_untold() {
-            self.with_session(turn, |session, socket, cx| session.closed(socket, cx));
-        } else if !turn.session_polled {
-            self.with_session(turn, |session, socket, cx| session.poll(socket, cx));
+        }
+        self.poll_session(turn);
+        // It may want the next message now.
+        if self.socket.phase() != phase || (!receives && self.receives()) {
+            return Step::Again;
         }
         match self.flush(turn) {
             Err(_) => return self.lose("writing failed"),
@@ -166,13 +159,19 @@ impl Connection {
         self.step_wait(turn)
     }
 
-    /// The connection is over; the session may still have something to do.
-    fn step_without_stream(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        if self.session_is_untold() {
+    /// Lets the session do what it does by itself, once in a poll, or tells it that no message comes any more.
+    #[inline]
+    fn poll_session(&mut self, turn: &mut Turn<'_, '_>) {
+        if self.socket.phase() >= Phase::Ending && self.session_is_untold() {
             self.with_session(turn, |session, socket, cx| session.closed(socket, cx));
         } else if !turn.session_polled {
             self.with_session(turn, |session, socket, cx| session.poll(socket, cx));
         }
+    }
+
+    /// The connection is over; the session may still have something to do.
+    fn step_without_stream(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        self.poll_session(turn);
         // What it sends now goes nowhere.
         Local::with(|local| local.output.borrow_mut().clear());
         if self.session.is_none() { Step::Done } else { Step::Wait }
