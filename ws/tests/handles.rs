@@ -11,7 +11,8 @@ use std::{cell::RefCell, collections::HashSet, net::SocketAddr, rc::Rc};
 fn a_handle_is_equal_to_its_clones_and_knows_its_peer() {
     async fn knows(mut socket: WebSocket, client: ClientAddr, all: Rc<RefCell<HashSet<Socket>>>) {
         let handle = socket.socket().clone();
-        assert_eq!(handle.peer_addr().unwrap(), client.0);
+        assert_eq!((handle.peer_addr().unwrap(), socket.peer_addr().unwrap()), (client.0, client.0));
+        assert_eq!(socket.protocol(), None);
         assert!(all.borrow_mut().insert(handle.clone()) && !all.borrow_mut().insert(handle.clone()));
         let _ = socket.send(format!("{} {}", all.borrow().len(), client.0)).await;
         while socket.recv().await.is_some() {}

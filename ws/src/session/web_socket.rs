@@ -10,6 +10,8 @@ use crate::{
 use std::{
     fmt,
     future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -118,6 +120,19 @@ impl WebSocket {
     /// A handle for others on this shard: to send, to subscribe, to close.
     pub fn socket(&self) -> &Socket {
         &self.0
+    }
+
+    /// See [`Socket::protocol`].
+    pub fn protocol(&self) -> Option<&str> {
+        self.0.protocol()
+    }
+
+    /// See [`Socket::peer_addr`].
+    ///
+    /// # Errors
+    /// As [`Socket::peer_addr`].
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
     }
 
     /// How the connection has ended, or is about to; `None` while it is open.
