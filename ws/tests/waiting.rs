@@ -157,7 +157,7 @@ fn a_slow_peer_gets_all_that_is_before_the_close_frame() {
     });
     let mut client = Client::open_narrow(&server, "/");
     // Longer than it has for its answer, and shorter than the write timeout.
-    std::thread::sleep(Duration::from_millis(4500));
+    pause_of_a_client(Duration::from_millis(4500));
     assert!(client.take(10 + LEN).ends_with(&[5; 1000]));
     client.expect_close_frame(1000);
     client.close(1000, "");

@@ -33,7 +33,7 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// What a client does between two messages, so that many of them leave the machine some time.
+/// What a client does that is slow, or leaves the machine some time between two messages.
 pub fn pause_of_a_client(time: Duration) {
     std::thread::sleep(time);
 }
