@@ -84,12 +84,17 @@ fn a_message_that_another_task_has_taken_makes_room_for_the_next() {
     client.expect_alive();
 }
 
+/// A peer that does not answer, or does not end the connection, is left later than any test waits.
+fn patient() -> Config {
+    Config::new().close_timeout(2 * SAFETY_NET)
+}
+
 #[test]
 fn another_task_is_told_of_the_end_when_the_handler_ends_with_it() {
     let (tell, told) = mpsc::channel();
     let server = TestServer::start(move |_| {
         let tell = tell.clone();
-        App::new().ws("/", move |mut socket: WebSocket| {
+        App::new().ws_with("/", patient(), move |mut socket: WebSocket| {
             let tell = tell.clone();
             async move {
                 let handle = socket.socket().clone();
@@ -106,7 +111,33 @@ fn another_task_is_told_of_the_end_when_the_handler_ends_with_it() {
     let mut client = Client::open(&server, "/");
     client.expect_close_frame(1000);
     // Though the peer has not answered.
-    told.recv_timeout(Duration::from_secs(4)).unwrap();
+    told.recv_timeout(SAFETY_NET).unwrap();
+}
+
+#[test]
+fn another_task_that_closes_is_told_of_the_answer_though_the_handler_has_ended() {
+    let (tell, told) = mpsc::channel();
+    let server = TestServer::start(move |_| {
+        let tell = tell.clone();
+        App::new().ws_with("/", patient(), move |socket: WebSocket| {
+            let tell = tell.clone();
+            async move {
+                lakh_core::spawn_detached(async move {
+                    socket.close(CloseCode::Normal, "").await;
+                    tell.send(()).unwrap();
+                });
+                lakh_core::yield_now().await;
+                lakh_core::yield_now().await;
+            }
+        })
+    });
+    let mut client = Client::open(&server, "/");
+    client.expect_close_frame(1000);
+    // Both have had their turns, and it waits.
+    server.running().shards().for_each(|shard| round(shard, 5));
+    client.close(1000, "");
+    // Though the peer keeps its end open.
+    told.recv_timeout(SAFETY_NET).unwrap();
 }
 
 #[test]
