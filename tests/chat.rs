@@ -1,58 +1,33 @@
 //! The chat example as its pages use it: rooms across shards, and its limits.
 #![cfg(unix)]
 
+mod program;
+
 use lakh::ws::proto::{CloseCode, Decoder, Event, Opcode, Rules, encode};
+use program::Program;
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 /// Ends a test that hangs; no test waits for it.
 const SAFETY_NET: Duration = Duration::from_secs(20);
 
-fn binary() -> PathBuf {
-    // target/debug/deps/chat-… → target/debug/examples/chat
-    let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join("examples/chat");
-    assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
-    path
-}
-
-struct Chat {
-    child: Child,
-    addr: SocketAddr,
-}
+struct Chat(Program);
 
 impl Chat {
     fn start() -> Self {
-        let mut child = Command::new(binary())
-            .args(["--listen", "127.0.0.1:0", "--shards", "2"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let addr = line.trim_end().strip_prefix("listening on http://").expect("where it listens");
-        Chat { addr: addr.parse().unwrap(), child }
+        Chat(Program::start("chat"))
     }
 
     /// Somebody in a room, and what they were told first.
     fn enter(&self, room: &str, name: &str) -> (Guest, Value) {
-        let mut guest = Guest::connect(self.addr, room, name);
+        let mut guest = Guest::connect(self.0.addr, room, name);
         // What is before it is in it.
         let welcome = guest.wait_for("welcome");
         (guest, welcome)
-    }
-}
-
-impl Drop for Chat {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -213,7 +188,7 @@ fn what_is_too_long_or_no_text_or_no_name_closes_its_own_connection() {
     for (room, name) in
         [("lobby", ""), ("lobby", "%20"), ("lobby", "a%0Ab"), ("0123456789012345678901234567890", "Ann")]
     {
-        let mut guest = Guest::connect(chat.addr, room, name);
+        let mut guest = Guest::connect(chat.0.addr, room, name);
         assert_eq!(guest.wait_for_the_end(), CloseCode::Policy, "{room} {name}");
     }
     ann.say("still here");

@@ -4,7 +4,7 @@ use super::{Connection, Step, Turn, output::HIGH_WATER};
 use crate::{
     CloseInfo,
     local::Local,
-    proto::{CloseFrame, Decoder, Event, Opcode, ProtocolError},
+    proto::{CloseFrame, Event, Opcode, ProtocolError},
     session::Received,
     socket::Phase,
 };
@@ -19,9 +19,7 @@ impl Connection {
         turn: &mut Turn<'_, '_>,
         input: &mut [u8],
     ) -> Poll<Result<(), &'static str>> {
-        if self.socket.has_extra()
-            && let Some(mut kept) = self.take_kept()
-        {
+        if let Some(mut kept) = self.take_kept() {
             let taken = self.take(turn, &mut kept);
             kept.advance(taken);
             self.keep(kept);
@@ -56,10 +54,8 @@ impl Connection {
 
     /// Takes the messages out of `bytes` as long as somebody wants them, and says how many bytes are done with.
     fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) -> usize {
-        let mut decoder = match self.socket.has_extra() {
-            true => self.socket.peek(|extra| std::mem::take(&mut extra.decoder)).unwrap_or_default(),
-            false => Decoder::default(),
-        };
+        let decoder = self.socket.peek(|extra| std::mem::take(&mut extra.decoder));
+        let mut decoder = decoder.unwrap_or_default();
         let terms = Rc::clone(&self.socket.0.terms);
         let mut at = 0;
         while at < bytes.len() && self.receives() {

@@ -2,6 +2,7 @@
 
 use super::{Connection, Turn};
 use crate::{local::Local, proto::Opcode, socket::Flag};
+use bytes::Bytes;
 use std::{io, task::Poll};
 
 /// A server reads nothing from a peer for whom so many bytes wait: who sends has to read as well. If the client did not
@@ -31,7 +32,7 @@ impl Connection {
         if let Ok(taken) = taken
             && taken < output.len()
         {
-            self.socket.queue_rest(&output[taken..]);
+            self.socket.queue_bytes(Bytes::copy_from_slice(&output[taken..]));
         }
         output.clear();
         Local::with(|local| local.output.replace(output));

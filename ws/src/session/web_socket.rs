@@ -73,9 +73,6 @@ impl WebSocket {
         {
             return Some(message);
         }
-        if !self.0.has_extra() {
-            return None;
-        }
         let message = self.0.peek(|extra| extra.inbox.take()).flatten()?;
         // There is room for the next one.
         self.0.wake();
@@ -184,7 +181,7 @@ impl<F: Future<Output = ()>> Session for F {
         message: Received<'_>,
     ) -> Poll<()> {
         let message = message.into_message();
-        if !socket.0.flags.replace(Flag::Receiving, false) || (socket.has_extra() && socket.wake_receiver()) {
+        if !socket.0.flags.replace(Flag::Receiving, false) || socket.wake_receiver() {
             socket.with_extra(|extra| extra.inbox = Some(Box::new(message)));
             // What else it waits for may have happened, too.
             cx.waker().wake_by_ref();

@@ -168,11 +168,6 @@ impl Socket {
         self.note_close(info);
     }
 
-    /// Queues what the kernel has not taken of what was sent in this poll.
-    pub(crate) fn queue_rest(&self, rest: &[u8]) {
-        self.queue_bytes(rest.to_vec().into());
-    }
-
     /// The connection is over: nothing is sent any more, and nobody waits for that.
     pub(crate) fn drop_queue(&self) {
         let subscriptions = self.peek(|extra| {
@@ -231,9 +226,6 @@ impl Socket {
 
     /// Who receives, if that is another task than the connection's, which waits no longer.
     pub(crate) fn take_receiver(&self) -> WaitSlot {
-        if !self.has_extra() {
-            return WaitSlot::new();
-        }
         self.peek(|extra| std::mem::take(&mut extra.receiver)).unwrap_or_default()
     }
 
@@ -273,14 +265,6 @@ impl Socket {
             self.0.extra.set(Some(extra));
         }
         value
-    }
-
-    #[inline]
-    pub(crate) fn has_extra(&self) -> bool {
-        let extra = self.0.extra.take();
-        let is_some = extra.is_some();
-        self.0.extra.set(extra);
-        is_some
     }
 
     /// Whether something waits for the peer to take it.

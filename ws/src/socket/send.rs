@@ -213,7 +213,8 @@ impl Socket {
         }
     }
 
-    pub(super) fn queue_bytes(&self, bytes: Bytes) {
+    /// Queues frames, or the rest of some, in memory of their own.
+    pub(crate) fn queue_bytes(&self, bytes: Bytes) {
         self.with_extra(|extra| extra.out.get_or_insert_with(queue).push_payload(bytes));
     }
 
