@@ -1,7 +1,7 @@
 //! What a route asks of its connections.
 
 use crate::{
-    Topics,
+    SocketMetrics, Topics,
     proto::{Rules, deflate::DeflateOptions},
 };
 use std::time::Duration;
@@ -34,6 +34,7 @@ pub struct Config {
     pub(crate) slow_consumer: SlowConsumer,
     pub(crate) max_subscriptions: usize,
     pub(crate) topics: Option<Topics>,
+    pub(crate) metrics: Option<SocketMetrics>,
 }
 
 /// Which web pages may connect. Only browsers send the field (RFC 6455, 10.2).
@@ -78,6 +79,7 @@ impl Config {
             slow_consumer: SlowConsumer::default(),
             max_subscriptions: 64,
             topics: None,
+            metrics: None,
         }
     }
 
@@ -173,6 +175,13 @@ impl Config {
     /// The topics that sockets of the route subscribe and publish to.
     pub fn topics(mut self, topics: &Topics) -> Self {
         self.topics = Some(topics.clone());
+        self
+    }
+
+    /// What counts the route's sockets and their messages. Give it to one route, or to several that are to be counted
+    /// together; without it nothing is counted.
+    pub fn metrics(mut self, metrics: &SocketMetrics) -> Self {
+        self.metrics = Some(metrics.clone());
         self
     }
 

@@ -26,6 +26,7 @@ mod config;
 mod connection;
 mod local;
 mod message;
+mod metrics;
 pub mod proto;
 mod route;
 mod session;
@@ -35,6 +36,7 @@ mod topics;
 pub use client::{Connect, ConnectError, connect};
 pub use config::{Config, SlowConsumer};
 pub use message::{Message, Payload};
+pub use metrics::SocketMetrics;
 pub use proto::{
     CloseCode,
     deflate::{DeflateContext, DeflateOptions},

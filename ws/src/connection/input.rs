@@ -113,6 +113,9 @@ impl Connection {
         if !self.socket.is_open() {
             return;
         }
+        if let Some(counter) = &self.socket.0.terms.counter {
+            counter.received();
+        }
         self.with_session(turn, |session, socket, cx| session.message(socket, cx, message));
     }
 

@@ -68,6 +68,9 @@ struct Turn<'a, 'cx> {
 
 impl Connection {
     pub(crate) fn new(socket: Socket, session: Pin<Box<dyn Session>>, guard: WorkGuard) -> Self {
+        if let Some(counter) = &socket.0.terms.counter {
+            counter.opened();
+        }
         Connection { session: Some(session), socket, timer: CoarseTimer::new(), _guard: guard }
     }
 }
@@ -374,5 +377,8 @@ impl Drop for Connection {
         self.socket.drop_stream();
         self.socket.advance(Phase::Over);
         self.socket.drop_queue();
+        if let Some(counter) = &self.socket.0.terms.counter {
+            counter.closed(self.socket.close_code().unwrap_or(CloseCode::Abnormal));
+        }
     }
 }

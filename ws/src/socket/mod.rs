@@ -141,6 +141,10 @@ impl Socket {
         self.peek(|extra| extra.close.as_deref().cloned()).flatten()
     }
 
+    pub(crate) fn close_code(&self) -> Option<CloseCode> {
+        self.peek(|extra| extra.close.as_ref().map(|close| close.code)).flatten()
+    }
+
     /// Begins to close: what is queued is sent, then the close frame; then the peer's answer is awaited for
     /// [`Config::close_timeout`](crate::Config::close_timeout). Messages that come meanwhile are dropped. The second call
     /// and those after it do nothing.

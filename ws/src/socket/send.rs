@@ -108,6 +108,7 @@ impl Socket {
     }
 
     fn write(&self, payload: Payload<'_>) {
+        self.count_sent(1);
         let opcode = if payload.is_text() { Opcode::Text } else { Opcode::Binary };
         let bytes = payload.as_bytes();
         if self.compresses(bytes.len()) && self.write_compressed(opcode, bytes) {
@@ -132,6 +133,7 @@ impl Socket {
             Message::Text(text) => Bytes::from(text.clone()),
             Message::Binary(bytes) => bytes.clone(),
         };
+        self.count_sent(1);
         self.spill();
         self.with_extra(|extra| {
             let out = extra.out.get_or_insert_with(queue);
@@ -139,6 +141,13 @@ impl Socket {
             out.push_payload(bytes);
         });
         self.wake();
+    }
+
+    #[inline]
+    pub(crate) fn count_sent(&self, messages: u64) {
+        if let Some(counter) = &self.0.terms.counter {
+            counter.sent(messages);
+        }
     }
 
     fn compresses(&self, len: usize) -> bool {
@@ -232,12 +241,15 @@ impl Socket {
         }
         let policy = self.0.terms.config.slow_consumer;
         let mut is_queued = self.push_frame(&batch.frames, 0);
+        let mut count = batch.count;
         if !is_queued && policy == SlowConsumer::KeepLatest {
             let forget = |out: &mut Box<Outgoing>| out.forget_topic(&batch.last);
             let gone = self.peek(|extra| extra.out.as_mut().map_or(0, forget)).unwrap_or(0);
             is_queued = self.push_frame(&batch.last, gone);
+            count = 1;
         }
         if is_queued {
+            self.count_sent(count);
             self.wake();
         } else if policy == SlowConsumer::Close {
             self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topics()));
