@@ -27,6 +27,7 @@ mod connection;
 mod local;
 mod message;
 mod metrics;
+mod pace;
 pub mod proto;
 mod route;
 mod session;

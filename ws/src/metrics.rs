@@ -47,6 +47,8 @@ struct Counts {
     opened: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
+    crowded: AtomicU64,
+    slow: AtomicU64,
     /// By code; the last one is of all others.
     closed: [AtomicU64; CODES + 1],
 }
@@ -76,6 +78,18 @@ impl SocketMetrics {
     /// Messages that were sent or queued, a topic's once for each socket.
     pub fn sent(&self) -> u64 {
         self.sum(|counts| (get(&counts.sent), 0)).0
+    }
+
+    /// Sockets that were closed with 1013 since their shard had no room for what they sent
+    /// ([`Config::shard_inbox`](crate::Config::shard_inbox)).
+    pub fn crowded(&self) -> u64 {
+        self.sum(|counts| (get(&counts.crowded), 0)).0
+    }
+
+    /// Sockets whose peers were slower than they may be ([`Config::rate`](crate::Config::rate)): closed with 1008 if they
+    /// sent too little of a message, cut if they took too little.
+    pub fn slow(&self) -> u64 {
+        self.sum(|counts| (get(&counts.slow), 0)).0
     }
 
     /// Connections that are over, by the code that [`CloseInfo::code`](crate::CloseInfo::code) had: 1006 for those that
@@ -133,6 +147,14 @@ impl Counter {
         add(&self.counts.sent, messages);
     }
 
+    pub(crate) fn crowded(&self) {
+        add(&self.counts.crowded, 1);
+    }
+
+    pub(crate) fn slow(&self) {
+        add(&self.counts.slow, 1);
+    }
+
     pub(crate) fn closed(&self, code: CloseCode) {
         add(&self.counts.closed[place(code)], 1);
     }
@@ -151,7 +173,7 @@ impl Drop for Counter {
 
 impl Counts {
     fn all(&self) -> impl Iterator<Item = &AtomicU64> {
-        [&self.opened, &self.received, &self.sent].into_iter().chain(&self.closed)
+        [&self.opened, &self.received, &self.sent, &self.crowded, &self.slow].into_iter().chain(&self.closed)
     }
 }
 

@@ -138,7 +138,7 @@ fn tungstenite_echo(stream: TcpStream) {
 fn tungstenite_echoes_what_the_client_sends() {
     run_with(tungstenite_echo, async |connect| {
         // It knows no compression, and so does not answer the offer.
-        let config = Config::new().deflate(DeflateOptions::default());
+        let config = Config::new().max_message(2 << 20).deflate(DeflateOptions::default());
         let mut socket = connect.config(config).connect().await.unwrap();
         for len in [0, 1, 125, 126, 65_535, 65_536, 1 << 20] {
             let (text, binary) = ("ä".repeat(len), vec![len as u8; len]);

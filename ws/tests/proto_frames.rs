@@ -230,7 +230,7 @@ fn a_whole_frame_is_seen_where_it_was_read() {
 
 #[test]
 fn memory_follows_what_has_come_and_leaves_with_the_message() {
-    let (mut decoder, rules) = (Decoder::default(), Rules::server());
+    let (mut decoder, rules) = (Decoder::default(), Rules { max_message: 16 << 20, ..Rules::server() });
     let len = 10_000_000_u64;
     let mut head = FrameHead { mask: Some(KEY), len, ..FrameHead::new(Opcode::Binary, 0) }.encode().to_vec();
     assert!(decoder.decode(&mut head, &rules).unwrap().event.is_none());

@@ -47,7 +47,10 @@ impl Connection {
                 .socket
                 .with_stream(|stream| out.write(|pieces| stream.poll_write_vectored(turn.cx, pieces)));
             match written {
-                Some(Poll::Ready(Ok(taken))) => out.advance(taken, turn.now),
+                Some(Poll::Ready(Ok(taken))) => {
+                    out.pace.moved(turn.now, taken, self.measure_of_writing());
+                    out.advance(taken);
+                }
                 Some(Poll::Ready(Err(error))) => {
                     result = Err(error);
                     break;

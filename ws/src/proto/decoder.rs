@@ -151,6 +151,11 @@ impl Decoder {
         self.0.is_none()
     }
 
+    /// Bytes that have come of a message that is on its way; 0 if there is none, or nothing but a head of it.
+    pub fn received(&self) -> usize {
+        self.0.as_ref().map_or(0, |progress| progress.received())
+    }
+
     /// Bytes on the heap: none when idle, else about 100 and at most twice what has come of a message.
     pub fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, |progress| size_of::<Progress>() + progress.buffered())

@@ -24,16 +24,16 @@ pub struct Rules {
     pub role: Role,
     /// Whether permessage-deflate was agreed on: only then may messages be compressed.
     pub deflate: bool,
-    /// The longest payload of a data frame, in bytes. By default 16 MiB.
+    /// The longest payload of a data frame, in bytes. By default what a message may have.
     pub max_frame: usize,
-    /// The longest message, in bytes, over all of its frames and before it is inflated. By default 64 MiB.
+    /// The longest message, in bytes, over all of its frames and before it is inflated. By default 1 MiB.
     pub max_message: usize,
 }
 
 impl Rules {
     /// For what a server reads: default limits, nothing compressed.
     pub const fn server() -> Self {
-        Rules { role: Role::Server, deflate: false, max_frame: 16 << 20, max_message: 64 << 20 }
+        Rules { role: Role::Server, deflate: false, max_frame: usize::MAX, max_message: 1 << 20 }
     }
 
     /// For what a client reads: default limits, nothing compressed.

@@ -153,6 +153,8 @@ impl Future for Recv<'_> {
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
+        self.0.0.flags.set(Flag::Deserted, true);
+        self.0.peek(|extra| extra.inbox = None);
         if std::thread::panicking() {
             self.0.close(CloseCode::Error, "");
         } else {
@@ -189,8 +191,10 @@ impl<F: Future<Output = ()>> Session for F {
         }
         Local::with(|local| local.inbox.set(Some(message)));
         let ended = Future::poll(self, cx);
-        // It no longer asks for it, or was dropped.
-        if let Some(message) = Local::with(|local| local.inbox.take()) {
+        // It no longer asks for it.
+        if let Some(message) = Local::with(|local| local.inbox.take())
+            && !socket.0.flags.is_set(Flag::Deserted)
+        {
             socket.with_extra(|extra| extra.inbox = Some(Box::new(message)));
         }
         ended

@@ -3,7 +3,8 @@
 use super::{CloseInfo, Outgoing};
 use crate::{
     Message,
-    local::LEVEL,
+    local::{LEVEL, Local},
+    pace::Pace,
     proto::{
         Decoder,
         deflate::{Compressor, Deflate, Inflater},
@@ -20,12 +21,13 @@ pub(crate) struct Extra {
     pub(crate) out: Option<Box<Outgoing>>,
     /// Who waits for room to send.
     pub(crate) room: Option<Box<Room>>,
-    /// Half a message.
-    pub(crate) decoder: Decoder,
+    pub(crate) incoming: Incoming,
     /// Read, and not decoded since nobody receives.
     pub(crate) input: BytesMut,
     /// Decoded, and not received yet.
     pub(crate) inbox: Option<Box<Message>>,
+    /// Bytes of these three, as the shard has counted them.
+    pub(crate) held: u32,
     /// Who receives, if that is another task than the connection's.
     pub(crate) receiver: WaitSlot,
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
@@ -34,6 +36,14 @@ pub(crate) struct Extra {
     pub(crate) close: Option<Box<CloseInfo>>,
     /// The peer's last ping, if it has to wait for its answer; those before it need none (RFC 6455, 5.5.3).
     pub(crate) unanswered: Option<Box<[u8]>>,
+}
+
+/// Half a message.
+#[derive(Default)]
+pub(crate) struct Incoming {
+    pub(crate) decoder: Decoder,
+    /// How fast its peer sends the rest.
+    pub(crate) pace: Pace,
 }
 
 /// Futures that wait for room to send.
@@ -66,7 +76,7 @@ impl Extra {
     pub(crate) fn is_needed(&self) -> bool {
         self.out.is_some()
             || self.room.is_some()
-            || !self.decoder.is_idle()
+            || !self.incoming.decoder.is_idle()
             || !self.input.is_empty()
             || self.inbox.is_some()
             || self.receiver.is_set()
@@ -74,5 +84,30 @@ impl Extra {
             || self.deflate.is_some()
             || self.close.is_some()
             || self.unanswered.is_some()
+    }
+
+    /// Counts for the shard what has come and is not received. Says what all sockets hold if this one holds more.
+    #[inline]
+    pub(crate) fn count_held(&mut self) -> Option<usize> {
+        let held = self.incoming.decoder.memory()
+            + self.input.len()
+            + self.inbox.as_ref().map_or(0, |message| message.len());
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        let before = std::mem::replace(&mut self.held, held);
+        if held == before {
+            return None;
+        }
+        let all = Local::with(|local| local.count_held(held as usize, before as usize));
+        (held > before).then_some(all)
+    }
+}
+
+impl Drop for Extra {
+    fn drop(&mut self) {
+        if self.held > 0 {
+            Local::try_with(|local| {
+                local.count_held(0, self.held as usize);
+            });
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 use bytes::BytesMut;
-pub(crate) use extra::{Dedicated, Extra};
+pub(crate) use extra::{Dedicated, Extra, Incoming};
 pub(crate) use flags::{Flag, Flags};
 use lakh_core::WaitSlot;
 use lakh_net::TcpStream;
@@ -29,6 +29,9 @@ use std::{
     rc::Rc,
 };
 pub(crate) use terms::{Route, Terms};
+
+/// Bytes that a socket may hold of what has come, however much the others do.
+const SMALL: u32 = 1024;
 
 /// A handle of one connection, for its shard: to send, to subscribe, to close. A clone is the same connection, and equal
 /// to it: handles may be kept in a set.
@@ -176,6 +179,7 @@ impl Socket {
     pub(crate) fn drop_queue(&self) {
         let subscriptions = self.peek(|extra| {
             extra.out = None;
+            extra.incoming = Incoming::default();
             extra.input = BytesMut::new();
             extra.unanswered = None;
             extra.subscriptions.take()
@@ -183,6 +187,14 @@ impl Socket {
         drop(subscriptions);
         self.wake_senders();
         self.wake_receiver();
+    }
+
+    /// Drops what has come and is no whole message.
+    pub(crate) fn drop_input(&self) {
+        self.peek(|extra| {
+            extra.incoming = Incoming::default();
+            extra.input = BytesMut::new();
+        });
     }
 
     /// Notes how the connection ends, unless that is noted already.
@@ -265,6 +277,11 @@ impl Socket {
     fn put_back<R>(&self, mut extra: Box<Extra>, f: impl FnOnce(&mut Extra) -> R) -> R {
         let value = f(&mut extra);
         self.0.flags.set(Flag::Queue, extra.out.is_some());
+        self.0.flags.set(Flag::Half, !extra.incoming.decoder.is_idle());
+        if let Some(of_shard) = extra.count_held() {
+            let is_much = extra.held > SMALL && of_shard > self.0.terms.config.shard_inbox;
+            self.0.flags.set(Flag::Crowded, is_much);
+        }
         if extra.is_needed() {
             self.0.extra.set(Some(extra));
         }

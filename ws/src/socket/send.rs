@@ -4,6 +4,7 @@ use super::{Flag, Outgoing, Phase, Socket};
 use crate::{
     CloseInfo, Message, Payload, SlowConsumer,
     local::Local,
+    pace::Pace,
     proto::{
         CloseCode, FrameHead, Opcode, Role,
         deflate::{Compressor, Deflate},
@@ -282,8 +283,7 @@ impl Socket {
         self.with_extra(|extra| {
             let out = extra.out.get_or_insert_with(queue);
             out.push_frame(frame, deflated);
-            let since = out.since;
-            out.advance(sent, since);
+            out.advance(sent);
         });
         self.wake();
     }
@@ -297,7 +297,7 @@ impl Socket {
 
 fn queue() -> Box<Outgoing> {
     let mut out = Local::with(Local::take_queue);
-    out.since = lakh_core::try_with(lakh_core::Shard::coarse_now).unwrap_or_default();
+    out.pace = Pace::default();
     out
 }
 
