@@ -2,7 +2,7 @@
 
 use crate::{
     SocketMetrics, Topics,
-    proto::{Rules, deflate::DeflateOptions},
+    proto::{MessageKind, Rules, deflate::DeflateOptions},
 };
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
+    pub(crate) only: Option<MessageKind>,
     pub(crate) max_frame: usize,
     pub(crate) max_message: usize,
     pub(crate) queue: usize,
@@ -69,6 +70,7 @@ impl Config {
     pub fn new() -> Self {
         let rules = Rules::server();
         Config {
+            only: None,
             max_frame: rules.max_frame,
             max_message: rules.max_message,
             queue: 1 << 20,
@@ -88,6 +90,18 @@ impl Config {
             topics: None,
             metrics: None,
         }
+    }
+
+    /// Takes text and nothing else: whoever begins a binary message is closed with 1003 (RFC 6455, 7.4.1).
+    pub fn text_only(mut self) -> Self {
+        self.only = Some(MessageKind::Text);
+        self
+    }
+
+    /// Takes binary messages and nothing else: whoever begins a text is closed with 1003.
+    pub fn binary_only(mut self) -> Self {
+        self.only = Some(MessageKind::Binary);
+        self
     }
 
     /// The longest frame that is taken, in bytes of payload; more closes with 1009. By default as long as a message.
@@ -225,7 +239,7 @@ impl Config {
     }
 
     pub(crate) fn rules(&self, base: Rules, deflate: bool) -> Rules {
-        Rules { deflate, max_frame: self.max_frame, max_message: self.max_message, ..base }
+        Rules { only: self.only, deflate, max_frame: self.max_frame, max_message: self.max_message, ..base }
     }
 }
 
