@@ -43,7 +43,7 @@ pub use proto::{
     deflate::{DeflateContext, DeflateOptions},
 };
 pub use route::{CallbackHandler, Opening, WebSocketHandler, WebSocketRoutes, callbacks};
-pub use session::{Callbacks, Recv, WebSocket};
-pub use socket::{CloseInfo, Send, SendError, Socket};
+pub use session::{Callbacks, RecvFuture, SocketEvent, WebSocket};
+pub use socket::{CloseInfo, SendError, SendFuture, Socket};
 pub use topics::{Relay, SubscribeError, Topics, TopicsMetrics};
 pub use tungstenite::Utf8Bytes;

@@ -113,7 +113,7 @@ impl Connection {
             Event::Binary(bytes) => self.give(turn, Received::Binary(bytes)),
             Event::Compressed { text, payload } => self.inflate(turn, text, &payload),
             Event::Ping(payload) => self.answer_ping(&payload),
-            Event::Pong(_) => {}
+            Event::Pong(payload) => self.pong(turn, &payload),
             Event::Close(frame) => self.peer_closes(turn, &frame),
         }
     }
@@ -127,7 +127,15 @@ impl Connection {
             self.socket.write_control(Opcode::Pong, payload);
         } else {
             // A client reads on, whatever waits for the server: answers must not pile up.
-            self.socket.with_extra(|extra| extra.unanswered = Some(payload.into()));
+            self.socket
+                .with_extra(|extra| extra.controls.get_or_insert_default().unanswered = Some(payload.into()));
+        }
+    }
+
+    /// Tells of the answer to a ping of the user's; those to ours are empty.
+    fn pong(&mut self, turn: &mut Turn<'_, '_>, payload: &[u8]) {
+        if self.socket.is_open() && !payload.is_empty() {
+            self.with_session(turn, |session, socket, cx| session.pong(socket, cx, payload));
         }
     }
 

@@ -75,7 +75,8 @@ impl Connection {
         }
         if result.is_ok()
             && left < HIGH_WATER
-            && let Some(payload) = self.socket.peek(|extra| extra.unanswered.take()).flatten()
+            && let Some(payload) =
+                self.socket.peek(|extra| extra.take_control(|waiting| &mut waiting.unanswered)).flatten()
             && self.socket.is_open()
         {
             self.socket.write_control(Opcode::Pong, &payload);

@@ -34,8 +34,19 @@ pub(crate) struct Extra {
     /// Contexts of its own.
     pub(crate) deflate: Option<Box<Dedicated>>,
     pub(crate) close: Option<Box<CloseInfo>>,
+    pub(crate) controls: Option<Box<Controls>>,
+}
+
+// A subscriber keeps it for as long as it is subscribed.
+const _: () = assert!(size_of::<Extra>() <= 112);
+
+/// Control frames that wait.
+#[derive(Default)]
+pub(crate) struct Controls {
     /// The peer's last ping, if it has to wait for its answer; those before it need none (RFC 6455, 5.5.3).
     pub(crate) unanswered: Option<Box<[u8]>>,
+    /// The last pong that is not received yet.
+    pub(crate) pong: Option<Box<[u8]>>,
 }
 
 /// Half a message.
@@ -83,7 +94,17 @@ impl Extra {
             || self.subscriptions.is_some()
             || self.deflate.is_some()
             || self.close.is_some()
-            || self.unanswered.is_some()
+            || self.controls.is_some()
+    }
+
+    /// Takes one of the control frames that wait.
+    pub(crate) fn take_control(
+        &mut self,
+        which: impl FnOnce(&mut Controls) -> &mut Option<Box<[u8]>>,
+    ) -> Option<Box<[u8]>> {
+        let taken = which(self.controls.as_deref_mut()?).take();
+        self.controls.take_if(|left| left.unanswered.is_none() && left.pong.is_none());
+        taken
     }
 
     /// Counts for the shard what has come and is not received. Says what all sockets hold if this one holds more.

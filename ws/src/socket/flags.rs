@@ -28,6 +28,8 @@ pub(crate) enum Flag {
     Crowded = 512,
     /// Its `WebSocket` is gone: nobody takes a message.
     Deserted = 1024,
+    /// Whoever receives wants to be told of pongs.
+    Pongs = 2048,
 }
 
 /// All of them.

@@ -19,7 +19,7 @@ pub(crate) use flags::{Flag, Flags};
 use lakh_core::WaitSlot;
 use lakh_net::TcpStream;
 pub(crate) use outgoing::Outgoing;
-pub use send::{Send, SendError};
+pub use send::{SendError, SendFuture};
 use std::{
     cell::Cell,
     fmt,
@@ -181,7 +181,7 @@ impl Socket {
             extra.out = None;
             extra.incoming = Incoming::default();
             extra.input = BytesMut::new();
-            extra.unanswered = None;
+            extra.take_control(|waiting| &mut waiting.unanswered);
             extra.subscriptions.take()
         });
         drop(subscriptions);
@@ -243,6 +243,15 @@ impl Socket {
     /// Who receives, if that is another task than the connection's, which waits no longer.
     pub(crate) fn take_receiver(&self) -> WaitSlot {
         self.peek(|extra| std::mem::take(&mut extra.receiver)).unwrap_or_default()
+    }
+
+    /// Keeps a pong for whoever receives; false if nobody wants it. One that has not been received yet is forgotten.
+    pub(crate) fn keep_pong(&self, payload: &[u8]) -> bool {
+        let is_wanted = self.0.flags.is_set(Flag::Pongs) && !self.0.flags.is_set(Flag::Deserted);
+        if is_wanted {
+            self.with_extra(|extra| extra.controls.get_or_insert_default().pong = Some(payload.into()));
+        }
+        is_wanted
     }
 
     /// Whether a message is wanted: one is asked for, or none is waiting. So what a peer sends beside messages is read

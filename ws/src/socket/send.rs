@@ -9,6 +9,7 @@ use crate::{
         CloseCode, FrameHead, Opcode, Role,
         deflate::{Compressor, Deflate},
         encode,
+        frame::MAX_CONTROL_PAYLOAD,
     },
     topics::{Batch, Frame, WINDOW_BITS},
 };
@@ -36,6 +37,8 @@ pub enum SendError {
     /// As many bytes wait for the peer, or for all peers of the shard, as may; see
     /// [`Config::queue`](crate::Config::queue).
     Full,
+    /// A ping has 125 bytes at most (RFC 6455, 5.5).
+    TooLong,
 }
 
 impl fmt::Display for SendError {
@@ -43,6 +46,7 @@ impl fmt::Display for SendError {
         f.write_str(match self {
             SendError::Closed => "the connection is closed",
             SendError::Full => "too much waits for the peer already",
+            SendError::TooLong => "a ping has 125 bytes at most",
         })
     }
 }
@@ -66,7 +70,7 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// See [`SendError`]; the message is not sent then.
+    /// [`SendError::Closed`] or [`SendError::Full`]; the message is not sent then.
     #[inline]
     pub fn send<'a>(&self, message: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let payload = message.into();
@@ -80,14 +84,39 @@ impl Socket {
         checked
     }
 
+    /// Sends a ping, which the peer answers with a pong of the same payload, behind all that it has been sent before:
+    /// [`Callbacks::on_pong`](crate::Callbacks::on_pong) and [`WebSocket::recv_event`](crate::WebSocket::recv_event) tell
+    /// of it. To keep connections alive and to notice those that are dead, none is needed: see
+    /// [`Config::idle_timeout`](crate::Config::idle_timeout). Of several pings that wait, a peer may answer the last alone
+    /// (RFC 6455, 5.5.3).
+    ///
+    /// The answer to an empty ping is told to nobody, since those that are sent without being asked for are empty.
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`] for more than 125 bytes; as [`Socket::send`].
+    pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), SendError> {
+        let payload = payload.as_ref();
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        self.settle_topic();
+        let checked = self.check();
+        match checked {
+            Ok(()) => self.write_control(Opcode::Ping, payload),
+            Err(SendError::Full) => self.0.flags.set(Flag::Refused, true),
+            Err(_) => {}
+        }
+        checked
+    }
+
     /// Sends a message once there is room for it. A long one in memory of its own is not copied.
     ///
     /// Cancel safe: a future that is dropped has sent nothing.
     ///
     /// # Errors
     /// [`SendError::Closed`].
-    pub fn send_wait(&self, message: impl Into<Message>) -> Send<'_> {
-        Send { socket: self, message: Some(message.into()), place: None }
+    pub fn send_wait(&self, message: impl Into<Message>) -> SendFuture<'_> {
+        SendFuture { socket: self, message: Some(message.into()), place: None }
     }
 
     /// Whether a message can be sent now.
@@ -303,13 +332,13 @@ fn queue() -> Box<Outgoing> {
 
 /// The future of [`Socket::send_wait`].
 #[must_use = "futures do nothing unless polled"]
-pub struct Send<'a> {
+pub struct SendFuture<'a> {
     socket: &'a Socket,
     message: Option<Message>,
     place: Option<WakerKey>,
 }
 
-impl Send<'_> {
+impl SendFuture<'_> {
     fn leave(&mut self) {
         if let Some(key) = self.place.take() {
             let waker = self.socket.peek(|extra| {
@@ -324,7 +353,7 @@ impl Send<'_> {
     }
 }
 
-impl Future for Send<'_> {
+impl Future for SendFuture<'_> {
     type Output = Result<(), SendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -352,14 +381,14 @@ impl Future for Send<'_> {
     }
 }
 
-impl Drop for Send<'_> {
+impl Drop for SendFuture<'_> {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-impl fmt::Debug for Send<'_> {
+impl fmt::Debug for SendFuture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Send").finish_non_exhaustive()
+        f.debug_struct("SendFuture").finish_non_exhaustive()
     }
 }
