@@ -136,7 +136,7 @@ fn if_all_fail_the_error_says_why_of_each() {
         let text = error.to_string();
         assert!(text.contains(&first.to_string()) && text.contains(&format!("; to {second}: ")), "{text}");
         let none = connect_any([], &after(NEVER)).await.unwrap_err();
-        assert_eq!(none.to_string(), "there is no address to connect to");
+        assert_eq!(none.to_string(), "there is no address to connect to, or none of the source's family");
     });
 }
 

@@ -6,7 +6,7 @@ use lakh_ws::proto::{CloseCode, Decoder, Event, FrameHead, Opcode, Role, Rules, 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 fn small(role: Role, deflate: bool) -> Rules {
-    Rules { role, deflate, max_frame: 1000, max_message: 1500 }
+    Rules { role, only: None, deflate, max_frame: 1000, max_message: 1500 }
 }
 
 /// All events of these pieces, and the code and the reason with which the connection ends.

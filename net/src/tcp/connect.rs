@@ -91,7 +91,7 @@ impl ConnectAnyError {
 impl fmt::Display for ConnectAnyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
-            return f.write_str("there is no address to connect to");
+            return f.write_str("there is no address to connect to, or none of the source's family");
         }
         f.write_str("cannot connect to ")?;
         for (at, (addr, error)) in self.0.iter().enumerate() {

@@ -82,7 +82,7 @@ impl Connection {
         }
         if !incoming.decoder.is_idle() {
             if turn.messages == messages {
-                let more = incoming.decoder.received() - received;
+                let more = incoming.decoder.received().saturating_sub(received);
                 incoming.pace.moved(turn.now, more, self.measure_of_reading());
             } else {
                 incoming.pace = Pace::default(); // another message

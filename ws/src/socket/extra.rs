@@ -107,7 +107,8 @@ impl Extra {
         taken
     }
 
-    /// Counts for the shard what has come and is not received. Says what all sockets hold if this one holds more.
+    /// Counts for the shard what has come and is not received. If it has changed, says what all
+    /// sockets hold, or 0 if this one holds less.
     #[inline]
     pub(crate) fn count_held(&mut self) -> Option<usize> {
         let held = self.incoming.decoder.memory()
@@ -119,7 +120,7 @@ impl Extra {
             return None;
         }
         let all = Local::with(|local| local.count_held(held as usize, before as usize));
-        (held > before).then_some(all)
+        Some(if held > before { all } else { 0 })
     }
 }
 
