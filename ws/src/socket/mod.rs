@@ -285,6 +285,13 @@ impl Socket {
     #[inline]
     fn put_back<R>(&self, mut extra: Box<Extra>, f: impl FnOnce(&mut Extra) -> R) -> R {
         let value = f(&mut extra);
+        self.keep_extra(extra);
+        value
+    }
+
+    /// Of its own, so that looking at what is not there stays short wherever that is done.
+    #[inline(never)]
+    fn keep_extra(&self, mut extra: Box<Extra>) {
         self.0.flags.set(Flag::Queue, extra.out.is_some());
         self.0.flags.set(Flag::Half, !extra.incoming.decoder.is_idle());
         if let Some(of_shard) = extra.count_held() {
@@ -294,7 +301,6 @@ impl Socket {
         if extra.is_needed() {
             self.0.extra.set(Some(extra));
         }
-        value
     }
 
     /// Whether something waits for the peer to take it.
