@@ -59,7 +59,7 @@ impl Connection {
     fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) -> usize {
         let incoming = self.socket.peek(|extra| std::mem::take(&mut extra.incoming));
         let mut incoming = incoming.unwrap_or_default();
-        let (messages, received) = (turn.messages, incoming.decoder.received());
+        let (mut is_same, received) = (!incoming.decoder.is_idle(), incoming.decoder.received());
         let terms = Rc::clone(&self.socket.0.terms);
         let mut at = 0;
         while at < bytes.len() && self.receives() {
@@ -67,6 +67,7 @@ impl Connection {
                 Ok(decoded) => {
                     at += decoded.consumed;
                     turn.frames += 1;
+                    is_same &= !incoming.decoder.is_idle();
                     if let Some(event) = decoded.event {
                         self.handle(turn, event);
                     }
@@ -81,7 +82,7 @@ impl Connection {
             return bytes.len(); // nothing that comes now means anything
         }
         if !incoming.decoder.is_idle() {
-            if turn.messages == messages {
+            if is_same {
                 let more = incoming.decoder.received().saturating_sub(received);
                 incoming.pace.moved(turn.now, more, self.measure_of_reading());
             } else {
@@ -106,8 +107,6 @@ impl Connection {
 
     #[inline]
     fn handle(&mut self, turn: &mut Turn<'_, '_>, event: Event<'_>) {
-        turn.messages +=
-            usize::from(matches!(event, Event::Text(_) | Event::Binary(_) | Event::Compressed { .. }));
         match event {
             Event::Text(text) => self.give(turn, Received::Text(text)),
             Event::Binary(bytes) => self.give(turn, Received::Binary(bytes)),

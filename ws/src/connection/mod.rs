@@ -65,8 +65,6 @@ struct Turn<'a, 'cx> {
     heard: bool,
     /// So many frames have been.
     frames: usize,
-    /// So many messages of those are at their end.
-    messages: usize,
 }
 
 impl Connection {
@@ -92,7 +90,7 @@ impl Future for Connection {
         }
         self.socket.set_driven(true);
         let mut input = Local::with(Local::take_input);
-        let mut turn = Turn { cx, now, session_polled: false, heard: false, frames: 0, messages: 0 };
+        let mut turn = Turn { cx, now, session_polled: false, heard: false, frames: 0 };
         let done = self.run(&mut turn, &mut input);
         Local::with(|local| {
             local.return_input(input);
