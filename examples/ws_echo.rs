@@ -35,7 +35,9 @@ fn main() {
 }
 
 fn run(flags: &Flags, is_async: bool) -> std::io::Result<()> {
-    let config = Config::new().any_origin().deflate(DeflateOptions::default()).topics(&Topics::new());
+    // Autobahn's longest messages.
+    let config = Config::new().max_message(16 << 20);
+    let config = config.any_origin().deflate(DeflateOptions::default()).topics(&Topics::new());
     let mut server = Server::new(move |_shard| {
         let app = App::new();
         match is_async {

@@ -32,6 +32,7 @@ mod tcp;
 mod udp;
 
 pub use tcp::{
-    AcceptMetrics, Accepted, Backlog, Keepalive, ListenOptions, ListenerGroup, TcpListener, TcpStream,
+    AcceptMetrics, Accepted, Backlog, ConnectAnyError, ConnectOptions, Keepalive, ListenOptions,
+    ListenerGroup, TcpListener, TcpStream, connect_any,
 };
 pub use udp::{UdpOptions, UdpSocket, bind_udp_group};

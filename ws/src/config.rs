@@ -1,8 +1,8 @@
 //! What a route asks of its connections.
 
 use crate::{
-    Topics,
-    proto::{Rules, deflate::DeflateOptions},
+    SocketMetrics, Topics,
+    proto::{MessageKind, Rules, deflate::DeflateOptions},
 };
 use std::time::Duration;
 
@@ -20,13 +20,17 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
+    pub(crate) only: Option<MessageKind>,
     pub(crate) max_frame: usize,
     pub(crate) max_message: usize,
     pub(crate) queue: usize,
     pub(crate) shard_queue: usize,
+    pub(crate) shard_inbox: usize,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) close_timeout: Duration,
     pub(crate) write_timeout: Duration,
+    pub(crate) message_timeout: Duration,
+    pub(crate) rate: u32,
     pub(crate) protocols: Vec<String>,
     pub(crate) origins: Origins,
     pub(crate) deflate: Option<DeflateOptions>,
@@ -34,6 +38,7 @@ pub struct Config {
     pub(crate) slow_consumer: SlowConsumer,
     pub(crate) max_subscriptions: usize,
     pub(crate) topics: Option<Topics>,
+    pub(crate) metrics: Option<SocketMetrics>,
 }
 
 /// Which web pages may connect. Only browsers send the field (RFC 6455, 10.2).
@@ -59,18 +64,23 @@ pub enum SlowConsumer {
 }
 
 impl Config {
-    /// The default: frames of 16 MiB, messages of 64 MiB, no subprotocol, pages of the same host, no compression,
-    /// a queue of 1 MiB for each socket and 256 MiB for all of a shard, 60 s without a sign of life.
+    /// The default: messages of 1 MiB, no subprotocol, pages of the same host, no compression, a queue of 1 MiB for each
+    /// socket, 256 MiB for all of a shard in each direction, 60 s without a sign of life, peers that move 1,024 bytes a
+    /// second.
     pub fn new() -> Self {
         let rules = Rules::server();
         Config {
+            only: None,
             max_frame: rules.max_frame,
             max_message: rules.max_message,
             queue: 1 << 20,
             shard_queue: 256 << 20,
+            shard_inbox: 256 << 20,
             idle_timeout: Some(Duration::from_secs(60)),
             close_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(30),
+            message_timeout: Duration::from_secs(20),
+            rate: 1024,
             protocols: Vec::new(),
             origins: Origins::Same,
             deflate: None,
@@ -78,16 +88,30 @@ impl Config {
             slow_consumer: SlowConsumer::default(),
             max_subscriptions: 64,
             topics: None,
+            metrics: None,
         }
     }
 
-    /// The longest frame that is taken, in bytes of payload; more closes with 1009.
+    /// Takes text and nothing else: whoever begins a binary message is closed with 1003 (RFC 6455, 7.4.1).
+    pub fn text_only(mut self) -> Self {
+        self.only = Some(MessageKind::Text);
+        self
+    }
+
+    /// Takes binary messages and nothing else: whoever begins a text is closed with 1003.
+    pub fn binary_only(mut self) -> Self {
+        self.only = Some(MessageKind::Binary);
+        self
+    }
+
+    /// The longest frame that is taken, in bytes of payload; more closes with 1009. By default as long as a message.
     pub fn max_frame(mut self, bytes: usize) -> Self {
         self.max_frame = bytes;
         self
     }
 
-    /// The longest message that is taken, in bytes, inflated if it was compressed; more closes with 1009.
+    /// The longest message that is taken, in bytes, inflated if it was compressed; more closes with 1009. 1 MiB by
+    /// default.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
         self
@@ -123,10 +147,35 @@ impl Config {
         self
     }
 
-    /// A connection whose peer has taken nothing for so long, though something waits for it, is cut. In whole seconds,
-    /// two at least.
+    /// Bytes of memory that what has come on a shard takes at most, as long as it is not received: messages of which a
+    /// part has come, and whole ones whose handlers are busy. A socket with more than 1 KiB of it that would go beyond
+    /// that is closed with 1013 (try again later). All routes of a shard fill the same measure, and each compares it with
+    /// its own.
+    pub fn shard_inbox(mut self, bytes: usize) -> Self {
+        self.shard_inbox = bytes;
+        self
+    }
+
+    /// How long a peer may fall behind [`rate`](Config::rate) in taking what waits for it; then the connection is cut. In
+    /// whole seconds, two at least. 30 s by default.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
+        self
+    }
+
+    /// How long a peer may fall behind [`rate`](Config::rate) in sending a message, from its first byte on; then it is
+    /// closed with 1008 (policy). Pings between its frames do not count, nor does the time in which it is not read from.
+    /// In whole seconds, two at least. 20 s by default.
+    pub fn message_timeout(mut self, timeout: Duration) -> Self {
+        self.message_timeout = timeout;
+        self
+    }
+
+    /// The slowest peer that is waited for, in bytes per second: of a message that it has begun to send, and of what
+    /// waits for it. 1,024 by default; with 0, any byte within [`message_timeout`](Config::message_timeout) or
+    /// [`write_timeout`](Config::write_timeout) will do.
+    pub fn rate(mut self, bytes_per_second: u32) -> Self {
+        self.rate = bytes_per_second;
         self
     }
 
@@ -176,6 +225,13 @@ impl Config {
         self
     }
 
+    /// What counts the route's sockets and their messages. Give it to one route, or to several that are to be counted
+    /// together; without it nothing is counted.
+    pub fn metrics(mut self, metrics: &SocketMetrics) -> Self {
+        self.metrics = Some(metrics.clone());
+        self
+    }
+
     /// Topics that a socket may subscribe to at most.
     pub fn max_subscriptions(mut self, count: usize) -> Self {
         self.max_subscriptions = count;
@@ -183,7 +239,7 @@ impl Config {
     }
 
     pub(crate) fn rules(&self, base: Rules, deflate: bool) -> Rules {
-        Rules { deflate, max_frame: self.max_frame, max_message: self.max_message, ..base }
+        Rules { only: self.only, deflate, max_frame: self.max_frame, max_message: self.max_message, ..base }
     }
 }
 

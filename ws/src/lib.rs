@@ -26,6 +26,8 @@ mod config;
 mod connection;
 mod local;
 mod message;
+mod metrics;
+mod pace;
 pub mod proto;
 mod route;
 mod session;
@@ -35,12 +37,13 @@ mod topics;
 pub use client::{Connect, ConnectError, connect};
 pub use config::{Config, SlowConsumer};
 pub use message::{Message, Payload};
+pub use metrics::SocketMetrics;
 pub use proto::{
     CloseCode,
     deflate::{DeflateContext, DeflateOptions},
 };
 pub use route::{CallbackHandler, Opening, WebSocketHandler, WebSocketRoutes, callbacks};
-pub use session::{Callbacks, Recv, WebSocket};
-pub use socket::{CloseInfo, Send, SendError, Socket};
+pub use session::{Callbacks, RecvFuture, SocketEvent, WebSocket};
+pub use socket::{CloseInfo, SendError, SendFuture, Socket};
 pub use topics::{Relay, SubscribeError, Topics, TopicsMetrics};
 pub use tungstenite::Utf8Bytes;

@@ -34,6 +34,8 @@ pub(crate) struct Local {
     keys: RefCell<MaskKeys>,
     /// Bytes of memory that wait for peers.
     pub(crate) queued: Cell<usize>,
+    /// Bytes that have come and that nobody has received.
+    pub(crate) held: Cell<usize>,
     #[allow(clippy::vec_box)] // they go from box to box
     spare: RefCell<Vec<Box<Outgoing>>>,
     /// Topics that have something to give out.
@@ -51,6 +53,7 @@ impl Local {
             buffer: Cell::new(Vec::new()),
             keys: RefCell::new(MaskKeys::new()),
             queued: Cell::new(0),
+            held: Cell::new(0),
             spare: RefCell::new(Vec::new()),
             topics_waiting: Cell::new(0),
         }
@@ -101,6 +104,13 @@ impl Local {
     /// A key that nobody can guess; without random bytes a process has other worries.
     pub(crate) fn next_key(&self) -> [u8; 4] {
         self.keys.borrow_mut().next_key().unwrap_or_default()
+    }
+
+    /// One socket holds so many bytes that have come, and held so many before; what all do now.
+    pub(crate) fn count_held(&self, now: usize, before: usize) -> usize {
+        let all = (self.held.get() + now).saturating_sub(before);
+        self.held.set(all);
+        all
     }
 
     pub(crate) fn count_queued(&self, more: usize) {

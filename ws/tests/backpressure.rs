@@ -234,7 +234,7 @@ fn a_peer_that_takes_nothing_is_cut_after_the_write_timeout() {
     let left = Left::of(&server);
     let _client = Client::open(&server, "/");
     let info = told.recv_timeout(SAFETY_NET).unwrap();
-    assert_eq!((u16::from(info.code), &*info.reason), (1006, "the peer takes nothing"));
+    assert_eq!((u16::from(info.code), &*info.reason), (1006, "the peer takes too little"));
     left.expect_the_same(&server);
 }
 

@@ -6,7 +6,7 @@ use lakh_ws::proto::{CloseCode, Decoder, Event, FrameHead, Opcode, Role, Rules, 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 fn small(role: Role, deflate: bool) -> Rules {
-    Rules { role, deflate, max_frame: 1000, max_message: 1500 }
+    Rules { role, only: None, deflate, max_frame: 1000, max_message: 1500 }
 }
 
 /// All events of these pieces, and the code and the reason with which the connection ends.
@@ -230,7 +230,7 @@ fn a_whole_frame_is_seen_where_it_was_read() {
 
 #[test]
 fn memory_follows_what_has_come_and_leaves_with_the_message() {
-    let (mut decoder, rules) = (Decoder::default(), Rules::server());
+    let (mut decoder, rules) = (Decoder::default(), Rules { max_message: 16 << 20, ..Rules::server() });
     let len = 10_000_000_u64;
     let mut head = FrameHead { mask: Some(KEY), len, ..FrameHead::new(Opcode::Binary, 0) }.encode().to_vec();
     assert!(decoder.decode(&mut head, &rules).unwrap().event.is_none());

@@ -155,3 +155,35 @@ fn a_peer_that_goes_on_behind_its_violation_can_read_why_it_is_closed() {
         assert_eq!(client.expect_close(1002), "reserved opcode");
     }
 }
+
+#[test]
+fn messages_of_a_kind_that_is_not_taken_close_with_1003_at_their_first_byte() {
+    let deflate = || Config::new().deflate(DeflateOptions::default());
+    for (config, taken, other) in [
+        (deflate().text_only(), Opcode::Text, Opcode::Binary),
+        (deflate().binary_only(), Opcode::Binary, Opcode::Text),
+    ] {
+        let server = echo_server(config);
+        for path in STYLES {
+            let open = || {
+                let fields = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+                let mut client = Client::open_with(&server, path, fields, b"");
+                client.send(taken, b"short");
+                client.expect(taken, "short");
+                client.send_bytes(&fragment(taken, b"in ", false));
+                client.expect_alive();
+                client.send(Opcode::Continuation, b"two");
+                client.expect(taken, "in two");
+                client
+            };
+            for begin in [other as u8, 0x80 | other as u8, 0xc0 | other as u8] {
+                let mut client = open();
+                client.send_bytes(&[begin]);
+                assert_eq!(client.expect_close(1003), "messages of this kind are not taken");
+            }
+            let mut client = open();
+            client.send(other, b"whole");
+            client.expect_close(1003);
+        }
+    }
+}

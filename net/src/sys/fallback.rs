@@ -50,3 +50,8 @@ pub(crate) fn set_source_membership_v6(
 ) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// There is no such thing: bind(2) takes a port.
+pub(crate) fn take_port_late(_: &socket2::Socket) -> io::Result<()> {
+    Ok(())
+}

@@ -14,6 +14,10 @@ mod send_queue;
 #[cfg(target_os = "linux")]
 pub(crate) use send_queue::send_queue;
 #[cfg(target_os = "linux")]
+mod source_port;
+#[cfg(target_os = "linux")]
+pub(crate) use source_port::take_port_late;
+#[cfg(target_os = "linux")]
 mod multicast;
 #[cfg(target_os = "linux")]
 pub(crate) use multicast::set_source_membership_v6;
@@ -29,4 +33,4 @@ mod fallback;
 #[cfg(not(target_os = "linux"))]
 pub use fallback::{PORT_SHARING, send_file, send_with_more_to_come};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use fallback::{recv, send, set_source_membership_v6, shrink_backlog};
+pub(crate) use fallback::{recv, send, set_source_membership_v6, shrink_backlog, take_port_late};

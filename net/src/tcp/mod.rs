@@ -1,3 +1,4 @@
+mod connect;
 mod group;
 mod keepalive;
 mod listener;
@@ -5,6 +6,7 @@ mod metrics;
 mod shortage;
 mod stream;
 
+pub use connect::{ConnectAnyError, ConnectOptions, connect_any};
 pub(crate) use group::share_port;
 pub use group::{ListenOptions, ListenerGroup};
 pub use keepalive::Keepalive;

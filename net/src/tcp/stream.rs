@@ -30,7 +30,8 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to `addr`. Bound it with [`lakh_core::timeout`]: the kernel's own limit is minutes.
+    /// Connects to `addr`; [`connect_any`](crate::connect_any()) to the first of several. Bound it with
+    /// [`lakh_core::timeout`]: the kernel's own limit is minutes.
     ///
     /// Cancel safe: dropping the future closes the socket.
     ///
@@ -40,15 +41,19 @@ impl TcpStream {
     /// # Panics
     /// Outside a shard.
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let mut inner = mio::net::TcpStream::connect(addr)?;
-        let registration = Registration::new(&mut inner)?;
-        let stream = TcpStream { registration, inner };
+        let stream = Self::connecting(mio::net::TcpStream::connect(addr)?)?;
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
 
+    /// One whose connection is being made.
+    pub(super) fn connecting(mut inner: mio::net::TcpStream) -> io::Result<Self> {
+        let registration = Registration::new(&mut inner)?;
+        Ok(TcpStream { registration, inner })
+    }
+
     /// connect(2): writable without an error and with a peer means connected.
-    fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.registration.poll_io(Direction::Write, cx, || {
             // Through mio, so that it asks the kernel anew where events come once only.
             self.inner.try_io(|| match self.inner.take_error()? {

@@ -1,11 +1,17 @@
 //! The server's answer to the handshake.
 
 use super::error::{ConnectError, Kind, Refusal};
-use crate::local::Local;
+use crate::{
+    local::Local,
+    proto::{
+        CloseCode, Opcode,
+        encode::{self, ClosePayload},
+    },
+};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header::CONTENT_LENGTH};
 use lakh_net::TcpStream;
-use std::{future::poll_fn, io, time::Duration};
+use std::{future::poll_fn, io, net::Shutdown, time::Duration};
 
 /// Bytes of the answer's head, with those of interim answers before it.
 const HEAD_AT_MOST: usize = 64 * 1024;
@@ -13,6 +19,8 @@ const FIELDS_AT_MOST: usize = 128;
 /// Bytes of a refusal's body.
 const BODY_AT_MOST: usize = 4096;
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
+/// For the end of a connection that the server has opened in vain.
+const END_PATIENCE: Duration = Duration::from_secs(1);
 const BEGINNING: &[u8] = b"HTTP/1.";
 const NO_ANSWER: &str = "what the server sent is no answer in HTTP/1.1";
 
@@ -55,6 +63,24 @@ impl Answer {
         body.truncate(wanted);
         Refusal { status, headers, body: body.to_vec() }
     }
+}
+
+/// Closes a WebSocket that the server has just opened, and waits a moment for the server to end the connection: what of
+/// it nobody reads would reset the connection before the server has read why.
+pub(super) async fn decline(stream: &TcpStream, code: CloseCode, reason: &str) -> io::Result<()> {
+    let mut frame = Vec::new();
+    let key = Local::with(Local::next_key);
+    encode::write_masked(&mut frame, Opcode::Close, &ClosePayload::new(code, reason), key);
+    stream.write_all(&frame).await?;
+    stream.shutdown(Shutdown::Write)?;
+    let mut dropped = BytesMut::new();
+    let reading = async {
+        while read_more(stream, &mut dropped).await.is_ok_and(|n| n > 0) {
+            dropped.clear()
+        }
+    };
+    let _cut = lakh_core::timeout(END_PATIENCE, reading).await;
+    Ok(())
 }
 
 /// Reads until a whole head is there, and says where it ends.

@@ -2,7 +2,8 @@
 
 use crate::proto::handshake::AnswerError;
 use http::{HeaderMap, StatusCode};
-use std::{error, fmt, io, net::SocketAddr};
+use lakh_net::ConnectAnyError;
+use std::{error, fmt, io};
 
 /// Why [`connect`](crate::connect()) gave no WebSocket.
 pub struct ConnectError(Box<Kind>);
@@ -15,13 +16,15 @@ pub(super) enum Kind {
     /// The hosts file cannot be read.
     Hosts(io::Error),
     Timeout,
-    Connect(SocketAddr, io::Error),
+    Connect(ConnectAnyError),
     Io(io::Error),
     /// What the server sent is no answer in HTTP.
     Answer(&'static str),
     Refused(Refusal),
     /// The 101 does not open a WebSocket.
     Handshake(AnswerError),
+    /// It opens one without the extension that has to be.
+    NoDeflate,
 }
 
 /// An answer that is not 101.
@@ -46,7 +49,7 @@ impl ConnectError {
         matches!(*self.0, Kind::Unknown(_) | Kind::Hosts(_))
     }
 
-    /// No TCP connection could be made.
+    /// No TCP connection could be made; the text says why of each address.
     pub fn is_connect(&self) -> bool {
         matches!(*self.0, Kind::Connect(..))
     }
@@ -56,9 +59,10 @@ impl ConnectError {
         matches!(*self.0, Kind::Timeout)
     }
 
-    /// The server answered, but opened no WebSocket: with another status, or against the protocol.
+    /// The server answered, but opened no WebSocket: with another status, against the protocol, or without compression
+    /// that was [required](crate::Connect::require_deflate).
     pub fn is_handshake(&self) -> bool {
-        matches!(*self.0, Kind::Answer(_) | Kind::Refused(_) | Kind::Handshake(_))
+        matches!(*self.0, Kind::Answer(_) | Kind::Refused(_) | Kind::Handshake(_) | Kind::NoDeflate)
     }
 
     /// What the server answered in place of 101, if it was whole.
@@ -102,10 +106,13 @@ impl fmt::Display for ConnectError {
             ),
             Kind::Hosts(error) => write!(f, "the hosts file cannot be read: {error}"),
             Kind::Timeout => f.write_str("the handshake has taken too long"),
-            Kind::Connect(addr, error) => write!(f, "cannot connect to {addr}: {error}"),
+            Kind::Connect(error) => error.fmt(f),
             Kind::Io(error) => write!(f, "the connection broke off in the handshake: {error}"),
             Kind::Refused(refusal) => write!(f, "the server answered {} instead of 101", refusal.status),
             Kind::Handshake(error) => error.fmt(f),
+            Kind::NoDeflate => {
+                f.write_str("the server does not agree on permessage-deflate, which is required")
+            }
         }
     }
 }
@@ -119,7 +126,8 @@ impl fmt::Debug for ConnectError {
 impl error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &*self.0 {
-            Kind::Hosts(error) | Kind::Connect(_, error) | Kind::Io(error) => Some(error),
+            Kind::Hosts(error) | Kind::Io(error) => Some(error),
+            Kind::Connect(error) => Some(error),
             Kind::Handshake(error) => Some(error),
             _ => None,
         }

@@ -9,7 +9,7 @@ use crate::{
     Callbacks, Config, Socket, WebSocket,
     connection::Connection,
     proto::{
-        Role,
+        CloseCode, Role,
         handshake::{AnswerError, ClientHandshake},
     },
     session::{CallbackSession, ForwardSession, Session},
@@ -21,7 +21,7 @@ pub use error::ConnectError;
 use error::Kind;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use lakh_core::Shard;
-use lakh_net::TcpStream;
+use lakh_net::{ConnectOptions, TcpStream, connect_any};
 use std::{cell::OnceCell, fmt, net::SocketAddr, pin::Pin, rc::Rc, time::Duration};
 use url::{Host, Url};
 
@@ -66,7 +66,8 @@ pub async fn connect(url: &str) -> Result<WebSocket, ConnectError> {
 /// How to open WebSockets to one URL. One value may open any number; they have its [`Config`] in common.
 ///
 /// The URL begins with `ws://`; its port is 80 unless it says another. Its host is an address (IPv6 in brackets),
-/// `localhost`, or a name of `/etc/hosts`; the DNS is not asked yet. The addresses of a name are tried in their order.
+/// `localhost`, or a name of `/etc/hosts`; the DNS is not asked yet. Several addresses of a name race (RFC 8305): the
+/// next one is tried when one has failed or 250 ms have passed, and the first that answers is taken.
 /// Redirects are not followed: [`ConnectError::headers`] says where to.
 ///
 /// The connection is driven by a task of its own on the current shard, which answers pings and sends what is queued,
@@ -103,6 +104,8 @@ pub struct Connect {
     headers: HeaderMap,
     timeout: Duration,
     addr: Option<SocketAddr>,
+    local_addr: Option<SocketAddr>,
+    requires_deflate: bool,
     /// What is wrong with an option.
     invalid: Option<&'static str>,
 }
@@ -117,6 +120,8 @@ impl Connect {
             headers: HeaderMap::new(),
             timeout: Duration::from_secs(10),
             addr: None,
+            local_addr: None,
+            requires_deflate: false,
             invalid: None,
         }
     }
@@ -168,6 +173,21 @@ impl Connect {
         self
     }
 
+    /// Opens nothing but compressed connections: a server that does not agree on what [`Config::deflate`] offers is told so
+    /// by a close frame of 1010 (RFC 6455, 7.4.1), and connecting fails.
+    pub fn require_deflate(mut self) -> Self {
+        self.requires_deflate = true;
+        self
+    }
+
+    /// Connects from this address of the machine; with port 0 the kernel takes one that is free for the destination.
+    /// Addresses of the other family are not tried. A client of more than some ten thousand connections to one server
+    /// needs several.
+    pub fn local_addr(mut self, addr: SocketAddr) -> Self {
+        self.local_addr = Some(addr);
+        self
+    }
+
     /// Opens a connection.
     ///
     /// Cancel safe: dropping the future closes the connection.
@@ -206,6 +226,11 @@ impl Connect {
         if let Some(why) = self.invalid {
             return Err(Kind::Invalid(why).into());
         }
+        if self.requires_deflate && self.config.deflate.is_none() {
+            return Err(
+                Kind::Invalid("compression is required and not offered: set `Config::deflate`").into()
+            );
+        }
         let url = Url::parse(&self.url)?;
         let handshake = self.client_handshake()?;
         let stream = self.reach(&url).await?;
@@ -219,6 +244,10 @@ impl Connect {
             }
             Err(error) => return Err(Kind::Handshake(error).into()),
         };
+        if self.requires_deflate && agreed.deflate.is_none() {
+            answer::decline(&stream, CloseCode::Extension, "permessage-deflate").await.map_err(Kind::Io)?;
+            return Err(Kind::NoDeflate.into());
+        }
         let route = self.route.get_or_init(|| Rc::new(Route::new(self.config.clone(), Role::Client)));
         let protocol = agreed.protocol.and_then(|name| self.config.protocols.iter().position(|p| *p == name));
         let terms = route.terms(agreed.deflate, protocol, lakh_core::with(Shard::work));
@@ -233,21 +262,18 @@ impl Connect {
             .map_err(|_| Kind::Invalid("the subprotocols have to be different tokens").into())
     }
 
-    /// A TCP connection to the first address that takes it.
+    /// A TCP connection to the first address that answers.
     async fn reach(&self, url: &Url) -> Result<TcpStream, ConnectError> {
         let addrs = match (self.addr, &url.host) {
-            (Some(addr), _) => return connect_to(addr).await,
-            (None, Host::Addr(addr)) => vec![*addr],
-            (None, Host::Name(name)) => hosts::lookup(name).await?,
-        };
-        let mut result = Err(Kind::Invalid("the host has no address").into());
-        for addr in addrs {
-            result = connect_to(SocketAddr::new(addr, url.port)).await;
-            if result.is_ok() {
-                break;
+            (Some(addr), _) => vec![addr],
+            (None, Host::Addr(addr)) => vec![SocketAddr::new(*addr, url.port)],
+            (None, Host::Name(name)) => {
+                let found = hosts::lookup(name).await?;
+                found.into_iter().map(|addr| SocketAddr::new(addr, url.port)).collect()
             }
-        }
-        result
+        };
+        let options = ConnectOptions { local_addr: self.local_addr, ..ConnectOptions::default() };
+        connect_any(addrs, &options).await.map_err(|error| Kind::Connect(error).into())
     }
 
     fn request(&self, url: &Url, handshake: &ClientHandshake) -> Vec<u8> {
@@ -263,10 +289,6 @@ impl Connect {
         request.extend_from_slice(b"\r\n");
         request
     }
-}
-
-async fn connect_to(addr: SocketAddr) -> Result<TcpStream, ConnectError> {
-    TcpStream::connect(addr).await.map_err(|error| Kind::Connect(addr, error).into())
 }
 
 impl fmt::Debug for Connect {

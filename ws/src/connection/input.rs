@@ -4,9 +4,10 @@ use super::{Connection, Step, Turn, output::HIGH_WATER};
 use crate::{
     CloseInfo,
     local::Local,
-    proto::{CloseFrame, Event, Opcode, ProtocolError},
+    pace::Pace,
+    proto::{CloseCode, CloseFrame, Event, Opcode, ProtocolError},
     session::Received,
-    socket::Phase,
+    socket::{Flag, Phase},
 };
 use bytes::{Buf, BytesMut};
 use std::{rc::Rc, task::Poll};
@@ -23,6 +24,7 @@ impl Connection {
             let taken = self.take(turn, &mut kept);
             kept.advance(taken);
             self.keep(kept);
+            self.check_room(turn);
             return Poll::Ready(Ok(()));
         }
         let read = self.socket.with_stream(|stream| stream.poll_read(turn.cx, input));
@@ -36,6 +38,7 @@ impl Connection {
                 if taken < n {
                     self.keep(BytesMut::from(&input[taken..n]));
                 }
+                self.check_room(turn);
                 Poll::Ready(Ok(()))
             }
         }
@@ -54,15 +57,17 @@ impl Connection {
 
     /// Takes the messages out of `bytes` as long as somebody wants them, and says how many bytes are done with.
     fn take(&mut self, turn: &mut Turn<'_, '_>, bytes: &mut [u8]) -> usize {
-        let decoder = self.socket.peek(|extra| std::mem::take(&mut extra.decoder));
-        let mut decoder = decoder.unwrap_or_default();
+        let incoming = self.socket.peek(|extra| std::mem::take(&mut extra.incoming));
+        let mut incoming = incoming.unwrap_or_default();
+        let (mut is_same, received) = (!incoming.decoder.is_idle(), incoming.decoder.received());
         let terms = Rc::clone(&self.socket.0.terms);
         let mut at = 0;
         while at < bytes.len() && self.receives() {
-            match decoder.decode(&mut bytes[at..], &terms.rules) {
+            match incoming.decoder.decode(&mut bytes[at..], &terms.rules) {
                 Ok(decoded) => {
                     at += decoded.consumed;
                     turn.frames += 1;
+                    is_same &= !incoming.decoder.is_idle();
                     if let Some(event) = decoded.event {
                         self.handle(turn, event);
                     }
@@ -76,10 +81,28 @@ impl Connection {
         if self.socket.phase() >= Phase::Ending {
             return bytes.len(); // nothing that comes now means anything
         }
-        if !decoder.is_idle() {
-            self.socket.with_extra(|extra| extra.decoder = decoder);
+        if !incoming.decoder.is_idle() {
+            if is_same {
+                let more = incoming.decoder.received().saturating_sub(received);
+                incoming.pace.moved(turn.now, more, self.measure_of_reading());
+            } else {
+                incoming.pace = Pace::default(); // another message
+            }
+            self.socket.with_extra(|extra| extra.incoming = incoming);
         }
         at
+    }
+
+    /// Whoever has just sent more than there is room for on the shard comes again later.
+    #[inline]
+    fn check_room(&mut self, turn: &Turn<'_, '_>) {
+        if self.socket.0.flags.is_set(Flag::Crowded) && self.socket.is_open() {
+            if let Some(counter) = &self.socket.0.terms.counter {
+                counter.crowded();
+            }
+            self.socket.peek(|extra| extra.inbox = None);
+            self.give_up(turn, CloseCode::Again, "no room for the message");
+        }
     }
 
     #[inline]
@@ -89,7 +112,7 @@ impl Connection {
             Event::Binary(bytes) => self.give(turn, Received::Binary(bytes)),
             Event::Compressed { text, payload } => self.inflate(turn, text, &payload),
             Event::Ping(payload) => self.answer_ping(&payload),
-            Event::Pong(_) => {}
+            Event::Pong(payload) => self.pong(turn, &payload),
             Event::Close(frame) => self.peer_closes(turn, &frame),
         }
     }
@@ -103,7 +126,15 @@ impl Connection {
             self.socket.write_control(Opcode::Pong, payload);
         } else {
             // A client reads on, whatever waits for the server: answers must not pile up.
-            self.socket.with_extra(|extra| extra.unanswered = Some(payload.into()));
+            self.socket
+                .with_extra(|extra| extra.controls.get_or_insert_default().unanswered = Some(payload.into()));
+        }
+    }
+
+    /// Tells of the answer to a ping of the user's; those to ours are empty.
+    fn pong(&mut self, turn: &mut Turn<'_, '_>, payload: &[u8]) {
+        if self.socket.is_open() && !payload.is_empty() {
+            self.with_session(turn, |session, socket, cx| session.pong(socket, cx, payload));
         }
     }
 
@@ -112,6 +143,9 @@ impl Connection {
         // Behind our own close frame nobody wants it.
         if !self.socket.is_open() {
             return;
+        }
+        if let Some(counter) = &self.socket.0.terms.counter {
+            counter.received();
         }
         self.with_session(turn, |session, socket, cx| session.message(socket, cx, message));
     }
@@ -128,13 +162,19 @@ impl Connection {
 
     #[cold]
     fn fail(&mut self, turn: &Turn<'_, '_>, error: ProtocolError) {
+        self.give_up(turn, error.close_code(), error.reason());
+    }
+
+    /// Closes, and reads no message any more.
+    #[cold]
+    pub(super) fn give_up(&mut self, turn: &Turn<'_, '_>, code: CloseCode, reason: &str) {
         self.socket.0.mark.set(turn.now);
         if self.socket.is_open() {
-            let info =
-                CloseInfo { code: error.close_code(), reason: error.reason().to_owned(), by_peer: false };
+            let info = CloseInfo { code, reason: reason.to_owned(), by_peer: false };
             self.socket.begin_close(info, Phase::Ending);
         }
         self.socket.leave_topics();
+        self.socket.drop_input();
         self.socket.advance(Phase::Ending);
     }
 

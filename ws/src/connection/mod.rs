@@ -11,6 +11,7 @@ mod output;
 use crate::{
     CloseInfo, Socket,
     local::Local,
+    pace::{Measure, Pace, after},
     proto::{CloseCode, Opcode, Role},
     session::{ForwardSession, Session},
     socket::{Flag, Phase},
@@ -68,6 +69,9 @@ struct Turn<'a, 'cx> {
 
 impl Connection {
     pub(crate) fn new(socket: Socket, session: Pin<Box<dyn Session>>, guard: WorkGuard) -> Self {
+        if let Some(counter) = &socket.0.terms.counter {
+            counter.opened();
+        }
         Connection { session: Some(session), socket, timer: CoarseTimer::new(), _guard: guard }
     }
 }
@@ -278,11 +282,19 @@ impl Connection {
             Err(step) => return step,
         };
         if self.socket.has_queue() {
-            let since = self.socket.peek(|extra| extra.out.as_ref().map(|out| out.since)).flatten();
-            let time = seconds(self.socket.0.terms.config.write_timeout);
-            let end = after(since.unwrap_or(turn.now), time);
+            let end = self.end_of_writing(turn.now);
             if turn.now >= end {
-                return self.lose("the peer takes nothing");
+                self.count_slow();
+                return self.lose("the peer takes too little");
+            }
+            next = next.min(end);
+        }
+        if self.socket.0.flags.is_set(Flag::Half) && self.socket.is_open() {
+            let end = self.end_of_reading(turn.now);
+            if turn.now >= end {
+                self.count_slow();
+                self.give_up(turn, CloseCode::Policy, "too slow");
+                return Step::Again;
             }
             next = next.min(end);
         }
@@ -290,6 +302,58 @@ impl Connection {
             return Step::Again;
         }
         Step::Wait
+    }
+
+    /// The second in which the peer has taken too little of what waits for it.
+    fn end_of_writing(&self, now: u32) -> u32 {
+        let (socket, measure) = (&self.socket, self.measure_of_writing());
+        let in_kernel = || socket.with_stream(|stream| stream.send_queue().ok()).flatten().unwrap_or(0);
+        let end = socket.peek(|extra| {
+            let out = extra.out.as_mut()?;
+            let before = *out.in_kernel.get_or_insert_with(in_kernel);
+            let end = out.pace.wait(now, measure);
+            if now < end {
+                return Some(end);
+            }
+            // The kernel may just not have said that the peer reads: a full buffer counts as writable only when a third
+            // of it, which may be more than a megabyte, is free again.
+            let left = in_kernel();
+            out.in_kernel = Some(left);
+            out.pace.moved(now, before.saturating_sub(left), measure);
+            Some(out.pace.wait(now, measure))
+        });
+        end.flatten().unwrap_or(NEVER)
+    }
+
+    /// The second in which too little has come of a message that has begun.
+    fn end_of_reading(&self, now: u32) -> u32 {
+        let (is_read, measure) = (self.receives(), self.measure_of_reading());
+        let end = self.socket.peek(|extra| {
+            let pace = &mut extra.incoming.pace;
+            if !is_read {
+                *pace = Pace::default(); // it can do nothing for it
+                return NEVER;
+            }
+            pace.wait(now, measure)
+        });
+        end.unwrap_or(NEVER)
+    }
+
+    fn measure_of_writing(&self) -> Measure {
+        let config = &self.socket.0.terms.config;
+        Measure { allowance: seconds(config.write_timeout), rate: config.rate }
+    }
+
+    fn measure_of_reading(&self) -> Measure {
+        let config = &self.socket.0.terms.config;
+        Measure { allowance: seconds(config.message_timeout), rate: config.rate }
+    }
+
+    #[cold]
+    fn count_slow(&self) {
+        if let Some(counter) = &self.socket.0.terms.counter {
+            counter.slow();
+        }
     }
 
     /// The second in which what the phase waits for is over, or what there is to do now.
@@ -358,11 +422,6 @@ fn share_of_grace() -> u32 {
     u32::from_ne_bytes(Local::with(Local::next_key)) % (half + 1)
 }
 
-/// The second in which so many have passed since the given one. One more: that one has partly passed.
-fn after(second: u32, time: u32) -> u32 {
-    second.saturating_add(time).saturating_add(1)
-}
-
 /// Whole seconds, two at least.
 fn seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX).max(2)
@@ -374,5 +433,8 @@ impl Drop for Connection {
         self.socket.drop_stream();
         self.socket.advance(Phase::Over);
         self.socket.drop_queue();
+        if let Some(counter) = &self.socket.0.terms.counter {
+            counter.closed(self.socket.close_code().unwrap_or(CloseCode::Abnormal));
+        }
     }
 }

@@ -47,7 +47,10 @@ impl Connection {
                 .socket
                 .with_stream(|stream| out.write(|pieces| stream.poll_write_vectored(turn.cx, pieces)));
             match written {
-                Some(Poll::Ready(Ok(taken))) => out.advance(taken, turn.now),
+                Some(Poll::Ready(Ok(taken))) => {
+                    out.pace.moved(turn.now, taken, self.measure_of_writing());
+                    out.advance(taken);
+                }
                 Some(Poll::Ready(Err(error))) => {
                     result = Err(error);
                     break;
@@ -72,7 +75,8 @@ impl Connection {
         }
         if result.is_ok()
             && left < HIGH_WATER
-            && let Some(payload) = self.socket.peek(|extra| extra.unanswered.take()).flatten()
+            && let Some(payload) =
+                self.socket.peek(|extra| extra.take_control(|waiting| &mut waiting.unanswered)).flatten()
             && self.socket.is_open()
         {
             self.socket.write_control(Opcode::Pong, &payload);

@@ -151,6 +151,11 @@ impl Decoder {
         self.0.is_none()
     }
 
+    /// Bytes that have come of a message that is on its way; 0 if there is none, or nothing but a head of it.
+    pub fn received(&self) -> usize {
+        self.0.as_ref().map_or(0, |progress| progress.received())
+    }
+
     /// Bytes on the heap: none when idle, else about 100 and at most twice what has come of a message.
     pub fn memory(&self) -> usize {
         self.0.as_ref().map_or(0, |progress| size_of::<Progress>() + progress.buffered())
@@ -270,9 +275,9 @@ fn text(payload: Cow<'_, [u8]>) -> Result<Cow<'_, str>, ProtocolError> {
 /// 125 bytes in one frame of a client.
 #[inline]
 fn short_message(input: &[u8], rules: &Rules) -> Option<usize> {
-    let &[0x81 | 0x82, second, _, _, _, _, ref payload @ ..] = input else { return None };
+    let &[first @ (0x81 | 0x82), second, _, _, _, _, ref payload @ ..] = input else { return None };
     let len = usize::from(second & 0x7f);
-    let short = second >= 0x80 && len < 126 && len <= payload.len();
+    let short = second >= 0x80 && len < 126 && len <= payload.len() && rules.takes(first);
     (short && rules.role == Role::Server && len <= rules.max_frame.min(rules.max_message)).then_some(len)
 }
 

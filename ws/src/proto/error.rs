@@ -23,6 +23,7 @@ pub(super) enum Kind {
     CloseCode,
     Utf8,
     Inflate,
+    Unwanted,
     FrameTooLarge,
     MessageTooLarge,
 }
@@ -30,11 +31,12 @@ pub(super) enum Kind {
 impl ProtocolError {
     /// The code for the close frame (RFC 6455, 7.4.1).
     ///
-    /// 1007 for text that is not UTF-8 and for data that cannot be inflated, 1009 for what is over a limit, else 1002.
+    /// 1003 for messages of a kind that is not taken, 1007 for text that is not UTF-8 and for data that cannot be inflated, 1009 for what is over a limit, else 1002.
     pub fn close_code(&self) -> CloseCode {
         match self.0 {
             Kind::Utf8 | Kind::Inflate => CloseCode::Invalid,
             Kind::FrameTooLarge | Kind::MessageTooLarge => CloseCode::Size,
+            Kind::Unwanted => CloseCode::Unsupported,
             _ => CloseCode::Protocol,
         }
     }
@@ -56,6 +58,7 @@ impl ProtocolError {
             Kind::CloseCode => "close code that may not be sent",
             Kind::Utf8 => "text that is not UTF-8",
             Kind::Inflate => "message that cannot be inflated",
+            Kind::Unwanted => "messages of this kind are not taken",
             Kind::FrameTooLarge => "frame too large",
             Kind::MessageTooLarge => "message too large",
         }

@@ -22,23 +22,43 @@ pub enum Role {
 pub struct Rules {
     /// Which end we are.
     pub role: Role,
+    /// The only kind of messages that is taken, if it is one.
+    pub only: Option<MessageKind>,
     /// Whether permessage-deflate was agreed on: only then may messages be compressed.
     pub deflate: bool,
-    /// The longest payload of a data frame, in bytes. By default 16 MiB.
+    /// The longest payload of a data frame, in bytes. By default what a message may have.
     pub max_frame: usize,
-    /// The longest message, in bytes, over all of its frames and before it is inflated. By default 64 MiB.
+    /// The longest message, in bytes, over all of its frames and before it is inflated. By default 1 MiB.
     pub max_message: usize,
 }
 
 impl Rules {
     /// For what a server reads: default limits, nothing compressed.
     pub const fn server() -> Self {
-        Rules { role: Role::Server, deflate: false, max_frame: 16 << 20, max_message: 64 << 20 }
+        Rules { role: Role::Server, only: None, deflate: false, max_frame: usize::MAX, max_message: 1 << 20 }
     }
 
     /// For what a client reads: default limits, nothing compressed.
     pub const fn client() -> Self {
         Rules { role: Role::Client, ..Rules::server() }
+    }
+}
+
+/// Of what a message is made. The numbers are those of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text = 1,
+    /// Any bytes.
+    Binary = 2,
+}
+
+impl Rules {
+    /// Whether messages that begin so are taken.
+    #[inline]
+    pub(super) fn takes(&self, first: u8) -> bool {
+        self.only.is_none_or(|only| only as u8 == first & 0x0f)
     }
 }
 
@@ -150,6 +170,9 @@ impl FrameHead {
         }
         if opcode.is_control() && !fin {
             return Err(ProtocolError(Kind::FragmentedControl));
+        }
+        if begins && !rules.takes(first) {
+            return Err(ProtocolError(Kind::Unwanted));
         }
         if begins && within_message {
             return Err(ProtocolError(Kind::StartWithinMessage));

@@ -28,7 +28,7 @@ mod utf8;
 
 pub use decoder::{CloseFrame, Decoded, Decoder, Event};
 pub use error::ProtocolError;
-pub use frame::{EncodedHead, FrameHead, Opcode, Role, Rules};
+pub use frame::{EncodedHead, FrameHead, MessageKind, Opcode, Role, Rules};
 pub use mask::MaskKeys;
 pub use tungstenite::protocol::frame::coding::CloseCode;
 

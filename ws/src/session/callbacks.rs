@@ -41,6 +41,10 @@ pub trait Callbacks: 'static {
     /// A message has come.
     fn on_message(&mut self, socket: &Socket, message: Payload<'_>);
 
+    /// The peer has answered a [`ping`](Socket::ping) with its payload, or sent such a pong unasked. The answers to the
+    /// pings that are sent without being asked for, which are empty, are not told.
+    fn on_pong(&mut self, _socket: &Socket, _payload: &[u8]) {}
+
     /// The peer has taken all that was queued for it: a sender that was told [`Full`](crate::SendError::Full) may go
     /// on.
     fn on_room(&mut self, _socket: &Socket) {}
@@ -85,6 +89,11 @@ impl<C: Callbacks> Session for CallbackSession<C> {
     ) -> Poll<()> {
         self.tell_room(socket);
         self.0.on_message(socket, message.payload());
+        Poll::Pending
+    }
+
+    fn pong(mut self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>, payload: &[u8]) -> Poll<()> {
+        self.0.on_pong(socket, payload);
         Poll::Pending
     }
 

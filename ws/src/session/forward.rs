@@ -31,6 +31,13 @@ impl Session for ForwardSession {
         Poll::Pending
     }
 
+    fn pong(self: Pin<&mut Self>, socket: &Socket, _: &mut Context<'_>, payload: &[u8]) -> Poll<()> {
+        if socket.keep_pong(payload) {
+            socket.wake_receiver();
+        }
+        Poll::Pending
+    }
+
     fn wants(&self, socket: &Socket) -> bool {
         socket.wants_message()
     }

@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll},
 };
-pub use web_socket::{Recv, WebSocket};
+pub use web_socket::{RecvFuture, SocketEvent, WebSocket};
 
 /// The user's side of a connection, as its driver sees it.
 pub(crate) trait Session {
@@ -32,6 +32,9 @@ pub(crate) trait Session {
         cx: &mut Context<'_>,
         message: Received<'_>,
     ) -> Poll<()>;
+
+    /// Tells it of a pong, and lets it go on.
+    fn pong(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>, payload: &[u8]) -> Poll<()>;
 
     /// Whether it takes a message now.
     fn wants(&self, socket: &Socket) -> bool;

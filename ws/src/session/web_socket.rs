@@ -2,11 +2,12 @@
 
 use super::{Received, Session};
 use crate::{
-    CloseInfo, Message, Socket,
+    CloseInfo, Message, SendError, Socket,
     local::Local,
     proto::CloseCode,
-    socket::{Flag, Phase, Send},
+    socket::{Flag, Phase, SendFuture},
 };
+use bytes::Bytes;
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -47,8 +48,8 @@ impl WebSocket {
     /// ([`WebSocket::close_info`] says why).
     ///
     /// Cancel safe: a dropped future has taken no message.
-    pub fn recv(&mut self) -> Recv<'_> {
-        Recv(self)
+    pub fn recv(&mut self) -> RecvFuture<'_> {
+        RecvFuture(self)
     }
 
     /// Ready with what [`WebSocket::recv`] gives.
@@ -65,6 +66,50 @@ impl WebSocket {
             self.0.wake();
         }
         Poll::Pending
+    }
+
+    /// As [`WebSocket::recv`], and tells of pongs as well: the answers to [`WebSocket::ping`]. A pong may be told before
+    /// messages that came ahead of it; of several that nobody has received, the last is. They are kept from the first of these
+    /// calls on, or of [`WebSocket::ping`].
+    ///
+    /// ```
+    /// use lakh_ws::{SocketEvent, WebSocket};
+    ///
+    /// async fn measure(mut socket: WebSocket) {
+    ///     let begun = std::time::Instant::now();
+    ///     let _ = socket.ping("how far");
+    ///     while let Some(event) = socket.recv_event().await {
+    ///         match event {
+    ///             SocketEvent::Pong(_) => println!("there and back: {:?}", begun.elapsed()),
+    ///             SocketEvent::Message(message) => println!("{message:?}"),
+    ///             _ => {}
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// Cancel safe: a dropped future has taken nothing.
+    pub async fn recv_event(&mut self) -> Option<SocketEvent> {
+        poll_fn(|cx| self.poll_recv_event(cx)).await
+    }
+
+    /// Ready with what [`WebSocket::recv_event`] gives.
+    pub fn poll_recv_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<SocketEvent>> {
+        self.0.0.flags.set(Flag::Pongs, true);
+        let pong = self.0.peek(|extra| extra.take_control(|waiting| &mut waiting.pong)).flatten();
+        if let Some(payload) = pong {
+            return Poll::Ready(Some(SocketEvent::Pong(Vec::from(payload).into())));
+        }
+        self.poll_recv(cx).map(|message| message.map(SocketEvent::Message))
+    }
+
+    /// See [`Socket::ping`]. The answer is told by [`WebSocket::recv_event`].
+    ///
+    /// # Errors
+    /// As [`Socket::ping`].
+    pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), SendError> {
+        self.0.0.flags.set(Flag::Pongs, true);
+        self.0.ping(payload)
     }
 
     fn take_message(&self) -> Option<Message> {
@@ -94,8 +139,8 @@ impl WebSocket {
     /// Cancel safe: a dropped future has sent nothing.
     ///
     /// # Errors
-    /// [`SendError::Closed`](crate::SendError::Closed) if the connection is closing or has broken off.
-    pub fn send(&self, message: impl Into<Message>) -> Send<'_> {
+    /// [`SendError::Closed`] if the connection is closing or has broken off.
+    pub fn send(&self, message: impl Into<Message>) -> SendFuture<'_> {
         self.0.send_wait(message)
     }
 
@@ -138,12 +183,22 @@ impl WebSocket {
     }
 }
 
+/// What [`WebSocket::recv_event`] gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SocketEvent {
+    /// A message.
+    Message(Message),
+    /// A pong that has this payload.
+    Pong(Bytes),
+}
+
 /// The future of [`WebSocket::recv`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Recv<'a>(&'a mut WebSocket);
+pub struct RecvFuture<'a>(&'a mut WebSocket);
 
-impl Future for Recv<'_> {
+impl Future for RecvFuture<'_> {
     type Output = Option<Message>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
@@ -153,6 +208,8 @@ impl Future for Recv<'_> {
 
 impl Drop for WebSocket {
     fn drop(&mut self) {
+        self.0.0.flags.set(Flag::Deserted, true);
+        self.0.peek(|extra| extra.inbox = None);
         if std::thread::panicking() {
             self.0.close(CloseCode::Error, "");
         } else {
@@ -189,11 +246,20 @@ impl<F: Future<Output = ()>> Session for F {
         }
         Local::with(|local| local.inbox.set(Some(message)));
         let ended = Future::poll(self, cx);
-        // It no longer asks for it, or was dropped.
-        if let Some(message) = Local::with(|local| local.inbox.take()) {
+        // It no longer asks for it.
+        if let Some(message) = Local::with(|local| local.inbox.take())
+            && !socket.0.flags.is_set(Flag::Deserted)
+        {
             socket.with_extra(|extra| extra.inbox = Some(Box::new(message)));
         }
         ended
+    }
+
+    fn pong(self: Pin<&mut Self>, socket: &Socket, cx: &mut Context<'_>, payload: &[u8]) -> Poll<()> {
+        if !socket.keep_pong(payload) || socket.wake_receiver() {
+            return Poll::Pending;
+        }
+        Future::poll(self, cx)
     }
 
     #[inline]

@@ -14,12 +14,12 @@ use crate::{
     },
 };
 use bytes::BytesMut;
-pub(crate) use extra::{Dedicated, Extra};
+pub(crate) use extra::{Dedicated, Extra, Incoming};
 pub(crate) use flags::{Flag, Flags};
 use lakh_core::WaitSlot;
 use lakh_net::TcpStream;
 pub(crate) use outgoing::Outgoing;
-pub use send::{Send, SendError};
+pub use send::{SendError, SendFuture};
 use std::{
     cell::Cell,
     fmt,
@@ -29,6 +29,9 @@ use std::{
     rc::Rc,
 };
 pub(crate) use terms::{Route, Terms};
+
+/// Bytes that a socket may hold of what has come, however much the others do.
+const SMALL: u32 = 1024;
 
 /// A handle of one connection, for its shard: to send, to subscribe, to close. A clone is the same connection, and equal
 /// to it: handles may be kept in a set.
@@ -141,6 +144,10 @@ impl Socket {
         self.peek(|extra| extra.close.as_deref().cloned()).flatten()
     }
 
+    pub(crate) fn close_code(&self) -> Option<CloseCode> {
+        self.peek(|extra| extra.close.as_ref().map(|close| close.code)).flatten()
+    }
+
     /// Begins to close: what is queued is sent, then the close frame; then the peer's answer is awaited for
     /// [`Config::close_timeout`](crate::Config::close_timeout). Messages that come meanwhile are dropped. The second call
     /// and those after it do nothing.
@@ -172,13 +179,22 @@ impl Socket {
     pub(crate) fn drop_queue(&self) {
         let subscriptions = self.peek(|extra| {
             extra.out = None;
+            extra.incoming = Incoming::default();
             extra.input = BytesMut::new();
-            extra.unanswered = None;
+            extra.take_control(|waiting| &mut waiting.unanswered);
             extra.subscriptions.take()
         });
         drop(subscriptions);
         self.wake_senders();
         self.wake_receiver();
+    }
+
+    /// Drops what has come and is no whole message.
+    pub(crate) fn drop_input(&self) {
+        self.peek(|extra| {
+            extra.incoming = Incoming::default();
+            extra.input = BytesMut::new();
+        });
     }
 
     /// Notes how the connection ends, unless that is noted already.
@@ -229,6 +245,15 @@ impl Socket {
         self.peek(|extra| std::mem::take(&mut extra.receiver)).unwrap_or_default()
     }
 
+    /// Keeps a pong for whoever receives; false if nobody wants it. One that has not been received yet is forgotten.
+    pub(crate) fn keep_pong(&self, payload: &[u8]) -> bool {
+        let is_wanted = self.0.flags.is_set(Flag::Pongs) && !self.0.flags.is_set(Flag::Deserted);
+        if is_wanted {
+            self.with_extra(|extra| extra.controls.get_or_insert_default().pong = Some(payload.into()));
+        }
+        is_wanted
+    }
+
     /// Whether a message is wanted: one is asked for, or none is waiting. So what a peer sends beside messages is read
     /// though nobody receives: that it is alive, that it closes, its pings.
     #[inline]
@@ -260,11 +285,22 @@ impl Socket {
     #[inline]
     fn put_back<R>(&self, mut extra: Box<Extra>, f: impl FnOnce(&mut Extra) -> R) -> R {
         let value = f(&mut extra);
+        self.keep_extra(extra);
+        value
+    }
+
+    /// Of its own, so that looking at what is not there stays short wherever that is done.
+    #[inline(never)]
+    fn keep_extra(&self, mut extra: Box<Extra>) {
         self.0.flags.set(Flag::Queue, extra.out.is_some());
+        self.0.flags.set(Flag::Half, !extra.incoming.decoder.is_idle());
+        if let Some(of_shard) = extra.count_held() {
+            let is_much = extra.held > SMALL && of_shard > self.0.terms.config.shard_inbox;
+            self.0.flags.set(Flag::Crowded, is_much);
+        }
         if extra.is_needed() {
             self.0.extra.set(Some(extra));
         }
-        value
     }
 
     /// Whether something waits for the peer to take it.

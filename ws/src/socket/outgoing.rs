@@ -2,6 +2,7 @@
 
 use crate::{
     local::Local,
+    pace::Pace,
     topics::{Frame, QueuedFrame},
 };
 use bytes::Bytes;
@@ -22,8 +23,11 @@ pub(crate) struct Outgoing {
     sent: usize,
     /// Bytes that are not.
     bytes: usize,
-    /// The shard's second in which the peer last took something.
-    pub(crate) since: u32,
+    /// How fast the peer takes them.
+    pub(crate) pace: Pace,
+    /// Bytes that the kernel has of it and the peer has not, when that was last looked at; `None` if more has gone there
+    /// since.
+    pub(crate) in_kernel: Option<usize>,
 }
 
 enum Piece {
@@ -144,8 +148,8 @@ impl Outgoing {
     }
 
     /// The kernel has taken the first `taken` bytes.
-    pub(crate) fn advance(&mut self, taken: usize, now: u32) {
-        self.since = now;
+    pub(crate) fn advance(&mut self, taken: usize) {
+        self.in_kernel = None;
         self.bytes -= taken;
         let mut left = self.sent + taken;
         while let Some(first) = self.pieces.front() {
@@ -183,11 +187,11 @@ mod tests {
             out.append(|own| own.extend_from_slice(b"own"));
         }
         assert_eq!((out.bytes(), counted()), (700, 700));
-        out.advance(5, 0);
+        out.advance(5);
         assert_eq!((out.bytes(), counted()), (695, 696), "half a piece takes its memory");
-        out.advance(690, 0);
+        out.advance(690);
         out.write(|rest| assert_eq!(rest.iter().map(|piece| piece.len()).sum::<usize>(), 5));
-        out.advance(5, 0);
+        out.advance(5);
         assert!(out.is_empty() && !out.is_small());
         assert_eq!(counted(), 0);
         out.push_payload(Bytes::from_static(b"dropped"));

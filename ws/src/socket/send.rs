@@ -4,10 +4,12 @@ use super::{Flag, Outgoing, Phase, Socket};
 use crate::{
     CloseInfo, Message, Payload, SlowConsumer,
     local::Local,
+    pace::Pace,
     proto::{
         CloseCode, FrameHead, Opcode, Role,
         deflate::{Compressor, Deflate},
         encode,
+        frame::MAX_CONTROL_PAYLOAD,
     },
     topics::{Batch, Frame, WINDOW_BITS},
 };
@@ -35,6 +37,8 @@ pub enum SendError {
     /// As many bytes wait for the peer, or for all peers of the shard, as may; see
     /// [`Config::queue`](crate::Config::queue).
     Full,
+    /// A ping has 125 bytes at most (RFC 6455, 5.5).
+    TooLong,
 }
 
 impl fmt::Display for SendError {
@@ -42,6 +46,7 @@ impl fmt::Display for SendError {
         f.write_str(match self {
             SendError::Closed => "the connection is closed",
             SendError::Full => "too much waits for the peer already",
+            SendError::TooLong => "a ping has 125 bytes at most",
         })
     }
 }
@@ -65,7 +70,7 @@ impl Socket {
     /// ```
     ///
     /// # Errors
-    /// See [`SendError`]; the message is not sent then.
+    /// [`SendError::Closed`] or [`SendError::Full`]; the message is not sent then.
     #[inline]
     pub fn send<'a>(&self, message: impl Into<Payload<'a>>) -> Result<(), SendError> {
         let payload = message.into();
@@ -79,14 +84,39 @@ impl Socket {
         checked
     }
 
+    /// Sends a ping, which the peer answers with a pong of the same payload, behind all that it has been sent before:
+    /// [`Callbacks::on_pong`](crate::Callbacks::on_pong) and [`WebSocket::recv_event`](crate::WebSocket::recv_event) tell
+    /// of it. To keep connections alive and to notice those that are dead, none is needed: see
+    /// [`Config::idle_timeout`](crate::Config::idle_timeout). Of several pings that wait, a peer may answer the last alone
+    /// (RFC 6455, 5.5.3).
+    ///
+    /// The answer to an empty ping is told to nobody, since those that are sent without being asked for are empty.
+    ///
+    /// # Errors
+    /// [`SendError::TooLong`] for more than 125 bytes; as [`Socket::send`].
+    pub fn ping(&self, payload: impl AsRef<[u8]>) -> Result<(), SendError> {
+        let payload = payload.as_ref();
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            return Err(SendError::TooLong);
+        }
+        self.settle_topic();
+        let checked = self.check();
+        match checked {
+            Ok(()) => self.write_control(Opcode::Ping, payload),
+            Err(SendError::Full) => self.0.flags.set(Flag::Refused, true),
+            Err(_) => {}
+        }
+        checked
+    }
+
     /// Sends a message once there is room for it. A long one in memory of its own is not copied.
     ///
     /// Cancel safe: a future that is dropped has sent nothing.
     ///
     /// # Errors
     /// [`SendError::Closed`].
-    pub fn send_wait(&self, message: impl Into<Message>) -> Send<'_> {
-        Send { socket: self, message: Some(message.into()), place: None }
+    pub fn send_wait(&self, message: impl Into<Message>) -> SendFuture<'_> {
+        SendFuture { socket: self, message: Some(message.into()), place: None }
     }
 
     /// Whether a message can be sent now.
@@ -108,6 +138,7 @@ impl Socket {
     }
 
     fn write(&self, payload: Payload<'_>) {
+        self.count_sent(1);
         let opcode = if payload.is_text() { Opcode::Text } else { Opcode::Binary };
         let bytes = payload.as_bytes();
         if self.compresses(bytes.len()) && self.write_compressed(opcode, bytes) {
@@ -132,6 +163,7 @@ impl Socket {
             Message::Text(text) => Bytes::from(text.clone()),
             Message::Binary(bytes) => bytes.clone(),
         };
+        self.count_sent(1);
         self.spill();
         self.with_extra(|extra| {
             let out = extra.out.get_or_insert_with(queue);
@@ -139,6 +171,13 @@ impl Socket {
             out.push_payload(bytes);
         });
         self.wake();
+    }
+
+    #[inline]
+    pub(crate) fn count_sent(&self, messages: u64) {
+        if let Some(counter) = &self.0.terms.counter {
+            counter.sent(messages);
+        }
     }
 
     fn compresses(&self, len: usize) -> bool {
@@ -232,12 +271,15 @@ impl Socket {
         }
         let policy = self.0.terms.config.slow_consumer;
         let mut is_queued = self.push_frame(&batch.frames, 0);
+        let mut count = batch.count;
         if !is_queued && policy == SlowConsumer::KeepLatest {
             let forget = |out: &mut Box<Outgoing>| out.forget_topic(&batch.last);
             let gone = self.peek(|extra| extra.out.as_mut().map_or(0, forget)).unwrap_or(0);
             is_queued = self.push_frame(&batch.last, gone);
+            count = 1;
         }
         if is_queued {
+            self.count_sent(count);
             self.wake();
         } else if policy == SlowConsumer::Close {
             self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topics()));
@@ -270,8 +312,7 @@ impl Socket {
         self.with_extra(|extra| {
             let out = extra.out.get_or_insert_with(queue);
             out.push_frame(frame, deflated);
-            let since = out.since;
-            out.advance(sent, since);
+            out.advance(sent);
         });
         self.wake();
     }
@@ -285,19 +326,19 @@ impl Socket {
 
 fn queue() -> Box<Outgoing> {
     let mut out = Local::with(Local::take_queue);
-    out.since = lakh_core::try_with(lakh_core::Shard::coarse_now).unwrap_or_default();
+    out.pace = Pace::default();
     out
 }
 
 /// The future of [`Socket::send_wait`].
 #[must_use = "futures do nothing unless polled"]
-pub struct Send<'a> {
+pub struct SendFuture<'a> {
     socket: &'a Socket,
     message: Option<Message>,
     place: Option<WakerKey>,
 }
 
-impl Send<'_> {
+impl SendFuture<'_> {
     fn leave(&mut self) {
         if let Some(key) = self.place.take() {
             let waker = self.socket.peek(|extra| {
@@ -312,7 +353,7 @@ impl Send<'_> {
     }
 }
 
-impl Future for Send<'_> {
+impl Future for SendFuture<'_> {
     type Output = Result<(), SendError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -340,14 +381,14 @@ impl Future for Send<'_> {
     }
 }
 
-impl Drop for Send<'_> {
+impl Drop for SendFuture<'_> {
     fn drop(&mut self) {
         self.leave();
     }
 }
 
-impl fmt::Debug for Send<'_> {
+impl fmt::Debug for SendFuture<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Send").finish_non_exhaustive()
+        f.debug_struct("SendFuture").finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     Config,
+    metrics::Counter,
     proto::{Role, Rules, deflate::Deflate},
     topics::LocalTopics,
 };
@@ -16,6 +17,7 @@ pub(crate) struct Route {
     pub(crate) config: Rc<Config>,
     role: Role,
     topics: Option<Rc<LocalTopics>>,
+    counter: Option<Rc<Counter>>,
     made: RefCell<Vec<Rc<Terms>>>,
 }
 
@@ -30,6 +32,8 @@ pub(crate) struct Terms {
     /// What the watchdog calls them.
     pub(crate) work: WorkName,
     pub(crate) topics: Option<Rc<LocalTopics>>,
+    /// What counts them, if anybody wants to know.
+    pub(crate) counter: Option<Rc<Counter>>,
 }
 
 impl Route {
@@ -37,7 +41,8 @@ impl Route {
         // A topic's frames are those of a server.
         let topics = config.topics.as_ref().filter(|_| role == Role::Server);
         let topics = topics.map(|topics| topics.local(config.deflate.is_some()));
-        Route { config: Rc::new(config), role, topics, made: RefCell::default() }
+        let counter = config.metrics.as_ref().map(|metrics| Rc::new(metrics.counter()));
+        Route { config: Rc::new(config), role, topics, counter, made: RefCell::default() }
     }
 
     /// The terms for a connection that has agreed on this.
@@ -62,6 +67,7 @@ impl Route {
             protocol,
             work,
             topics: self.topics.clone(),
+            counter: self.counter.clone(),
         });
         if made.len() < KEPT {
             made.push(Rc::clone(&terms));

@@ -60,7 +60,7 @@ pub(crate) struct Batch {
     /// The last of them, for who has no room for all and wants that one most.
     pub(crate) last: Rc<Frame>,
     /// How many there are.
-    count: u64,
+    pub(crate) count: u64,
 }
 
 impl LocalTopics {
@@ -214,8 +214,12 @@ impl Socket {
         let deflated = self.takes_deflated(&batch.frames);
         let bytes = batch.frames.bytes(deflated);
         match self.with_stream(|stream| stream.try_write(bytes)) {
-            Some(Ok(sent)) if sent == bytes.len() => true,
+            Some(Ok(sent)) if sent == bytes.len() => {
+                self.count_sent(batch.count);
+                true
+            }
             Some(Ok(sent)) => {
+                self.count_sent(batch.count);
                 self.queue_begun(Rc::clone(&batch.frames), deflated, sent);
                 true
             }

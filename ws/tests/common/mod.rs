@@ -265,7 +265,7 @@ impl Client {
     /// The next frame; `None` at the end of the connection.
     #[track_caller]
     pub fn frame(&mut self) -> Option<Frame> {
-        let rules = Rules { deflate: true, ..Rules::client() };
+        let rules = Rules { deflate: true, max_message: usize::MAX, ..Rules::client() };
         loop {
             let head = FrameHead::parse(&self.unused, &rules, false).expect("a frame in order");
             if let Some((head, at)) = head {

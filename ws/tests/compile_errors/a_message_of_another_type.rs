@@ -1,5 +1,5 @@
-//~ `Message` implements `From<&str>`
-//~ `Message` implements `From<Vec<u8>>`
+//~ Message` implements `From<&str>`
+//~ Message` implements `From<Vec<u8>>`
 
 use lakh_ws::WebSocket;
 

@@ -67,6 +67,11 @@ impl Progress {
         matches!(self.phase, Phase::Head) && self.head_len == 0 && self.message.is_none()
     }
 
+    /// Bytes of the message that is on its way.
+    pub(super) fn received(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.bytes.len())
+    }
+
     /// Bytes of memory that payloads take up.
     pub(super) fn buffered(&self) -> usize {
         self.control.capacity() + self.message.as_ref().map_or(0, |message| message.bytes.capacity())
