@@ -42,5 +42,5 @@ pub use proto::{
 pub use route::{CallbackHandler, Opening, WebSocketHandler, WebSocketRoutes, callbacks};
 pub use session::{Callbacks, Recv, WebSocket};
 pub use socket::{CloseInfo, Send, SendError, Socket};
-pub use topics::{Relay, SubscribeError, Topics, TopicsMetrics};
+pub use topics::{PublishError, Relay, SubscribeError, Topics, TopicsMetrics};
 pub use tungstenite::Utf8Bytes;

@@ -1,0 +1,163 @@
+//! What a topic has to give out.
+
+use super::Frame;
+use std::{collections::VecDeque, rc::Rc};
+
+/// Bytes of messages that go out together.
+const JOIN_UP_TO: usize = 64 * 1024;
+
+/// Messages that some subscriber may not have got yet, the newest of which is always among them.
+///
+/// A topic numbers its messages, and each subscriber knows the number of the last that it has got or missed.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// The number of the newest message that was published; the first one's is 1.
+    newest: u64,
+    /// In their order. Those of the round come first; behind them some may be missing, that were shed.
+    messages: VecDeque<Waiting>,
+    round: Option<Round>,
+    /// Bytes of memory of the messages behind the round's.
+    behind: usize,
+    /// The topic is among those that have something to give out, or had.
+    pub(super) is_waiting: bool,
+}
+
+struct Waiting {
+    number: u64,
+    order: u64,
+    frame: Rc<Frame>,
+}
+
+/// Messages on their way to the subscribers.
+struct Round {
+    batch: Batch,
+    /// The place of the next subscriber: those before it have got the batch.
+    next: usize,
+}
+
+/// Messages that go out together.
+#[derive(Clone)]
+pub(super) struct Batch {
+    pub(super) frames: Rc<Frame>,
+    /// The last of them, for who has no room for all and wants that one most.
+    pub(super) last: Rc<Frame>,
+    /// The first one's number.
+    first: u64,
+    count: u64,
+}
+
+/// A message that a subscriber has not got.
+pub(super) struct Unseen {
+    /// Its place in the order of all messages of the shard.
+    pub(super) order: u64,
+    /// How many right before it were shed.
+    pub(super) missed: u64,
+    pub(super) frame: Rc<Frame>,
+}
+
+impl Pending {
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Bytes of memory that [`Pending::shed`] could free.
+    pub(super) fn can_shed(&self) -> usize {
+        self.behind
+    }
+
+    pub(super) fn push(&mut self, order: u64, frame: Rc<Frame>) {
+        self.newest += 1;
+        self.behind += frame.memory();
+        self.messages.push_back(Waiting { number: self.newest, order, frame });
+    }
+
+    /// Forgets the oldest message that is not on its way, which is not the newest for long: another one comes. Bytes of
+    /// memory that this has freed.
+    pub(super) fn shed(&mut self) -> Option<usize> {
+        let message = self.messages.remove(self.of_round())?;
+        self.behind -= message.frame.memory();
+        Some(message.frame.memory())
+    }
+
+    /// Collects what comes behind the message with the number `seen`.
+    pub(super) fn collect_unseen(&self, seen: u64, unseen: &mut Vec<Unseen>) {
+        let from = self.messages.partition_point(|message| message.number <= seen);
+        let mut before = seen;
+        for message in self.messages.range(from..) {
+            let missed = message.number - before - 1;
+            before = message.number;
+            unseen.push(Unseen { order: message.order, missed, frame: Rc::clone(&message.frame) });
+        }
+    }
+
+    /// The messages that are on their way, or are so from now on, and the place of the next subscriber.
+    pub(super) fn round(&mut self) -> Option<(Batch, usize)> {
+        if self.round.is_none() {
+            self.round = Some(Round { batch: self.next_batch()?, next: 0 });
+        }
+        self.round.as_ref().map(|round| (round.batch.clone(), round.next))
+    }
+
+    fn next_batch(&mut self) -> Option<Batch> {
+        let mut bytes = 0;
+        let fits = |message: &&Waiting| {
+            bytes += message.frame.len();
+            bytes <= JOIN_UP_TO
+        };
+        let count = self.messages.iter().take_while(fits).count().max(1);
+        let first = self.messages.front()?.number;
+        let all: Vec<Rc<Frame>> =
+            self.messages.iter().take(count).map(|message| Rc::clone(&message.frame)).collect();
+        self.behind -= all.iter().map(|frame| frame.memory()).sum::<usize>();
+        let last = Rc::clone(all.last()?);
+        Some(Batch { frames: Frame::join(&all)?, last, first, count: count as u64 })
+    }
+
+    /// The subscribers before `next`, of so many, have got the round's messages. Once all have, the round is over: the
+    /// bytes of memory that this has freed.
+    pub(super) fn advance(&mut self, next: usize, subscribers: usize) -> Option<usize> {
+        let round = self.round.as_mut()?;
+        round.next = next;
+        if next < subscribers {
+            return None;
+        }
+        let of_round = self.of_round();
+        self.round = None;
+        Some(self.messages.drain(..of_round).map(|message| message.frame.memory()).sum())
+    }
+
+    /// A subscriber leaves its place. If the round has been there, the last one whom it has served has to move there,
+    /// and leaves its own, which is given back: so nobody is passed over, and nobody served twice.
+    pub(super) fn leave(&mut self, place: usize) -> usize {
+        match &mut self.round {
+            Some(round) if place < round.next => {
+                round.next -= 1;
+                round.next
+            }
+            _ => place,
+        }
+    }
+
+    fn of_round(&self) -> usize {
+        self.round.as_ref().map_or(0, |round| round.batch.count as usize)
+    }
+}
+
+impl Batch {
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn last_number(&self) -> u64 {
+        self.first + self.count - 1
+    }
+
+    /// Whether all of it, and nothing before it, is missing to who has got the message with this number.
+    pub(super) fn follows(&self, seen: u64) -> bool {
+        seen + 1 == self.first
+    }
+}
