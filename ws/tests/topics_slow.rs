@@ -69,7 +69,8 @@ impl Server {
     }
 
     fn policy(policy: SlowConsumer) -> Self {
-        Self::start(Config::new().queue(QUEUE).slow_consumer(policy))
+        // Readers that the machine lets wait are not asked for a sign of life.
+        Self::start(Config::new().queue(QUEUE).slow_consumer(policy).idle_timeout(None))
     }
 
     fn subscribe(&self) -> Client {
@@ -266,7 +267,12 @@ fn one_reader_that_never_reads_among_many_holds_up_nobody() {
         server.topics.publish("t", Message::from(next.to_be_bytes().repeat(5000))).unwrap();
         for reader in &mut readers {
             let payload = reader.frame().unwrap().payload;
-            assert!(payload.starts_with(&next.to_be_bytes()), "{:?} in place of {next}, {} bytes", payload.first_chunk::<8>(), payload.len());
+            assert!(
+                payload.starts_with(&next.to_be_bytes()),
+                "{:?} in place of {next}, {} bytes",
+                payload.first_chunk::<8>(),
+                payload.len()
+            );
         }
         assert!(server.queued().0 <= QUEUE);
         next += 1;

@@ -7,6 +7,7 @@ use super::{
     rounds::Rounds,
 };
 use crate::Socket;
+use lakh_core::WorkName;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -27,6 +28,8 @@ pub(crate) struct LocalTopics {
     topics: RefCell<HashMap<Arc<str>, Rc<Topic>>>,
     /// Topics that there have been.
     numbers: Cell<u64>,
+    /// What the watchdog calls the task that gives messages out.
+    pub(super) work: WorkName,
     pub(super) rounds: Rounds,
     pub(super) outbox: Outbox,
 }
@@ -62,6 +65,7 @@ impl LocalTopics {
                 shard,
                 topics: RefCell::default(),
                 numbers: Cell::new(0),
+                work: WorkName::new("topics"),
                 rounds: Rounds::default(),
                 outbox: Outbox::default(),
             });

@@ -41,9 +41,9 @@ pub(super) struct Batch {
     pub(super) frames: Rc<Frame>,
     /// The last of them, for who has no room for all and wants that one most.
     pub(super) last: Rc<Frame>,
-    /// The first one's number.
-    first: u64,
-    count: u64,
+    /// The number of the message before the first.
+    pub(super) before: u64,
+    pub(super) count: u64,
 }
 
 /// A message that a subscriber has not got.
@@ -109,12 +109,12 @@ impl Pending {
             bytes <= JOIN_UP_TO
         };
         let count = self.messages.iter().take_while(fits).count().max(1);
-        let first = self.messages.front()?.number;
+        let before = self.messages.front()?.number - 1;
         let all: Vec<Rc<Frame>> =
             self.messages.iter().take(count).map(|message| Rc::clone(&message.frame)).collect();
         self.behind -= all.iter().map(|frame| frame.memory()).sum::<usize>();
         let last = Rc::clone(all.last()?);
-        Some(Batch { frames: Frame::join(&all)?, last, first, count: count as u64 })
+        Some(Batch { frames: Frame::join(&all)?, last, before, count: count as u64 })
     }
 
     /// The subscribers before `next`, of so many, have got the round's messages. Once all have, the round is over: the
@@ -148,16 +148,8 @@ impl Pending {
 }
 
 impl Batch {
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(super) fn last_number(&self) -> u64 {
-        self.first + self.count - 1
-    }
-
-    /// Whether all of it, and nothing before it, is missing to who has got the message with this number.
-    pub(super) fn follows(&self, seen: u64) -> bool {
-        seen + 1 == self.first
+    /// The number of the last message.
+    pub(super) fn end(&self) -> u64 {
+        self.before + self.count
     }
 }

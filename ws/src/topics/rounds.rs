@@ -26,7 +26,9 @@ use std::{
 
 /// Subscribers that are given messages before the shard's other tasks have their turn: about a millisecond.
 const AT_ONCE: usize = 128;
-/// To queue so many messages for a subscriber, or to look into so many topics, takes about the time of another one.
+/// For the kernel to copy so many bytes takes about the time of another one.
+const BYTES_AS_ONE: usize = 32 * 1024;
+/// To queue so many messages for a subscriber, or to look into so many topics, does too.
 const QUEUED_AS_ONE: usize = 64;
 /// Bytes of memory of what waits to be given out, on a shard.
 const WAITING_AT_MOST: usize = 64 << 20;
@@ -46,6 +48,16 @@ pub(super) struct Rounds {
     /// Subscribers that publishers may serve in this turn, when there is no room.
     ahead: Cell<usize>,
     unseen: Cell<Vec<Unseen>>,
+}
+
+/// What is done with messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// They are written to the kernel, if nothing waits for the subscriber: in no poll of a connection, which may have
+    /// something to write that is older.
+    Write,
+    /// They are left to the subscriber's task.
+    Queue,
 }
 
 /// What has become of messages.
@@ -78,7 +90,7 @@ impl LocalTopics {
         }
         if !rounds.is_running.replace(true) {
             rounds.ahead.set(AT_ONCE);
-            let giving = Giving(Rc::clone(self));
+            let giving = lakh_core::named(self.work, Giving(Rc::clone(self)));
             if lakh_core::try_with(|shard| shard.spawn_detached(giving)).is_none() {
                 rounds.is_running.set(false); // the shard is gone
             }
@@ -96,7 +108,7 @@ impl LocalTopics {
         }
         let mut left = rounds.ahead.get();
         while !fits(rounds.bytes.get()) && left > 0 && !topic.pending.borrow().is_empty() {
-            self.give(topic, &mut left);
+            self.give(topic, How::Queue, &mut left);
         }
         rounds.ahead.set(left);
         let mut pending = topic.pending.borrow_mut();
@@ -127,12 +139,13 @@ impl LocalTopics {
 
     /// Gives a socket what it has not got of all its topics, in the order of its publication; the batch in one piece, if
     /// that is all. How many messages and topics that was.
-    fn catch_up(&self, socket: &Socket, batch: Option<&Batch>, tally: &mut Tally) -> usize {
+    #[inline(never)]
+    fn catch_up(&self, socket: &Socket, batch: Option<(&Batch, How)>, tally: &mut Tally) -> usize {
         let mut unseen = self.rounds.unseen.take();
         let topics = socket.take_unseen(&mut unseen);
         let messages = unseen.len();
-        match batch.filter(|batch| batch.count() == messages as u64) {
-            Some(batch) => tally.count(socket.give(batch), batch.count()),
+        match batch.filter(|(batch, _)| batch.count == messages as u64) {
+            Some((batch, how)) => tally.count(socket.give(batch, how), batch.count),
             None => {
                 unseen.sort_unstable_by_key(|message| message.order);
                 for message in &unseen {
@@ -152,40 +165,32 @@ impl LocalTopics {
     }
 
     /// Gives one round's messages to at most `left` subscribers. True if all have got them.
-    fn give(&self, topic: &Topic, left: &mut usize) -> bool {
+    fn give(&self, topic: &Topic, how: How, left: &mut usize) -> bool {
         let Some((batch, from)) = topic.pending.borrow_mut().round() else { return true };
+        // No other topic has anything to give out.
         let is_alone = Local::with(|local| local.topics_waiting.get() == 1);
+        let cost = if how == How::Write { 1 + batch.frames.len() / BYTES_AS_ONE } else { 1 };
         let subscribers = topic.subscribers.borrow();
         let (mut next, mut tally) = (from, Tally::default());
-        for subscriber in subscribers.get(from..).unwrap_or_default() {
+        for Subscriber { socket, seen } in subscribers.get(from..).unwrap_or_default() {
             if *left == 0 {
                 break;
             }
-            let also = self.give_to(subscriber, &batch, is_alone, &mut tally);
-            *left = left.saturating_sub(1 + also / QUEUED_AS_ONE);
+            *left = left.saturating_sub(cost);
             next += 1;
+            if seen.get() == batch.before && (is_alone || socket.has_one_topic()) {
+                seen.set(batch.end());
+                tally.count(socket.give(&batch, how), batch.count);
+            } else if seen.get() < batch.end() {
+                let batch = (seen.get() == batch.before).then_some((&batch, how));
+                let also = self.catch_up(socket, batch, &mut tally);
+                *left = left.saturating_sub(also / QUEUED_AS_ONE);
+            }
         }
         self.tell(&tally);
         let freed = topic.pending.borrow_mut().advance(next, subscribers.len());
         self.rounds.bytes.set(self.rounds.bytes.get() - freed.unwrap_or(0));
         freed.is_some()
-    }
-
-    /// Gives a subscriber a batch, if it has not got it. How many messages were queued for it one by one, and topics
-    /// looked into. If the topic `is_alone`, no other has anything to give out.
-    #[inline]
-    fn give_to(&self, subscriber: &Subscriber, batch: &Batch, is_alone: bool, tally: &mut Tally) -> usize {
-        let Subscriber { socket, seen } = subscriber;
-        if seen.get() >= batch.last_number() {
-            return 0;
-        }
-        let whole = batch.follows(seen.get()).then_some(batch);
-        if whole.is_some() && (is_alone || socket.has_one_topic()) {
-            seen.set(batch.last_number());
-            tally.count(socket.give(batch), batch.count());
-            return 0;
-        }
-        self.catch_up(socket, whole, tally)
     }
 }
 
@@ -204,7 +209,7 @@ impl Future for Giving {
                 rounds.is_running.set(false);
                 return Poll::Ready(());
             };
-            let is_given = self.0.give(&topic, &mut left);
+            let is_given = self.0.give(&topic, How::Write, &mut left);
             let (mut waiting, mut pending) = (rounds.waiting.borrow_mut(), topic.pending.borrow_mut());
             if !is_given || !pending.is_empty() {
                 waiting.push_back(Rc::clone(&topic)); // others first
@@ -227,9 +232,10 @@ impl Drop for Giving {
 }
 
 impl Socket {
-    /// Gives it messages at once, or queues them. Says whether it gets them.
-    fn give(&self, batch: &Batch) -> bool {
-        if self.has_queue() || self.is_driven() || !self.is_open() {
+    /// Says whether it gets the messages.
+    #[inline]
+    fn give(&self, batch: &Batch, how: How) -> bool {
+        if how == How::Queue || self.has_queue() || !self.is_open() {
             return self.deliver(&batch.frames, &batch.last);
         }
         let deflated = self.takes_deflated(&batch.frames);
