@@ -92,7 +92,7 @@ fn allocated_by_publishing(topics: &Topics, topic: &str, message: Vec<u8>) -> us
 fn a_message_is_there_once_for_all_subscribers_and_a_subscription_takes_little() {
     const MANY: usize = 1000;
     let topics = Topics::new();
-    let config = Config::new().topics(&topics).queue(2 * LONG);
+    let config = Config::new().topics(&topics).queue(2 * LONG).idle_timeout(None);
     let factory = move |_: &lakh_core::Shard| App::new().ws_with("/", config.clone(), callbacks(|| Listens));
     let server = TestServer::from_server(Server::new(factory).shards(2));
 

@@ -9,7 +9,7 @@ use lakh_ws::{
     proto::Opcode,
 };
 use proptest::prelude::*;
-use std::{cell::RefCell, collections::BTreeSet, future::Future, rc::Rc, sync::mpsc};
+use std::{cell::RefCell, collections::BTreeSet, future::Future, io::Write, rc::Rc, sync::mpsc};
 
 /// So many subscribers are served before others have their turn (`AT_ONCE` of `rounds.rs`).
 const OF_A_TURN: usize = 128;
@@ -39,7 +39,8 @@ struct Hall {
 impl Hall {
     fn open(config: Config, clients: usize, open: impl Fn(&TestServer, &str) -> Client) -> Self {
         let topics = Topics::new();
-        let config = config.topics(&topics);
+        // Clients that say nothing for as long as a slow machine likes.
+        let config = config.topics(&topics).idle_timeout(None);
         let server =
             TestServer::start(move |_| App::new().ws_with("/", config.clone(), callbacks(|| Listens)));
         let clients: Vec<Client> = (0..clients).map(|_| open(&server, "/")).collect();
@@ -133,6 +134,22 @@ fn who_joins_leaves_or_sends_during_a_round_costs_nobody_else_anything() {
             client.expect_text("second");
         }
     }
+}
+
+#[test]
+fn what_was_published_before_a_peers_close_frame_is_read_comes_before_its_answer() {
+    let mut hall = Hall::open(Config::new(), 2, Client::open);
+    let mut peer = hall.clients[1].stream.try_clone().unwrap();
+    hall.run(|sockets| async move {
+        sockets.all.iter().for_each(|socket| assert!(socket.subscribe("t").unwrap()));
+        peer.write_all(&close_frame(1000, "")).unwrap();
+        // The next turn begins with this task; then comes the connection, and then the round.
+        lakh_core::yield_now().await;
+        sockets.publish("t", "last");
+    });
+    hall.clients[1].expect_text("last");
+    hall.clients[1].expect_close(1000);
+    hall.clients[0].expect_text("last");
 }
 
 #[test]

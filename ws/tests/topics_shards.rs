@@ -31,7 +31,7 @@ struct Pair {
 impl Pair {
     fn start() -> Self {
         let topics = Topics::new();
-        let config = Config::new().topics(&topics).queue(256 << 20);
+        let config = Config::new().topics(&topics).queue(256 << 20).idle_timeout(None);
         let factory =
             move |_: &lakh_core::Shard| App::new().ws_with("/", config.clone(), callbacks(|| Listens));
         let server = TestServer::from_server(Server::new(factory).shards(2));

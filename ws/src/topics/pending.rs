@@ -127,7 +127,12 @@ impl Pending {
         }
         let of_round = self.of_round();
         self.round = None;
-        Some(self.messages.drain(..of_round).map(|message| message.frame.memory()).sum())
+        let freed = self.messages.drain(..of_round).map(|message| message.frame.memory()).sum();
+        if self.messages.is_empty() {
+            // A topic that is idle keeps no memory of what it had.
+            self.messages = VecDeque::new();
+        }
+        Some(freed)
     }
 
     /// A subscriber leaves its place. If the round has been there, the last one whom it has served has to move there,
@@ -151,5 +156,61 @@ impl Batch {
     /// The number of the last message.
     pub(super) fn end(&self) -> u64 {
         self.before + self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Message, topics::Encoded};
+
+    fn frame(len: usize) -> Rc<Frame> {
+        Frame::new(0, Encoded::new(&Message::from(vec![0; len]), false))
+    }
+
+    /// How many were missed before each of the messages that come behind `seen`.
+    fn missed(pending: &Pending, seen: u64) -> Vec<u64> {
+        let mut unseen = Vec::new();
+        pending.collect_unseen(seen, &mut unseen);
+        unseen.iter().map(|message| message.missed).collect()
+    }
+
+    #[test]
+    fn what_is_shed_is_missed_by_those_who_have_not_got_it_and_never_on_its_way() {
+        let mut pending = Pending::default();
+        (0..2).for_each(|order| pending.push(order, frame(40_000)));
+        let (batch, _) = pending.round().unwrap();
+        assert_eq!((batch.before, batch.end()), (0, 1), "two are too long for one batch");
+        (2..5).for_each(|order| pending.push(order, frame(10)));
+        let memory = [40_000, 10].map(|len| frame(len).memory());
+        assert_eq!(pending.can_shed(), memory[0] + 3 * memory[1]);
+        assert_eq!((pending.shed(), pending.shed()), (Some(memory[0]), Some(memory[1])));
+        assert_eq!(missed(&pending, 0), [0, 2, 0]);
+        assert_eq!(missed(&pending, 1), [2, 0]);
+        assert_eq!(missed(&pending, 2), [1, 0]);
+        assert_eq!(missed(&pending, 3), [0, 0], "4 and 5");
+        assert_eq!(pending.advance(3, 3), Some(memory[0]));
+        let (batch, _) = pending.round().unwrap();
+        assert_eq!(
+            (batch.before, batch.end(), batch.count),
+            (3, 5, 2),
+            "who has seen 3 gets it in one piece"
+        );
+        assert_eq!((pending.can_shed(), pending.shed()), (0, None));
+        assert_eq!(pending.advance(3, 3), Some(2 * memory[1]));
+        assert!(pending.is_empty() && pending.round().is_none());
+        assert_eq!((pending.newest(), missed(&pending, 5).len()), (5, 0));
+    }
+
+    #[test]
+    fn who_leaves_is_followed_by_the_last_one_whom_the_round_has_served() {
+        let mut pending = Pending::default();
+        assert_eq!(pending.leave(3), 3, "without a round");
+        pending.push(0, frame(1));
+        pending.round().unwrap();
+        assert_eq!(pending.advance(10, 20), None);
+        assert_eq!(pending.leave(15), 15, "the round has yet to come there");
+        assert_eq!((pending.leave(2), pending.leave(8)), (9, 8));
+        assert_eq!(pending.round().unwrap().1, 8);
     }
 }
