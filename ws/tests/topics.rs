@@ -264,7 +264,7 @@ fn a_relay_gets_what_is_published_here_and_nothing_that_it_delivers() {
     client.text("!t ours");
     client.expect_text("ours");
     topics.publish("nobody's", vec![7]).unwrap();
-    topics.deliver("t", "theirs");
+    topics.deliver("t", "theirs").unwrap();
     client.expect_text("theirs");
     let relayed = tape.0.lock().unwrap().clone();
     assert_eq!(relayed, [("t".to_owned(), "ours".into()), ("nobody's".to_owned(), vec![7].into())]);
