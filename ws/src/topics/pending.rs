@@ -6,7 +6,7 @@ use std::{collections::VecDeque, rc::Rc};
 /// Bytes of messages that go out together.
 const JOIN_UP_TO: usize = 64 * 1024;
 
-/// Messages that some subscriber may not have got yet, the newest of which is always among them.
+/// Messages that some subscriber may not have got yet. Once all are forgotten, all subscribers have got the newest one.
 ///
 /// A topic numbers its messages, and each subscriber knows the number of the last that it has got or missed.
 #[derive(Default)]
@@ -75,8 +75,8 @@ impl Pending {
         self.messages.push_back(Waiting { number: self.newest, order, frame });
     }
 
-    /// Forgets the oldest message that is not on its way, which is not the newest for long: another one comes. Bytes of
-    /// memory that this has freed.
+    /// Forgets the oldest message that is not on its way, to make room for one that is pushed then: bytes of memory that
+    /// this has freed.
     pub(super) fn shed(&mut self) -> Option<usize> {
         let message = self.messages.remove(self.of_round())?;
         self.behind -= message.frame.memory();
