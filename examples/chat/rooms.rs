@@ -96,7 +96,9 @@ impl Rooms {
 
     /// Never called with the lock held: a room may have many people.
     fn publish(&self, room: &str, event: &Event<'_>) {
-        self.topics.publish(room, json(event));
+        if let Err(error) = self.topics.publish(room, json(event)) {
+            lakh::core::warn(format_args!("chat: not everybody in {room:?} has got an event: {error}"));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Room>> {

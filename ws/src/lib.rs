@@ -45,5 +45,5 @@ pub use proto::{
 pub use route::{CallbackHandler, Opening, WebSocketHandler, WebSocketRoutes, callbacks};
 pub use session::{Callbacks, RecvFuture, SocketEvent, WebSocket};
 pub use socket::{CloseInfo, SendError, SendFuture, Socket};
-pub use topics::{Relay, SubscribeError, Topics, TopicsMetrics};
+pub use topics::{PublishError, Relay, SubscribeError, Topics, TopicsMetrics};
 pub use tungstenite::Utf8Bytes;

@@ -15,7 +15,7 @@ async fn obey(mut socket: WebSocket) {
             ("+", topic) => format!("{:?}", socket.subscribe(topic)),
             ("-", topic) => format!("{:?}", socket.unsubscribe(topic)),
             _ => {
-                socket.publish("t", text);
+                socket.publish("t", text).unwrap();
                 continue;
             }
         };

@@ -171,6 +171,7 @@ impl Socket {
 
     /// Answers the peer's close frame with its code, and notes how the connection ends.
     pub(crate) fn answer_close(&self, info: CloseInfo) {
+        self.settle_topic();
         self.write_control(Opcode::Close, &ClosePayload::new(info.code, ""));
         self.note_close(info);
     }
@@ -307,6 +308,11 @@ impl Socket {
     #[inline]
     pub(crate) fn has_queue(&self) -> bool {
         self.0.flags.is_set(Flag::Queue)
+    }
+
+    #[inline]
+    pub(crate) fn has_one_topic(&self) -> bool {
+        self.0.flags.is_set(Flag::OneTopic)
     }
 
     /// Calls `f` with the connection's stream, if it is still there. `f` runs nobody else's code.

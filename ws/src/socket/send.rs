@@ -11,7 +11,7 @@ use crate::{
         encode,
         frame::MAX_CONTROL_PAYLOAD,
     },
-    topics::{Batch, Frame, WINDOW_BITS},
+    topics::{Frame, WINDOW_BITS},
 };
 use bytes::Bytes;
 use lakh_core::WakerKey;
@@ -263,30 +263,37 @@ impl Socket {
         frame.is_deflated() && self.0.terms.deflate.is_some_and(takes)
     }
 
-    /// Queues a topic's messages, or does what the route does with slow consumers. Says whether they, or the last of
-    /// them, are queued.
-    pub(crate) fn deliver(&self, batch: &Batch) -> bool {
+    /// Queues `count` messages of a topic, of which `last` is the last, or does what the route does with slow consumers. Says
+    /// whether they, or the last of them, are queued.
+    pub(crate) fn deliver(&self, frames: &Rc<Frame>, last: &Rc<Frame>, count: u64) -> bool {
         if !self.is_open() {
             return false;
         }
         let policy = self.0.terms.config.slow_consumer;
-        let mut is_queued = self.push_frame(&batch.frames, 0);
-        let mut count = batch.count;
+        let mut is_queued = self.push_frame(frames, 0);
+        let mut sent = count;
         if !is_queued && policy == SlowConsumer::KeepLatest {
-            let forget = |out: &mut Box<Outgoing>| out.forget_topic(&batch.last);
+            let forget = |out: &mut Box<Outgoing>| out.forget_topic(last);
             let gone = self.peek(|extra| extra.out.as_mut().map_or(0, forget)).unwrap_or(0);
-            is_queued = self.push_frame(&batch.last, gone);
-            count = 1;
+            is_queued = self.push_frame(last, gone);
+            sent = 1;
         }
         if is_queued {
-            self.count_sent(count);
+            self.count_sent(sent);
             self.wake();
-        } else if policy == SlowConsumer::Close {
+        } else {
+            self.miss_messages();
+        }
+        is_queued
+    }
+
+    /// It misses messages of a topic: does what the route does with slow consumers.
+    pub(crate) fn miss_messages(&self) {
+        if self.is_open() && self.0.terms.config.slow_consumer == SlowConsumer::Close {
             self.peek(|extra| extra.out.as_mut().map(|out| out.forget_topics()));
             let info = CloseInfo { code: CloseCode::Again, reason: "too slow".to_owned(), by_peer: false };
             self.begin_close(info, Phase::Closing);
         }
-        is_queued
     }
 
     /// Queues a topic's messages if there is room for them, or if they take the place of so many bytes.

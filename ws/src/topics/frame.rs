@@ -1,6 +1,5 @@
 //! A topic's message as it is sent.
 
-use super::Topic;
 use crate::{
     Message, Payload,
     local::Local,
@@ -14,7 +13,7 @@ const COMPRESS_FROM: usize = 64;
 /// The window that messages are compressed with: sockets with a smaller one get them as they are.
 pub(crate) const WINDOW_BITS: u8 = 15;
 
-/// A message's frame, or several in a row, made once for all shards.
+/// A message's frame, or several in a row; a message's is made once for all shards.
 #[derive(Clone, Debug)]
 pub(super) struct Encoded {
     plain: Bytes,
@@ -33,30 +32,9 @@ impl Encoded {
         Encoded { plain: plain.into(), deflated }
     }
 
-    /// Several in one piece.
-    pub(super) fn join(all: &[Encoded]) -> Self {
-        if let [one] = all {
-            return one.clone();
-        }
-        let join = |bytes: &dyn Fn(&Encoded) -> Bytes| {
-            Bytes::from(all.iter().map(bytes).collect::<Vec<Bytes>>().concat())
-        };
-        let is_deflated = all.iter().any(|one| one.deflated.is_some());
-        Encoded {
-            plain: join(&|one| one.plain.clone()),
-            deflated: is_deflated
-                .then(|| join(&|one| one.deflated.clone().unwrap_or_else(|| one.plain.clone()))),
-        }
-    }
-
     /// Bytes of memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>() + self.plain.len() + self.deflated.as_ref().map_or(0, Bytes::len)
-    }
-
-    /// Bytes of the frames as they are.
-    pub(super) fn len(&self) -> usize {
-        self.plain.len()
     }
 }
 
@@ -78,15 +56,30 @@ fn compressed(opcode: Opcode, payload: &[u8]) -> Option<Bytes> {
 
 /// Messages for the subscribers on one shard, which share them without counting across threads.
 pub(crate) struct Frame {
-    topic: Rc<Topic>,
+    /// The topic's number on this shard.
+    topic: u64,
     encoded: Encoded,
     /// In how many queues it is.
     queues: Cell<usize>,
 }
 
 impl Frame {
-    pub(super) fn new(topic: &Rc<Topic>, encoded: Encoded) -> Rc<Self> {
-        Rc::new(Frame { topic: Rc::clone(topic), encoded, queues: Cell::new(0) })
+    pub(super) fn new(topic: u64, encoded: Encoded) -> Rc<Self> {
+        Rc::new(Frame { topic, encoded, queues: Cell::new(0) })
+    }
+
+    /// Several of one topic in one piece; `None` of none.
+    pub(super) fn join(all: &[Rc<Frame>]) -> Option<Rc<Self>> {
+        let (first, others) = all.split_first()?;
+        if others.is_empty() {
+            return Some(Rc::clone(first));
+        }
+        let join = |deflated| {
+            let pieces: Vec<&[u8]> = all.iter().map(|one| one.bytes(deflated)).collect();
+            Bytes::from(pieces.concat())
+        };
+        let deflated = all.iter().any(|one| one.is_deflated()).then(|| join(true));
+        Some(Frame::new(first.topic, Encoded { plain: join(false), deflated }))
     }
 
     #[inline]
@@ -101,9 +94,19 @@ impl Frame {
         self.encoded.deflated.is_some()
     }
 
+    /// Bytes of the frames as they are.
+    pub(super) fn len(&self) -> usize {
+        self.encoded.plain.len()
+    }
+
+    /// Bytes of memory.
+    pub(super) fn memory(&self) -> usize {
+        self.encoded.memory()
+    }
+
     /// Bytes of memory that one more queue with it takes.
     pub(crate) fn cost(&self) -> usize {
-        PLACE + if self.queues.get() == 0 { self.encoded.memory() } else { 0 }
+        PLACE + if self.queues.get() == 0 { self.memory() } else { 0 }
     }
 }
 
@@ -129,7 +132,7 @@ impl QueuedFrame {
     }
 
     pub(crate) fn is_of_same_topic(&self, other: &Frame) -> bool {
-        Rc::ptr_eq(&self.frame.topic, &other.topic)
+        self.frame.topic == other.topic
     }
 }
 

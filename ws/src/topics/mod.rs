@@ -1,25 +1,28 @@
 //! Messages for many: whoever is subscribed to a topic gets what is published to it.
 
+mod central;
 mod frame;
 mod local;
+mod outbox;
+mod pending;
 mod rounds;
+mod subscriptions;
 
 use crate::{Message, Socket};
+use central::Central;
 use frame::Encoded;
 pub(crate) use frame::{Frame, QueuedFrame, WINDOW_BITS};
-use lakh_core::ShardHandle;
-use local::Topic;
-pub(crate) use local::{LocalTopics, Subscriptions};
-pub(crate) use rounds::Batch;
+pub(crate) use local::LocalTopics;
+use outbox::Letter;
 use std::{
-    collections::HashMap,
     fmt,
     rc::Rc,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::{AtomicU64, Ordering},
     },
 };
+pub(crate) use subscriptions::Subscriptions;
 
 /// Topics that the sockets of all shards subscribe to, and anybody publishes to: a socket, a handler, any thread.
 ///
@@ -28,8 +31,9 @@ use std::{
 /// queue; [`Config::queue`](crate::Config::queue), [`Config::shard_queue`](crate::Config::shard_queue) and
 /// [`Config::slow_consumer`](crate::Config::slow_consumer) bound that.
 ///
-/// The messages of one publisher come in its order, and those of its own shard before whatever it sends to a subscriber
-/// after them. A socket that subscribes gets what reaches its shard from then on.
+/// The messages of one publisher come in its order, also those of several topics at a socket that is subscribed to
+/// them, and those of its own shard before whatever it sends to a subscriber after them. A socket that subscribes gets
+/// what reaches its shard from then on.
 ///
 /// Make it outside of the server's factory, and give a clone to each shard:
 ///
@@ -46,30 +50,11 @@ use std::{
 ///         }
 ///     })
 /// });
-/// topics.publish("news", "here it is");
+/// topics.publish("news", "here it is")?;
+/// # Ok::<(), lakh_ws::PublishError>(())
 /// ```
 #[derive(Clone)]
 pub struct Topics(Arc<Central>);
-
-/// What all shards share.
-pub(crate) struct Central {
-    id: u64,
-    state: Mutex<State>,
-    relay: Option<Box<dyn Relay>>,
-    /// There are sockets that take compressed messages.
-    compresses: AtomicBool,
-    published: AtomicU64,
-    delivered: AtomicU64,
-    dropped: AtomicU64,
-    refused: AtomicU64,
-}
-
-#[derive(Default)]
-struct State {
-    shards: Vec<Option<ShardHandle>>,
-    /// Subscribers by shard.
-    subscribers: HashMap<Arc<str>, Vec<usize>>,
-}
 
 /// Takes messages to other machines: what a message broker implements to join theirs to ours.
 ///
@@ -103,17 +88,39 @@ impl fmt::Display for SubscribeError {
 
 impl std::error::Error for SubscribeError {}
 
+/// Why a message was not published, or not to all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A shard has as many messages waiting as it may have, and misses this one; [`TopicsMetrics::refused`] counts it.
+    /// The subscribers of the other shards get it: who publishes it again sends it to them twice.
+    Refused,
+    /// The socket's route has no topics: [`Config::topics`](crate::Config::topics).
+    NoTopics,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PublishError::Refused => "too many messages wait for a shard already",
+            PublishError::NoTopics => "the route has no topics",
+        })
+    }
+}
+
+impl std::error::Error for PublishError {}
+
 /// What has become of the messages so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicsMetrics {
     /// Messages published or delivered from elsewhere.
     pub published: u64,
-    /// Queued for a socket, each counted for itself.
+    /// Sent to a socket or queued for it, each counted for itself.
     pub delivered: u64,
-    /// Not queued, since the socket or its shard had too much waiting or was closing.
+    /// Not sent, since the socket or its shard had too much waiting or was closing.
     pub dropped: u64,
-    /// Not taken by a shard whose mailbox was full.
+    /// Not taken by a shard that had too much waiting, whoever is subscribed there: see [`Topics::publish`].
     pub refused: u64,
 }
 
@@ -129,70 +136,71 @@ impl Topics {
     }
 
     fn build(relay: Option<Box<dyn Relay>>) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        Topics(Arc::new(Central {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            state: Mutex::default(),
-            relay,
-            compresses: AtomicBool::new(false),
-            published: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-        }))
+        Topics(Arc::new(Central::new(relay)))
     }
 
     /// Sends a message to all subscribers of a topic, and to the relay if there is one.
     ///
-    /// It does not block: a shard whose mailbox is full misses the message, which [`TopicsMetrics::refused`] counts.
-    pub fn publish(&self, topic: &str, message: impl Into<Message>) {
+    /// It does not block. What is published on a shard of these topics goes to the others once a turn, and waits for one
+    /// whose mailbox is full, up to 16 MiB for each. Elsewhere (on a thread of one's own) nothing can wait: then a full
+    /// mailbox refuses the message. So does a shard that gets more than it gives out, once 64 MiB wait there and none
+    /// of them is an older message of the same topic, that this one could replace; if that is not the publisher's own
+    /// shard, it can only count it.
+    ///
+    /// # Errors
+    /// [`PublishError::Refused`] if a shard misses the message. The others have it, and so has the relay.
+    pub fn publish(&self, topic: &str, message: impl Into<Message>) -> Result<(), PublishError> {
         let message = message.into();
         if let Some(relay) = &self.0.relay {
             relay.relay(topic, &message);
         }
-        self.deliver(topic, message);
+        self.deliver(topic, message)
     }
 
     /// Sends a message to the subscribers in this process alone: what a relay does with those of other machines.
-    pub fn deliver(&self, topic: &str, message: impl Into<Message>) {
+    ///
+    /// # Errors
+    /// As [`Topics::publish`].
+    pub fn deliver(&self, topic: &str, message: impl Into<Message>) -> Result<(), PublishError> {
         self.0.published.fetch_add(1, Ordering::Relaxed);
-        let own = LocalTopics::find(&self.0);
         let shards = self.0.shards_of(topic);
         if shards.is_empty() {
-            return;
+            return Ok(());
         }
         let encoded = Encoded::new(&message.into(), self.0.compresses.load(Ordering::Relaxed));
-        let name: Arc<str> = topic.into();
+        let letter = Letter { topic: topic.into(), encoded };
+        let local = LocalTopics::find(&self.0);
+        let (mut is_here, mut refused) = (false, 0);
         for (at, shard) in shards {
-            match &own {
-                Some(own) if own.shard() == at => own.deliver(topic, encoded.clone()),
-                _ => {
-                    let (central, name, encoded) = (Arc::clone(&self.0), Arc::clone(&name), encoded.clone());
-                    let sent = shard.send(move |_| {
-                        if let Some(local) = LocalTopics::find(&central) {
-                            local.deliver(&name, encoded);
-                        }
-                    });
-                    if sent.is_err() {
-                        self.0.refused.fetch_add(1, Ordering::Relaxed);
-                    }
+            let is_taken = match &local {
+                Some(local) if local.shard() == at => {
+                    is_here = true;
+                    continue;
                 }
-            }
+                Some(local) => local.post(at, shard, letter.clone()),
+                None => outbox::send(&self.0, &shard, vec![letter.clone()]).is_ok(),
+            };
+            refused += u64::from(!is_taken);
         }
+        // At last, so that the others need not wait for what is given out here.
+        if let Some(local) = local.filter(|_| is_here) {
+            refused += u64::from(!local.deliver(letter));
+        }
+        if refused == 0 {
+            return Ok(());
+        }
+        self.0.count_refused(refused);
+        Err(PublishError::Refused)
     }
 
     /// How many sockets are subscribed to a topic, on all shards.
     pub fn subscribers(&self, topic: &str) -> usize {
-        self.0.lock().subscribers.get(topic).map_or(0, |shards| shards.iter().sum())
+        self.0.subscribers(topic)
     }
 
     /// All topics that have subscribers, with how many. While it counts, it holds up whoever publishes or subscribes.
     pub fn counts(&self) -> Vec<(String, usize)> {
-        let counts: Vec<(Arc<str>, usize)> = {
-            let state = self.0.lock();
-            state.subscribers.iter().map(|(name, shards)| (Arc::clone(name), shards.iter().sum())).collect()
-        };
-        counts.into_iter().map(|(name, count)| (name.to_string(), count)).collect()
+        self.0.all_subscribers().into_iter().map(|(name, count)| (name.to_string(), count)).collect()
     }
 
     /// What has become of the messages so far.
@@ -223,62 +231,18 @@ impl Default for Topics {
 
 impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topics").field("topics", &self.0.lock().subscribers.len()).finish_non_exhaustive()
-    }
-}
-
-impl Central {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add_shard(&self, handle: ShardHandle) -> usize {
-        let mut state = self.lock();
-        let at = state.shards.iter().position(Option::is_none).unwrap_or(state.shards.len());
-        let len = state.shards.len().max(at + 1);
-        state.shards.resize_with(len, || None);
-        state.shards[at] = Some(handle);
-        at
-    }
-
-    fn remove_shard(&self, at: usize) {
-        let gone = self.lock().shards.get_mut(at).and_then(Option::take);
-        drop(gone);
-    }
-
-    /// The shards with subscribers.
-    fn shards_of(&self, topic: &str) -> Vec<(usize, ShardHandle)> {
-        let state = self.lock();
-        let Some(counts) = state.subscribers.get(topic) else { return Vec::new() };
-        let has_any = |(at, count): (usize, &usize)| {
-            if *count == 0 { None } else { Some((at, state.shards.get(at)?.clone()?)) }
-        };
-        counts.iter().enumerate().filter_map(has_any).collect()
-    }
-
-    fn count_subscriber(&self, topic: &Arc<str>, shard: usize, change: isize) {
-        let mut state = self.lock();
-        let counts = state.subscribers.entry(Arc::clone(topic)).or_default();
-        counts.resize(counts.len().max(shard + 1), 0);
-        counts[shard] = counts[shard].saturating_add_signed(change);
-        if counts.iter().all(|count| *count == 0) {
-            state.subscribers.remove(topic);
-        }
-    }
-
-    fn count(&self, delivered: u64, dropped: u64) {
-        self.delivered.fetch_add(delivered, Ordering::Relaxed);
-        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        f.debug_struct("Topics").field("topics", &self.0.topics()).finish_non_exhaustive()
     }
 }
 
 impl Socket {
-    /// Publishes to the route's topics; its own subscription gets the message too. Nothing happens on a route without
-    /// topics.
-    pub fn publish(&self, topic: &str, message: impl Into<Message>) {
-        if let Some(topics) = &self.0.terms.config.topics {
-            topics.publish(topic, message);
-        }
+    /// Publishes to the route's topics; its own subscription gets the message too. See [`Topics::publish`].
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub fn publish(&self, topic: &str, message: impl Into<Message>) -> Result<(), PublishError> {
+        let Some(topics) = &self.0.terms.config.topics else { return Err(PublishError::NoTopics) };
+        topics.publish(topic, message)
     }
 }
 
@@ -298,7 +262,10 @@ impl crate::WebSocket {
     }
 
     /// See [`Socket::publish`].
-    pub fn publish(&self, topic: &str, message: impl Into<Message>) {
-        self.socket().publish(topic, message);
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub fn publish(&self, topic: &str, message: impl Into<Message>) -> Result<(), PublishError> {
+        self.socket().publish(topic, message)
     }
 }
