@@ -41,6 +41,7 @@ impl Write for Wire {
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         6 => prop::collection::vec(any::<u8>(), 0..140),
+        1 => prop::collection::vec(any::<u8>(), 2_000..6_300),
         1 => (65_500_usize..65_600, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]),
     ]
 }

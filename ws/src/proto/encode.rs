@@ -7,6 +7,11 @@ use std::ops::Deref;
 use super::frame::{FrameHead, MAX_CONTROL_PAYLOAD, Opcode};
 use super::{CloseCode, mask};
 
+/// glibc may copy more than this by `rep movsb`, for which AMD's Zen 3 takes 28 times as long (1,700 ns for 4 KiB) if the
+/// target is up to 31 bytes further into its page than the source into its own (glibc's bug 30994). It is, with a head
+/// before it, when both are in buffers that begin with a page.
+const COPIED_AT_ONCE: usize = 2048;
+
 /// Writes a whole message or a control frame as a server does. A control frame's payload has at most 125 bytes.
 #[inline]
 pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
@@ -32,9 +37,13 @@ pub fn write_frame(out: &mut Vec<u8>, head: FrameHead, payload: &[u8]) {
         out.extend_from_slice(payload);
         return;
     }
-    out.extend_from_slice(&head.encode());
+    let encoded = head.encode();
+    out.reserve(encoded.len() + payload.len());
+    out.extend_from_slice(&encoded);
     let from = out.len();
-    out.extend_from_slice(payload);
+    for piece in payload.chunks(COPIED_AT_ONCE) {
+        out.extend_from_slice(piece);
+    }
     if let Some(key) = head.mask {
         mask::apply(&mut out[from..], key);
     }

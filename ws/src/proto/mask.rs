@@ -17,13 +17,9 @@ use std::fmt;
 /// ```
 #[inline]
 pub fn apply(payload: &mut [u8], key: [u8; 4]) {
+    // The compiler makes vector instructions of this loop; of one over `u128` it makes none.
     let word = u32::from_ne_bytes(key);
-    let wide = u128::from_ne_bytes([key; 4].as_flattened().try_into().unwrap_or_default());
-    let (blocks, rest) = payload.as_chunks_mut::<16>();
-    for block in blocks {
-        *block = (u128::from_ne_bytes(*block) ^ wide).to_ne_bytes();
-    }
-    let (words, rest) = rest.as_chunks_mut::<4>();
+    let (words, rest) = payload.as_chunks_mut::<4>();
     for bytes in words {
         *bytes = (u32::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
     }
@@ -96,7 +92,7 @@ mod tests {
     #[test]
     fn every_length_and_every_split_is_masked_as_byte_by_byte() {
         let key = [0xa1, 0x02, 0xf3, 0x54];
-        for len in 0..70 {
+        for len in 0..140 {
             let plain: Vec<u8> = (0..len).map(|at| at as u8).collect();
             let expected: Vec<u8> = plain.iter().enumerate().map(|(at, byte)| byte ^ key[at % 4]).collect();
             for split in 0..=len {
