@@ -92,7 +92,8 @@ impl Builder {
     /// stderr, at most one in five seconds, or else to [`Builder::on_stall`]. They are counted, too
     /// ([`ShardMetrics::stalls`](crate::ShardMetrics::stalls)).
     ///
-    /// A machine that gives a shard's thread no CPU for so long looks like a stall.
+    /// A shard whose thread would work and gets no CPU is not stalled (Linux; elsewhere it looks as if it were), so
+    /// there may be more shards than CPUs.
     pub fn watchdog(mut self, threshold: Option<Duration>) -> Self {
         self.watchdog = threshold;
         self

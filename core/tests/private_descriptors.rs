@@ -7,7 +7,8 @@ use std::{
     collections::BTreeMap,
     fs,
     future::poll_fn,
-    io,
+    io, mem,
+    ops::Deref,
     os::fd::AsRawFd,
     sync::{
         Arc, Barrier, Mutex, MutexGuard, PoisonError,
@@ -20,7 +21,7 @@ use std::{
 };
 
 /// Longer than anything here takes.
-const HANG: Duration = Duration::from_secs(30);
+const HANG: Duration = Duration::from_secs(20);
 
 /// The tests count what the process has open, so one runs at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -32,8 +33,27 @@ fn alone() -> MutexGuard<'static, ()> {
     alone
 }
 
-fn start(shards: usize, init: impl Fn(&Shard) -> io::Result<()> + Send + Sync + 'static) -> Runtime {
-    Runtime::builder().shards(shards).private_descriptors(true).start(init).unwrap()
+/// Left behind if the test fails: a shard that does not wake would hold it up.
+struct Running(Option<Runtime>);
+
+impl Deref for Running {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            mem::forget(self.0.take());
+        }
+    }
+}
+
+fn start(shards: usize, init: impl Fn(&Shard) -> io::Result<()> + Send + Sync + 'static) -> Running {
+    Running(Some(Runtime::builder().shards(shards).private_descriptors(true).start(init).unwrap()))
 }
 
 fn handles(runtime: &Runtime) -> Vec<ShardHandle> {
@@ -210,7 +230,7 @@ impl Told {
 fn tasks_are_woken_from_everywhere() {
     let _alone = alone();
     let (private, other) = (start(2, |_| Ok(())), start(1, |_| Ok(())));
-    let plain = Runtime::builder().shards(1).start(|_| Ok(())).unwrap();
+    let plain = Running(Some(Runtime::builder().shards(1).start(|_| Ok(())).unwrap()));
     let [first, second] = &handles(&private)[..] else { panic!("two shards") };
     let (other, plain) = (&handles(&other)[0], &handles(&plain)[0]);
 
@@ -309,7 +329,7 @@ fn what_was_handed_over_is_the_first_shards_alone() {
         let mut builder = Runtime::builder().shards(2).private_descriptors(private);
         let (reader, writer) = io::pipe().unwrap();
         let number = builder.hand_over(writer.into());
-        let runtime = builder.start(|_| Ok(())).unwrap();
+        let runtime = Running(Some(builder.start(|_| Ok(())).unwrap()));
         let [first, second] = &handles(&runtime)[..] else { panic!("two shards") };
         assert!(ask(second, move |shard| shard.take_handed_over(number).is_none()));
         let writer = ask(first, move |shard| shard.take_handed_over(number).map(|fd| fd.as_raw_fd()));

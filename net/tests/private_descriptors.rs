@@ -13,26 +13,51 @@ use std::{
     fs,
     future::{Future, poll_fn},
     io::{self, ErrorKind, Read, Write},
+    mem,
     net::{self, SocketAddr},
+    ops::Deref,
     sync::{Mutex, mpsc},
 };
+
+/// Left behind if the test fails: a shard that does not wake would hold it up.
+struct Running(Option<Runtime>);
+
+impl Deref for Running {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            mem::forget(self.0.take());
+        }
+    }
+}
+
+fn start(builder: Builder, init: impl Fn(&Shard) -> io::Result<()> + Send + Sync + 'static) -> Running {
+    Running(Some(builder.start(init).unwrap()))
+}
 
 fn builder(shards: usize) -> Builder {
     Runtime::builder().shards(shards).private_descriptors(true)
 }
 
 /// A runtime whose shards greet with their numbers, then echo.
-fn echoes(mut builder: Builder) -> (Runtime, SocketAddr) {
+fn echoes(mut builder: Builder) -> (Running, SocketAddr) {
     let group = ListenerGroup::bind(loopback(), &ListenOptions::default()).unwrap();
     let addr = group.local_addr();
     let listeners = group.for_runtime(&mut builder).unwrap();
-    let start = move |shard: &Shard| {
+    let init = move |shard: &Shard| {
         let listener = listeners.listen(shard)?.expect("each shard has one");
         assert!(listeners.listen(shard)?.is_none(), "and no second one");
         assert_eq!(listener.local_addr()?, listeners.local_addr());
         Ok(shard.spawn_detached(accept_all(listener, shard.id() as u8)))
     };
-    (builder.start(start).unwrap(), addr)
+    (start(builder, init), addr)
 }
 
 async fn accept_all(listener: TcpListener, id: u8) {
@@ -100,12 +125,10 @@ fn no_connection_waits_for_a_listener_that_is_nobodys() {
     let early: Vec<_> = (0..20).map(|_| connect(addr)).collect();
     let mut builder = builder(2);
     let listeners = group.for_runtime(&mut builder).unwrap();
-    let _runtime = builder
-        .start(move |shard| {
-            let listener = listeners.listen(shard)?.unwrap();
-            Ok(shard.spawn_detached(accept_all(listener, shard.id() as u8)))
-        })
-        .unwrap();
+    let _runtime = start(builder, move |shard| {
+        let listener = listeners.listen(shard)?.unwrap();
+        Ok(shard.spawn_detached(accept_all(listener, shard.id() as u8)))
+    });
     for mut stream in early {
         let mut id = [9];
         stream.read_exact(&mut id).unwrap();
@@ -120,22 +143,17 @@ fn a_connection_ends_when_its_shard_closes_it() {
     let addr = group.local_addr();
     let mut builder = builder(2);
     let listeners = group.for_runtime(&mut builder).unwrap();
-    let runtime = builder
-        .start(move |shard| {
-            let listener = listeners.listen(shard)?.unwrap();
-            shard.spawn_detached(async move {
-                loop {
-                    let (stream, _) = listener.accept().await.unwrap();
-                    stream.write_all(b"bye").await.unwrap();
-                }
-            });
-            Ok(())
-        })
-        .unwrap();
-    // Another runtime's tables are made while these are open: they must not be in them.
-    let streams: Vec<_> = (0..20).map(|_| connect(addr)).collect();
-    let _other = Runtime::builder().shards(2).private_descriptors(true).start(|_| Ok(())).unwrap();
-    for mut stream in streams {
+    let runtime = start(builder, move |shard| {
+        let listener = listeners.listen(shard)?.unwrap();
+        shard.spawn_detached(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.write_all(b"bye").await.unwrap();
+            }
+        });
+        Ok(())
+    });
+    for mut stream in (0..20).map(|_| connect(addr)) {
         let mut said = String::new();
         stream.read_to_string(&mut said).unwrap();
         assert_eq!(said, "bye");
@@ -155,9 +173,20 @@ fn a_connection_ends_when_its_shard_closes_it() {
     client.join().unwrap().unwrap();
 }
 
+/// Tables that are made while a connection is open must not have it.
+#[test]
+fn a_connection_of_others_ends_when_they_close_it() {
+    let listener = net::TcpListener::bind(loopback()).unwrap();
+    let mut client = connect(listener.local_addr().unwrap());
+    let (accepted, _) = listener.accept().unwrap();
+    let _runtime = start(builder(2), |_| Ok(()));
+    drop(accepted);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
 #[test]
 fn datagrams_reach_shards_that_make_their_own_sockets() {
-    let runtime = builder(2).start(|_| Ok(())).unwrap();
+    let runtime = start(builder(2), |_| Ok(()));
     let options = UdpOptions { reuse_port: true, ..UdpOptions::default() };
     let shards: Vec<ShardHandle> = runtime.shards().cloned().collect();
     let mut addr = loopback();
@@ -188,7 +217,7 @@ fn datagrams_reach_shards_that_make_their_own_sockets() {
 
 #[test]
 fn connections_neither_leave_nor_enter() {
-    let plain = Runtime::builder().shards(1).start(|_| Ok(())).unwrap();
+    let plain = start(Runtime::builder().shards(1), |_| Ok(()));
     let (private, addr) = echoes(builder(1));
     let private_shard = private.shards().next().unwrap().clone();
     // They do not leave.
@@ -267,7 +296,7 @@ fn sockets_that_were_made_elsewhere_are_refused() {
 
 #[test]
 fn files_are_not_sent() {
-    let runtime = builder(1).start(|_| Ok(())).unwrap();
+    let runtime = start(builder(1), |_| Ok(()));
     is_refused(on(runtime.shards().next().unwrap(), || async {
         let (stream, _peer) = pair().await;
         let file = fs::File::open("/proc/self/exe").unwrap();

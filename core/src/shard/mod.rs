@@ -85,6 +85,7 @@ impl Shard {
     pub(crate) fn with(id: usize, pool: Pool, bell: Arc<Bell>, reactor: Reactor, notifier: Notifier) -> Self {
         let now = Instant::now();
         let remote = Arc::new(Remote::new(id, notifier, Pulse::new(now, bell)));
+        remote.pulse.belongs_here();
         Shard(Rc::new(Inner {
             tasks: Tasks::new(Arc::clone(&remote)),
             remote,

@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_private_table_has_what_it_was_handed_and_standard_streams_alone() {
         prepare().unwrap();
-        let (mut reader, writer) = std::io::pipe().unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
         let file = File::open("/proc/self/stat").unwrap();
         let (event, later) = (new_event().unwrap(), File::open("/proc/self/stat").unwrap());
         let numbers = [file.as_raw_fd(), later.as_raw_fd(), reader.as_raw_fd()];
@@ -170,7 +170,7 @@ mod tests {
             assert!(thread::spawn(is_private).join().unwrap());
             let writer = owners.pop().unwrap();
             assert!(owners.is_empty());
-            std::io::PipeWriter::from(writer).write_all(b"inside").unwrap();
+            io::PipeWriter::from(writer).write_all(b"inside").unwrap();
             assert!(!is_open(handed), "it was closed in this table");
         });
         inside.join().unwrap();
