@@ -21,8 +21,7 @@ use std::os::fd::OwnedFd;
 pub(crate) type Descriptor = OwnedFd;
 /// There are no tables here.
 #[cfg(not(unix))]
-#[derive(Debug)]
-pub(crate) enum Descriptor {}
+pub(crate) type Descriptor = ();
 
 /// Why something cannot be done on threads with a table of their own.
 pub(crate) fn refusal(what: &str) -> io::Error {

@@ -151,6 +151,7 @@ impl ListenerGroup {
 pub struct ShardListeners {
     places: Mutex<Vec<Place>>,
     addr: SocketAddr,
+    #[cfg_attr(not(unix), allow(dead_code))] // there is no listener to be made later
     options: ListenOptions,
 }
 
