@@ -156,7 +156,7 @@ fn what_is_polled_at_home_is_dropped_at_home_in_the_context() {
 #[test]
 fn shards_with_descriptor_tables_of_their_own_cannot_use_it() {
     bridge::handle().unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
+    let (tell, told) = mpsc::channel();
     let builder = lakh_core::Runtime::builder().shards(1).private_descriptors(true);
     let runtime = builder.start(|_| Ok(())).unwrap();
     let ask = move || async move {
@@ -168,7 +168,7 @@ fn shards_with_descriptor_tables_of_their_own_cannot_use_it() {
         tell.send(errors).unwrap();
     };
     runtime.shards().next().unwrap().spawn_on(ask).unwrap();
-    for error in told.recv_timeout(std::time::Duration::from_secs(60)).unwrap() {
+    for error in told.recv_timeout(Duration::from_secs(60)).unwrap() {
         assert!(error.is_unreachable() && error.to_string().contains("private_descriptors"), "{error}");
     }
 }
