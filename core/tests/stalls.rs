@@ -4,9 +4,10 @@ use lakh_core::{Runtime, Stall, WorkName, named, with};
 use std::{
     sync::{
         Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
         mpsc::{self, Receiver, Sender},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const LONG: Duration = Duration::from_secs(60);
@@ -55,6 +56,53 @@ fn a_stall_is_told_and_counted_with_its_name_while_it_lasts() {
         end.send(()).unwrap();
         assert!(runtime.shards().next().unwrap().metrics().stalls() >= round);
     }
+}
+
+/// More shards than CPUs, or a busy machine: the shard turns on, whenever it may.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_shard_that_gets_no_cpu_is_not_stalled() {
+    const THRESHOLD: Duration = Duration::from_millis(20);
+    let (runtime, told) = watched(THRESHOLD);
+    let cpu = lakh_core::sys::cpu::allowed_cpus()[0];
+    let (tell_thread, thread) = mpsc::channel();
+    let shard = runtime.shards().next().unwrap();
+    shard
+        .spawn_on(move || async move {
+            lakh_core::sys::cpu::pin_current_thread(cpu).unwrap();
+            rustix::process::setpriority_process(None, 19).unwrap();
+            tell_thread.send(rustix::thread::gettid().as_raw_nonzero().get()).unwrap();
+            loop {
+                lakh_core::yield_now().await;
+            }
+        })
+        .unwrap();
+    let thread = thread.recv_timeout(LONG).unwrap();
+    // Nanoseconds that it has waited for a CPU: the second number.
+    let waited = || {
+        let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).unwrap();
+        Duration::from_nanos(text.split(' ').nth(1).unwrap().parse().unwrap())
+    };
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                lakh_core::sys::cpu::pin_current_thread(cpu).unwrap();
+                while !enough.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let before = waited();
+        let begin = Instant::now();
+        while waited() - before < 20 * THRESHOLD && begin.elapsed() < LONG {
+            std::thread::yield_now();
+        }
+        enough.store(true, Relaxed);
+        assert!(waited() - before >= 20 * THRESHOLD, "it got its CPU");
+    });
+    assert_eq!(told.try_iter().count(), 0);
+    assert_eq!(shard.metrics().stalls(), 0);
 }
 
 #[test]

@@ -150,3 +150,25 @@ fn what_is_polled_at_home_is_dropped_at_home_in_the_context() {
         assert_eq!(dropped.recv_timeout(LONG).unwrap(), (true, home.clone()), "finishes: {finishes}");
     }
 }
+
+/// Whoever calls tokio there would write into what has the number of its event.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[test]
+fn shards_with_descriptor_tables_of_their_own_cannot_use_it() {
+    bridge::handle().unwrap();
+    let (tell, told) = mpsc::channel();
+    let builder = lakh_core::Runtime::builder().shards(1).private_descriptors(true);
+    let runtime = builder.start(|_| Ok(())).unwrap();
+    let ask = move || async move {
+        let errors = [
+            bridge::run(async {}).await.unwrap_err(),
+            bridge::with_context(async {}).await.unwrap_err(),
+            bridge::handle().unwrap_err(),
+        ];
+        tell.send(errors).unwrap();
+    };
+    runtime.shards().next().unwrap().spawn_on(ask).unwrap();
+    for error in told.recv_timeout(Duration::from_secs(60)).unwrap() {
+        assert!(error.is_unreachable() && error.to_string().contains("private_descriptors"), "{error}");
+    }
+}

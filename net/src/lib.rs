@@ -28,11 +28,12 @@
 #![deny(unsafe_code)]
 
 pub mod sys;
+mod table;
 mod tcp;
 mod udp;
 
 pub use tcp::{
     AcceptMetrics, Accepted, Backlog, ConnectAnyError, ConnectOptions, Keepalive, ListenOptions,
-    ListenerGroup, TcpListener, TcpStream, connect_any,
+    ListenerGroup, ShardListeners, TcpListener, TcpStream, connect_any,
 };
 pub use udp::{UdpOptions, UdpSocket, bind_udp_group};

@@ -54,7 +54,7 @@ fn a_topics_message_counts_for_each_socket_that_gets_it() {
     let server = TestServer::start(move |_| App::new().ws_with("/", config.clone(), listens));
     let mut clients: Vec<_> = (0..5).map(|_| Client::open(&server, "/")).collect();
     clients.iter_mut().for_each(|client| client.expect_text("ready"));
-    (0..10).for_each(|number| topics.publish("news", number.to_string()));
+    (0..10).for_each(|number| topics.publish("news", number.to_string()).unwrap());
     for client in &mut clients {
         (0..10).for_each(|number| client.expect_text(&number.to_string()));
     }

@@ -5,6 +5,9 @@ use std::num::NonZeroUsize;
 
 #[cfg(target_os = "linux")]
 mod cgroup;
+mod thread;
+
+pub(crate) use thread::ObservedThread;
 
 #[cfg(not(target_os = "linux"))]
 #[path = "cpu/fallback.rs"]

@@ -4,9 +4,12 @@
 //! which only compares: a mixture of two moments looks like progress.
 
 use super::{Bell, WorkName};
-use crate::sync::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use crate::{
+    sync::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    sys::cpu::ObservedThread,
+};
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -19,13 +22,30 @@ pub(crate) struct Pulse {
     poll: AtomicU32,
     work: AtomicU32,
     bell: Arc<Bell>,
+    thread: OnceLock<ObservedThread>,
 }
 
 impl Pulse {
     /// `epoch` is what milliseconds are counted from.
     pub(crate) fn new(epoch: Instant, bell: Arc<Bell>) -> Self {
         let (turn, poll, work) = (AtomicU64::new(0), AtomicU32::new(0), AtomicU32::new(0));
-        Pulse { epoch, turn, poll, work, bell }
+        Pulse { epoch, turn, poll, work, bell, thread: OnceLock::new() }
+    }
+
+    /// By the shard: it turns on this thread.
+    pub(crate) fn belongs_here(&self) {
+        // Once: a shard has one thread.
+        let _ = self.thread.set(ObservedThread::current());
+    }
+
+    fn cpu_time(&self) -> Duration {
+        self.thread.get().and_then(|thread| thread.cpu_time()).unwrap_or_default()
+    }
+
+    /// Whether the shard's thread would work and has hardly been given a processor since it had run for `before`.
+    fn is_starved_since(&self, before: Duration, threshold: Duration) -> bool {
+        let ran = self.cpu_time().saturating_sub(before);
+        ran < threshold / RAN_ENOUGH && self.thread.get().is_some_and(|thread| thread.is_runnable())
     }
 
     /// By the shard: a turn begins.
@@ -59,11 +79,17 @@ impl Pulse {
     }
 }
 
+/// A piece of work that has run for this part of the threshold is what lasts, however long its thread waited for a
+/// processor meanwhile.
+const RAN_ENOUGH: u32 = 4;
+
 /// The watchdog's memory of one shard.
 #[derive(Default)]
 pub(super) struct Watch {
     /// What it was at when it was last looked at.
     last: Option<Piece>,
+    /// For how long its thread had run when it was first seen at that.
+    cpu_time: Duration,
     reported: bool,
 }
 
@@ -76,7 +102,8 @@ struct Piece {
 
 impl Watch {
     /// Looks at the shard. Gives what it is stalled by and for how long, once for each stall: its turn
-    /// lasts for `threshold` already, and it is at the same piece of work as at the last look.
+    /// lasts for `threshold` already, and it is at the same piece of work as at the last look, and not because
+    /// other threads have the processors.
     pub(super) fn look(
         &mut self,
         pulse: &Pulse,
@@ -90,11 +117,11 @@ impl Watch {
             return None;
         };
         if self.last.as_ref() != Some(&piece) {
-            *self = Watch { last: Some(piece), reported: false };
+            *self = Watch { last: Some(piece), cpu_time: pulse.cpu_time(), reported: false };
             return None;
         }
         let lasted = now.saturating_duration_since(pulse.epoch + Duration::from_millis(began));
-        if self.reported || lasted < threshold {
+        if self.reported || lasted < threshold || pulse.is_starved_since(self.cpu_time, threshold) {
             return None;
         }
         self.reported = true;

@@ -8,7 +8,7 @@ mod stream;
 
 pub use connect::{ConnectAnyError, ConnectOptions, connect_any};
 pub(crate) use group::share_port;
-pub use group::{ListenOptions, ListenerGroup};
+pub use group::{ListenOptions, ListenerGroup, ShardListeners};
 pub use keepalive::Keepalive;
 pub use listener::{Accepted, Backlog, TcpListener};
 pub use metrics::AcceptMetrics;
