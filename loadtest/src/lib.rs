@@ -1,0 +1,12 @@
+//! Load tests with up to a million connections from one machine, over HTTP, WebSocket, TCP and UDP.
+//!
+//! A [`Plan`] says what to do, a run does it, an [`Outcome`] is what came of it. Nothing here prints, or reads a
+//! command line: the `lakh load` command does.
+
+#![forbid(unsafe_code)]
+
+pub mod plan;
+pub mod stats;
+
+pub use plan::Plan;
+pub use stats::{Outcome, Tally};

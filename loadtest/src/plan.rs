@@ -1,0 +1,80 @@
+//! What a run is to do.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// The protocol of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// WebSocket.
+    Ws,
+    /// Bytes that come back.
+    Tcp,
+    /// Datagrams that come back.
+    Udp,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The protocol.
+    pub scheme: Scheme,
+    /// Host and port as written, for the `Host` field.
+    pub authority: String,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+    /// The host's addresses; connections are spread over them.
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// How requests follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// Each connection sends its next request when the last one is answered: `pipelined` at a time. Latencies leave out
+    /// the time that requests would have waited for their turn.
+    Closed {
+        /// Requests that are on their way at a time on one connection.
+        pipelined: usize,
+    },
+    /// So many a second over all connections, at times that are fixed beforehand; latencies count from these.
+    Open {
+        /// Requests a second.
+        rate: f64,
+    },
+}
+
+/// A stretch of time, at whose end there are so many connections; their number changes evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// How long.
+    pub time: Duration,
+    /// Connections at its end.
+    pub connections: usize,
+}
+
+/// What a run is to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where to.
+    pub target: Target,
+    /// The most connections at a time.
+    pub connections: usize,
+    /// How their number grows and shrinks; none for all at once.
+    pub stages: Vec<Stage>,
+    /// Connections that are begun a second at most.
+    pub connect_rate: Option<f64>,
+    /// Event loops, each on a thread of its own.
+    pub shards: usize,
+    /// How long to measure.
+    pub duration: Duration,
+    /// Ends the run after so many requests.
+    pub requests: Option<u64>,
+    /// Time before the measuring begins.
+    pub warmup: Duration,
+    /// How requests follow each other.
+    pub pace: Pace,
+    /// For a connection to stand, and for an answer.
+    pub timeout: Duration,
+}
