@@ -5,8 +5,13 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
+pub mod engine;
 pub mod plan;
 pub mod stats;
+mod target;
 
+pub use engine::{Run, Stop};
 pub use plan::Plan;
 pub use stats::{Outcome, Tally};
+pub use target::TargetError;

@@ -43,6 +43,39 @@ pub enum Pace {
         /// Requests a second.
         rate: f64,
     },
+    /// Nothing is asked once a connection stands.
+    Silent,
+}
+
+/// What an HTTP request says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: String,
+    /// Fields beside `Host` and `Content-Length`, which are made up if they are not among these.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// A connection for each request: says `Connection: close`.
+    pub close: bool,
+    /// Another status is a failure.
+    pub expect_status: Option<u16>,
+    /// Another body is a failure.
+    pub expect_body: Option<Vec<u8>>,
+}
+
+impl Default for HttpRequest {
+    /// A GET that expects nothing.
+    fn default() -> Self {
+        HttpRequest {
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            close: false,
+            expect_status: None,
+            expect_body: None,
+        }
+    }
 }
 
 /// A stretch of time, at whose end there are so many connections; their number changes evenly.
@@ -75,6 +108,8 @@ pub struct Plan {
     pub warmup: Duration,
     /// How requests follow each other.
     pub pace: Pace,
+    /// What a request says, if the target speaks HTTP.
+    pub http: HttpRequest,
     /// For a connection to stand, and for an answer.
     pub timeout: Duration,
 }

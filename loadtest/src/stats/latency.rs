@@ -24,6 +24,12 @@ impl Latency {
         self.0.saturating_record(time.as_micros() as u64);
     }
 
+    /// Adds one, in nanoseconds.
+    #[inline]
+    pub fn record_nanos(&mut self, nanos: u64) {
+        self.0.saturating_record(nanos / 1000);
+    }
+
     /// Adds another's.
     pub fn merge(&mut self, other: &Latency) {
         self.0.add(&other.0).expect("both have the same bounds");

@@ -5,14 +5,16 @@ use super::{Failures, Latency};
 /// What has become of the connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// That were begun.
+    /// That were begun, each counted once, however often it was tried.
     pub requested: u64,
-    /// That stood (for WebSocket: after the upgrade).
+    /// That stood (for WebSocket: after the upgrade), each counted once.
     pub established: u64,
-    /// That never stood.
+    /// That never stood: known at the end of a run.
     pub failed: u64,
-    /// That stood and broke before the run's end.
+    /// How often one that stood broke before the run's end.
     pub lost: u64,
+    /// Made anew after one that was lost, or that its server had ended in order.
+    pub renewed: u64,
 }
 
 /// What one shard counts; those of all shards are merged.
@@ -56,6 +58,7 @@ impl Tally {
         own.established += others.established;
         own.failed += others.failed;
         own.lost += others.lost;
+        own.renewed += others.renewed;
         self.failures.merge(&other.failures);
         self.sent += other.sent;
         self.completed += other.completed;

@@ -4,7 +4,7 @@ use super::keepalive::{Keepalive, set_keepalive};
 use crate::sys;
 use futures_io::{AsyncRead, AsyncWrite};
 use lakh_core::{Direction, Registration, poll_budget};
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     future::poll_fn,
     io::{self, IoSlice, Write},
@@ -40,15 +40,57 @@ impl TcpStream {
     /// # Panics
     /// Outside a shard.
     pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let mut inner = mio::net::TcpStream::connect(addr)?;
-        let registration = Registration::new(&mut inner)?;
-        let stream = TcpStream { registration, inner };
+        let stream = Self::begin_connect(addr, None)?;
         poll_fn(|cx| stream.poll_connected(cx)).await?;
         Ok(stream)
     }
 
-    /// connect(2): writable without an error and with a peer means connected.
-    fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// As [`TcpStream::connect`], from an address and port of this machine.
+    ///
+    /// With port 0 the kernel chooses one when it knows the peer (`IP_BIND_ADDRESS_NO_PORT` in ip(7)), so that
+    /// each peer's address has all of them; another port may be in use for other peers already (`SO_REUSEADDR`
+    /// in socket(7)).
+    ///
+    /// Cancel safe: dropping the future closes the socket.
+    ///
+    /// # Errors
+    /// Those of bind(2) and connect(2): `AddrNotAvailable` for an address of another machine, or when no port
+    /// is left.
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub async fn connect_from(local: SocketAddr, addr: SocketAddr) -> io::Result<Self> {
+        let stream = Self::begin_connect(addr, Some(local))?;
+        poll_fn(|cx| stream.poll_connected(cx)).await?;
+        Ok(stream)
+    }
+
+    /// Begins to connect to `addr`, from `local` if that is given; [`TcpStream::poll_connected`] tells the
+    /// outcome. For futures that are written by hand.
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect_from`], as far as they are known at once.
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn begin_connect(addr: SocketAddr, local: Option<SocketAddr>) -> io::Result<Self> {
+        let mut inner = match local {
+            Some(local) => connect_from(local, addr)?,
+            None => mio::net::TcpStream::connect(addr)?,
+        };
+        let registration = Registration::new(&mut inner)?;
+        Ok(TcpStream { registration, inner })
+    }
+
+    /// Ready once the connection stands or has failed; the task is woken then.
+    ///
+    /// # Errors
+    /// Those of connect(2).
+    ///
+    /// # Panics
+    /// Elsewhere than on the stream's own shard.
+    pub fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // connect(2): writable without an error and with a peer means connected.
         self.registration.poll_io(Direction::Write, cx, || {
             // Through mio, so that it asks the kernel anew where events come once only.
             self.inner.try_io(|| match self.inner.take_error()? {
@@ -353,13 +395,29 @@ pub(super) fn set_notsent_lowat(socket: SockRef<'_>, bytes: u32) -> io::Result<(
     }
 }
 
-/// What getpeername(2) says while a connection is being made counts as "would block".
-fn still_connecting(error: io::Error) -> io::Error {
+fn connect_from(local: SocketAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&local.into())?;
+    match socket.connect(&addr.into()) {
+        Err(error) if !is_in_progress(&error) => Err(error),
+        _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+    }
+}
+
+/// connect(2) goes on by itself.
+fn is_in_progress(error: &io::Error) -> bool {
     #[cfg(unix)]
     let in_progress = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
     #[cfg(not(unix))]
-    let in_progress = false;
-    if in_progress || error.kind() == io::ErrorKind::NotConnected {
+    let in_progress = error.kind() == io::ErrorKind::WouldBlock;
+    in_progress
+}
+
+/// What getpeername(2) says while a connection is being made counts as "would block".
+fn still_connecting(error: io::Error) -> io::Error {
+    if is_in_progress(&error) || error.kind() == io::ErrorKind::NotConnected {
         return io::ErrorKind::WouldBlock.into();
     }
     error
