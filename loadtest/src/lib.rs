@@ -8,10 +8,14 @@
 mod client;
 pub mod engine;
 pub mod plan;
+mod schedule;
+mod sources;
 pub mod stats;
 mod target;
+mod usage;
 
-pub use engine::{Run, Stop};
+pub use engine::{Progress, Run, Stop};
 pub use plan::Plan;
+pub use sources::{Network, ParseNetworkError};
 pub use stats::{Outcome, Tally};
 pub use target::TargetError;
