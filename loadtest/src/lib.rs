@@ -14,7 +14,7 @@ pub mod stats;
 mod target;
 mod usage;
 
-pub use engine::{Progress, Run, Stop};
+pub use engine::{Run, Stop};
 pub use plan::Plan;
 pub use sources::{Network, ParseNetworkError};
 pub use stats::{Outcome, Tally};

@@ -3,7 +3,7 @@
 use super::{
     clock::Nanos,
     flight::Flight,
-    idle::Ticket,
+    idle::{NOT_IDLE, Ticket},
     local::{Buffers, Local, cause_of},
 };
 use crate::{
@@ -47,7 +47,8 @@ pub(super) struct Connection<P: Protocol> {
     /// When the ramp wants it no more.
     until: Nanos,
     flight: Flight,
-    idle: Option<Ticket>,
+    /// Its place among the idle ones, outdated or not.
+    idle: Ticket,
     /// What the kernel has not taken yet.
     unsent: Option<Box<Unsent>>,
     session: P::Session,
@@ -129,7 +130,7 @@ impl<P: Protocol> Connection<P> {
             began: now,
             until: NEVER,
             flight: Flight::default(),
-            idle: None,
+            idle: NOT_IDLE,
             unsent: None,
             session: P::Session::default(),
         }
@@ -323,8 +324,8 @@ impl<P: Protocol> Connection<P> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.has_room() {
             let mut idle = self.local.idle.borrow_mut();
-            if !self.idle.is_some_and(|ticket| idle.holds(ticket)) {
-                self.idle = Some(idle.push(cx.waker().clone()));
+            if self.idle == NOT_IDLE || !idle.holds(self.idle) {
+                self.idle = idle.push(cx.waker().clone());
             }
         }
         let since = match self.state {
@@ -359,7 +360,8 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn leave_idle(&mut self) {
-        if let Some(ticket) = self.idle.take() {
+        let ticket = mem::replace(&mut self.idle, NOT_IDLE);
+        if ticket != NOT_IDLE {
             let waker = self.local.idle.borrow_mut().leave(ticket);
             drop(waker);
         }
@@ -396,5 +398,17 @@ impl<P: Protocol> Connection<P> {
 impl<P: Protocol> Drop for Connection<P> {
     fn drop(&mut self) {
         self.leave_idle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::http::Http;
+
+    #[test]
+    fn a_connection_is_small_while_there_is_nothing_to_send() {
+        // A size that allocators have.
+        assert!(size_of::<Connection<Http>>() <= 160);
     }
 }

@@ -5,6 +5,9 @@ use std::{collections::VecDeque, task::Waker};
 /// A connection's place among those that are idle; it may be outdated.
 pub(super) type Ticket = u64;
 
+/// Nobody's.
+pub(super) const NOT_IDLE: Ticket = Ticket::MAX;
+
 /// Those that wait for their turn to send. Who has waited longest comes first, so that requests go round.
 #[derive(Default)]
 pub(super) struct Idle {
@@ -49,5 +52,37 @@ impl Idle {
             self.waiting.clear();
         }
         Some(waker)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_one_that_has_waited_longest_comes_first(steps in prop::collection::vec(0usize..3, 0..60)) {
+            let mut idle = Idle::default();
+            // The same in plain words: tickets that wait.
+            let mut model = VecDeque::new();
+            for (step, at) in steps.into_iter().zip(0usize..) {
+                match step {
+                    0 => model.push_back(idle.push(Waker::noop().clone())),
+                    1 => prop_assert_eq!(idle.pop().is_some(), model.pop_front().is_some()),
+                    _ => {
+                        let left = model.remove(at % model.len().max(1));
+                        if let Some(ticket) = left {
+                            prop_assert!(idle.holds(ticket) && idle.leave(ticket).is_some());
+                            prop_assert!(idle.leave(ticket).is_none(), "nobody leaves twice");
+                        }
+                    }
+                }
+                prop_assert_eq!(idle.len, model.len());
+                for &ticket in &model {
+                    prop_assert!(idle.holds(ticket));
+                }
+            }
+        }
     }
 }

@@ -25,12 +25,12 @@ mod dealer;
 mod flight;
 mod idle;
 mod local;
-mod progress;
+mod news;
 mod run;
 mod shard;
 mod share;
 #[cfg(test)]
 mod tests;
 
-pub use progress::{Phase, Progress};
+pub use news::{News, Phase};
 pub use run::{Run, Stop};

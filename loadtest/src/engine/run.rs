@@ -4,7 +4,7 @@ use super::{
     clock::Clock,
     control::{Control, Report},
     local::Local,
-    progress::{Phase, Progress},
+    news::{News, Phase},
     shard,
     share::Share,
 };
@@ -135,7 +135,7 @@ impl Run {
     }
 
     /// Waits for the end and gives what came of it; tells of every second.
-    pub fn finish(mut self, stop: &Stop, mut tell: impl FnMut(&Progress<'_>)) -> Outcome {
+    pub fn finish(mut self, stop: &Stop, mut tell: impl FnMut(&News<'_>)) -> Outcome {
         let mut elapsed = Duration::ZERO;
         let ended = match self.settle(stop, &mut tell) {
             Some(ended) => ended,
@@ -163,7 +163,7 @@ impl Run {
 
     /// Waits until every connection that is wanted from the beginning has been tried; tells why to end instead of
     /// going on.
-    fn settle(&mut self, stop: &Stop, tell: &mut impl FnMut(&Progress<'_>)) -> Option<Ended> {
+    fn settle(&mut self, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Option<Ended> {
         let begun = Instant::now();
         let mut next = begun + shard::REPORT_EVERY;
         loop {
@@ -179,13 +179,13 @@ impl Run {
             if now >= next {
                 next += shard::REPORT_EVERY;
                 let sample = self.sample(now - begun);
-                tell(&Progress { phase: Phase::Connecting, sample, tally: &self.tally });
+                tell(&News { phase: Phase::Connecting, sample, tally: &self.tally });
             }
             self.take_report(LOOK);
         }
     }
 
-    fn measure(&mut self, from: Instant, stop: &Stop, tell: &mut impl FnMut(&Progress<'_>)) -> Ended {
+    fn measure(&mut self, from: Instant, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Ended {
         let (until, ramp) = (from + self.plan.duration, Ramp::new(&self.plan.stages));
         let mut measuring = false;
         self.somebody = Instant::now();
@@ -223,7 +223,7 @@ impl Run {
             }
             let sample = self.sample(shard::REPORT_EVERY * second);
             self.samples.push(sample);
-            tell(&Progress { phase: Phase::Measuring, sample, tally: &self.tally });
+            tell(&News { phase: Phase::Measuring, sample, tally: &self.tally });
         }
         Ended::Done
     }
