@@ -30,6 +30,8 @@ use std::{
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a second's reports are waited for after its end.
 const REPORTS_WITHIN: Duration = Duration::from_millis(500);
+/// A run ends if no connection has stood for the timeout, and for so many reports at least.
+const NOBODY_FOR: Duration = Duration::from_secs(3);
 /// How long shards have for their last report. They need microseconds, unless the machine has no CPU for them.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
@@ -212,7 +214,7 @@ impl Run {
                 if now >= until || self.shards.iter().all(|shard| shard.done) {
                     return Ended::Done;
                 }
-                if now >= self.somebody + self.plan.timeout && is_wanted() {
+                if now >= self.somebody + self.plan.timeout.max(NOBODY_FOR) && is_wanted() {
                     return Ended::NobodyLeft;
                 }
                 let reported = self.shards.iter().all(|shard| shard.seconds >= u64::from(second));
@@ -277,7 +279,8 @@ impl Run {
 
     fn take(&mut self, report: Report) {
         let Report { shard, tally, open, settled, done, last, seconds } = report;
-        if open > 0 || tally.completed > 0 {
+        let stood = tally.connections.established + tally.connections.renewed;
+        if open > 0 || stood > 0 {
             self.somebody = Instant::now();
         }
         self.second.merge(&tally);
