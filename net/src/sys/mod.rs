@@ -10,6 +10,10 @@ mod descriptor;
 mod peer;
 pub use peer::PeerHandle;
 #[cfg(target_os = "linux")]
+mod bind;
+#[cfg(target_os = "linux")]
+pub(crate) use bind::set_bind_address_no_port;
+#[cfg(target_os = "linux")]
 mod send_queue;
 #[cfg(target_os = "linux")]
 pub(crate) use send_queue::send_queue;

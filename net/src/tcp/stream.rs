@@ -398,7 +398,13 @@ pub(super) fn set_notsent_lowat(socket: SockRef<'_>, bytes: u32) -> io::Result<(
 fn connect_from(local: SocketAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    // On Windows it would let the port be taken away.
+    #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    #[cfg(target_os = "linux")]
+    if local.port() == 0 {
+        sys::set_bind_address_no_port(&socket)?;
+    }
     socket.bind(&local.into())?;
     match socket.connect(&addr.into()) {
         Err(error) if !is_in_progress(&error) => Err(error),
