@@ -11,13 +11,14 @@ use std::{
 };
 
 /// The packages of the workspace: folder, name, and which of the others each may use.
-const PACKAGES: [(&str, &str, &[&str]); 6] = [
+const PACKAGES: [(&str, &str, &[&str]); 7] = [
     ("core", "lakh-core", &[]),
     ("net", "lakh-net", &["lakh-core"]),
     ("http", "lakh-http", &["lakh-core", "lakh-net"]),
     ("ws", "lakh-ws", &["lakh-core", "lakh-net", "lakh-http"]),
     ("", "lakh", &["lakh-core", "lakh-net", "lakh-http", "lakh-ws"]),
-    ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-http"]),
+    ("loadtest", "lakh-loadtest", &["lakh-core", "lakh-net"]),
+    ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-http", "lakh-loadtest"]),
 ];
 
 /// Where `unsafe` may stand: behind what the kernel and the scheduler need, in the tests' counting allocators

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::{failure::Failure, human, listen::Listen};
+use crate::{failure::Failure, human, listen::Listen, load::Load};
 use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::RangedU64ValueParser,
@@ -22,12 +22,12 @@ const VERSION: &str = concat!(
 );
 
 /// Each shard is a thread with sockets of its own.
-const MAX_SHARDS: u64 = 1024;
+pub(crate) const MAX_SHARDS: u64 = 1024;
 
 /// The pool has one thread more for the log, and at most half of it is for computing.
 const MAX_POOL_THREADS: u64 = MAX_WORKERS as u64 / 2 - 1;
 
-/// Serves files over HTTP.
+/// Serves files over HTTP, and load-tests servers.
 #[derive(Debug, Parser)]
 #[command(name = "lakh", version = VERSION, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Args {
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     /// Serve a folder, or one file
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
+    /// Load-test a server
+    Load(Box<Load>),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completions {

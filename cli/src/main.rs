@@ -13,6 +13,7 @@ mod banner;
 mod failure;
 mod human;
 mod listen;
+mod load;
 mod log;
 mod serve;
 mod terminal;
@@ -26,14 +27,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let outcome = args::from_command_line().and_then(|command| match command {
-        Command::Serve(options) => serve::run(&options),
+        Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Load(options) => load::run(&options),
         Command::Completions { shell } => {
             args::print_completions(shell);
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => {
             terminal::say(&format!("lakh: {failure}\n"));
             failure.exit_code()

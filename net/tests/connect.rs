@@ -192,3 +192,23 @@ fn options_of_a_connection_reach_the_kernel() {
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(5)));
     });
 }
+
+#[test]
+fn a_connection_comes_from_the_address_and_port_that_it_is_told() {
+    on_shard(async {
+        let listener = TcpListener::bind(loopback()).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let from = |ip: &str, port| SocketAddr::new(ip.parse().unwrap(), port);
+        let first = TcpStream::connect_from(from("127.0.0.2", 0), addr).await.unwrap();
+        let us = first.local_addr().unwrap();
+        assert_eq!((us.ip(), listener.accept().await.unwrap().1), (from("127.0.0.2", 0).ip(), us));
+        // The same pair again for another peer, while the first connection stands.
+        let other = TcpListener::bind(loopback()).unwrap();
+        let second = TcpStream::connect_from(us, other.local_addr().unwrap()).await.unwrap();
+        assert_eq!((second.local_addr().unwrap(), other.accept().await.unwrap().1), (us, us));
+        let again = TcpStream::connect_from(us, addr).await.unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrNotAvailable, "{again}");
+        let elsewhere = TcpStream::connect_from(from("192.0.2.1", 0), addr).await.unwrap_err();
+        assert_eq!(elsewhere.kind(), io::ErrorKind::AddrNotAvailable);
+    });
+}

@@ -1,4 +1,5 @@
 mod connect;
+mod connect_any;
 mod group;
 mod keepalive;
 mod listener;
@@ -6,7 +7,7 @@ mod metrics;
 mod shortage;
 mod stream;
 
-pub use connect::{ConnectAnyError, ConnectOptions, connect_any};
+pub use connect_any::{ConnectAnyError, ConnectOptions, connect_any};
 pub(crate) use group::share_port;
 pub use group::{ListenOptions, ListenerGroup, ShardListeners};
 pub use keepalive::Keepalive;

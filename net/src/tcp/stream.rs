@@ -30,39 +30,6 @@ pub struct TcpStream {
 }
 
 impl TcpStream {
-    /// Connects to `addr`; [`connect_any`](crate::connect_any()) to the first of several. Bound it with
-    /// [`lakh_core::timeout`]: the kernel's own limit is minutes.
-    ///
-    /// Cancel safe: dropping the future closes the socket.
-    ///
-    /// # Errors
-    /// Those of connect(2): refused, unreachable, no descriptor or port left.
-    ///
-    /// # Panics
-    /// Outside a shard.
-    pub async fn connect(addr: SocketAddr) -> io::Result<Self> {
-        let stream = Self::connecting(mio::net::TcpStream::connect(addr)?)?;
-        poll_fn(|cx| stream.poll_connected(cx)).await?;
-        Ok(stream)
-    }
-
-    /// One whose connection is being made.
-    pub(super) fn connecting(mut inner: mio::net::TcpStream) -> io::Result<Self> {
-        let registration = Registration::new(&mut inner)?;
-        Ok(TcpStream { registration, inner })
-    }
-
-    /// connect(2): writable without an error and with a peer means connected.
-    pub(super) fn poll_connected(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.registration.poll_io(Direction::Write, cx, || {
-            // Through mio, so that it asks the kernel anew where events come once only.
-            self.inner.try_io(|| match self.inner.take_error()? {
-                Some(error) => Err(error),
-                None => self.inner.peer_addr().map(drop).map_err(still_connecting),
-            })
-        })
-    }
-
     /// Takes over a connected stream of the standard library.
     ///
     /// # Errors
@@ -78,6 +45,12 @@ impl TcpStream {
 
     pub(crate) fn register(inner: mio::net::TcpStream) -> io::Result<Self> {
         let (registration, inner) = table::register(inner)?;
+        Ok(TcpStream { registration, inner })
+    }
+
+    /// One whose connection is being made.
+    pub(super) fn connecting(mut inner: mio::net::TcpStream) -> io::Result<Self> {
+        let registration = Registration::new(&mut inner)?;
         Ok(TcpStream { registration, inner })
     }
 
@@ -357,18 +330,6 @@ pub(super) fn set_notsent_lowat(socket: SockRef<'_>, bytes: u32) -> io::Result<(
         let _ = (socket, bytes);
         Ok(())
     }
-}
-
-/// What getpeername(2) says while a connection is being made counts as "would block".
-fn still_connecting(error: io::Error) -> io::Error {
-    #[cfg(unix)]
-    let in_progress = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
-    #[cfg(not(unix))]
-    let in_progress = false;
-    if in_progress || error.kind() == io::ErrorKind::NotConnected {
-        return io::ErrorKind::WouldBlock.into();
-    }
-    error
 }
 
 impl AsyncRead for &TcpStream {

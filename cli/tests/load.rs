@@ -1,0 +1,239 @@
+//! `lakh load` as a process: what it says of servers with faults, and how it ends.
+
+#![cfg(unix)]
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+/// Longer than any test: what ends, ends by itself.
+const FOREVER: &str = "1h";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn load(url: &str, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lakh"));
+    command.args(["load", url, "-t", "2"]).args(options).stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end: the exit status and the report.
+fn report(addr: SocketAddr, options: &[&str]) -> (i32, String) {
+    let Output { status, stdout, stderr } = load(&format!("http://{addr}/"), options).output().unwrap();
+    let errors = String::from_utf8(stderr).unwrap();
+    assert!(!errors.contains("panicked"), "{errors}");
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap())
+}
+
+#[track_caller]
+fn assert_says(report: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(report.contains(part), "{part:?} is not in\n{report}");
+    }
+}
+
+/// Serves each connection on a thread of its own, for as long as the test lasts.
+fn serve(serve: impl Fn(Connection) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let serve = Arc::new(serve);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), Arc::clone(&serve));
+            thread::spawn(move || serve(Connection(BufReader::new(stream))));
+        }
+    });
+    addr
+}
+
+struct Connection(BufReader<TcpStream>);
+
+impl Connection {
+    /// The head of the next request, or nothing if the client has gone.
+    fn request(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            match self.0.read_line(&mut head) {
+                Ok(0) | Err(_) => return String::new(),
+                Ok(_) => {}
+            }
+        }
+        head
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        self.0.get_mut().write_all(bytes).is_ok()
+    }
+
+    fn answer_all(&mut self) {
+        while !self.request().is_empty() && self.send(OK) {}
+    }
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_with_what_to_write() {
+    for (url, options, part) in [
+        ("https://127.0.0.1/", &[][..], "TLS is not there yet"),
+        ("http://127.0.0.1:0/", &[], "1 to 65535"),
+        ("http://no.such.host.invalid/", &[], "not resolved yet"),
+        ("http://127.0.0.1/", &["-c", "many"], "20k"),
+        ("http://127.0.0.1/", &["-R", "0"], "20k/s"),
+        ("http://127.0.0.1/", &["-R", "5", "-p", "2"], "cannot be used with"),
+        ("http://127.0.0.1/", &["-H", "no field"], "Name: value"),
+        ("http://127.0.0.1/", &["-H", "a: b\r\nc: d"], "control characters"),
+        ("http://127.0.0.1/", &["--src", "10.0.0.0/99"], "10.0.1.0/28"),
+        ("http://127.0.0.1/", &["--stages", "1s"], "TIME:CONNECTIONS"),
+        ("http://127.0.0.1/", &["--stages", "1s:9", "-c", "8"], "more connections than -c"),
+        ("http://127.0.0.1/", &["-b", "@/no/such/file"], "/no/such/file"),
+    ] {
+        let Output { status, stdout, stderr } = load(url, options).output().unwrap();
+        let errors = String::from_utf8(stderr).unwrap();
+        assert!(errors.contains(part) && errors.lines().count() == 1, "{errors}");
+        assert_eq!((status.code(), stdout.len()), (Some(2), 0), "{errors}");
+    }
+}
+
+#[test]
+fn a_run_in_order_ends_with_0_and_counts_every_request() {
+    let (tell, told) = mpsc::channel();
+    let addr = serve(move |mut connection| {
+        let mut head = connection.request();
+        tell.send(head.clone()).unwrap();
+        while !head.is_empty() && connection.send(OK) {
+            head = connection.request();
+        }
+    });
+    let options =
+        ["-n", "1k", "-c", "8", "-m", "put", "-H", "X-A: b", "--expect-status", "200", "--expect-body", "ok"];
+    let (status, report) = report(addr, &options);
+    assert_says(&report, &["requests 1000", "errors 0", "2xx 1000", "established 8", "lost 0"]);
+    assert_eq!(status, 0);
+    let expected = format!("put / HTTP/1.1\r\nHost: {addr}\r\nX-A: b\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(told.iter().take(8).collect::<Vec<_>>(), vec![expected; 8]);
+}
+
+#[test]
+fn nobody_listens() {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for pace in [&["-c", "8"][..], &["-c", "8", "-R", "100"], &["--ramp", "100ms", "-c", "8", "-T", "1s"]] {
+        let options: Vec<_> = ["-d", FOREVER].iter().chain(pace).copied().collect();
+        let (status, report) = report(addr, &options);
+        assert_says(
+            &report,
+            &["connection refused", "requests 0", "requested 8", "established 0", "failed 8"],
+        );
+        assert_eq!(status, 3, "{report}");
+    }
+}
+
+#[test]
+fn a_server_that_dies_half_way() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let connections: Vec<_> = (0..4).map(|_| listener.accept().unwrap().0).collect();
+        drop(listener);
+        for stream in connections {
+            thread::spawn(move || {
+                let mut connection = Connection(BufReader::new(stream));
+                for _ in 0..25 {
+                    connection.request();
+                    connection.send(OK);
+                }
+                // It has read the next one: its end is no reset.
+                connection.request();
+            });
+        }
+    });
+    let (status, report) = report(addr, &["-d", FOREVER, "-c", "4", "-T", "1s"]);
+    let parts =
+        ["requests 100 ", "closed by the server 4\n", "connection refused", "established 4", "lost 4"];
+    assert_says(&report, &parts);
+    assert_eq!(status, 3, "{report}");
+}
+
+#[test]
+fn a_server_that_answers_garbage() {
+    let addr = serve(|mut connection| {
+        connection.request();
+        connection.send(b"220 mail ESMTP\r\n");
+        connection.request();
+    });
+    let (status, report) = report(addr, &["-d", FOREVER, "-n", "8", "-c", "4"]);
+    assert_says(&report, &["requests 0 ", "errors 8", "not the protocol 8", "established 4", "lost 8"]);
+    assert_eq!(status, 3, "{report}");
+}
+
+#[test]
+fn a_server_that_answers_nothing() {
+    let addr = serve(|mut connection| while !connection.request().is_empty() {});
+    let (status, report) = report(addr, &["-d", FOREVER, "-n", "8", "-c", "4", "-T", "200ms"]);
+    assert_says(&report, &["requests 0 ", "answer timed out 8", "established 4"]);
+    assert_eq!(status, 3, "{report}");
+}
+
+#[test]
+fn a_server_that_closes_as_it_says_it_will_loses_nothing() {
+    let addr = serve(|mut connection| {
+        assert!(connection.request().contains("\r\nConnection: close\r\n"));
+        connection.send(OK);
+    });
+    let (status, report) = report(addr, &["-n", "100", "-c", "4", "--no-keepalive"]);
+    assert_says(&report, &["requests 100 ", "errors 0", "established 4", "lost 0"]);
+    assert_eq!(status, 0, "{report}");
+}
+
+#[test]
+fn what_was_expected_and_did_not_come_is_an_error() {
+    let addr = serve(|mut connection| connection.answer_all());
+    let (_, status) = report(addr, &["-n", "10", "--expect-status", "204"]);
+    assert_says(&status, &["errors 10", "unexpected status 10", "2xx 10"]);
+    let (_, body) = report(addr, &["-n", "10", "--expect-body", "no"]);
+    assert_says(&body, &["errors 10", "unexpected body 10"]);
+}
+
+/// One that has sent requests, and would go on.
+fn running(stdout: Stdio) -> Child {
+    let (tell, told) = mpsc::channel();
+    let addr = serve(move |mut connection| {
+        connection.request();
+        // The test may have heard of another one.
+        let _ = tell.send(());
+        connection.send(OK);
+        connection.answer_all();
+    });
+    let child = load(&format!("http://{addr}/"), &["-d", FOREVER, "-c", "4"]).stdout(stdout).spawn().unwrap();
+    told.recv().unwrap();
+    child
+}
+
+#[test]
+fn ctrl_c_ends_it_with_what_is_known() {
+    let mut child = running(Stdio::piped());
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let mut report = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+    assert_says(&report, &["established 4", "errors 0", "lost 0"]);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_second_ctrl_c_ends_it_at_once() {
+    let (_reader, mut writer) = io::pipe().unwrap();
+    // As much as a pipe holds (pipe(7)): the report waits for somebody who reads it.
+    writer.write_all(&[0; 65_536]).unwrap();
+    let mut child = running(writer.into());
+    let status = loop {
+        // Two that are close together may count as one.
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        thread::yield_now();
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+    };
+    assert_eq!(status.code(), Some(130));
+}

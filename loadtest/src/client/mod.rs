@@ -1,0 +1,66 @@
+//! The protocols, as a client speaks them. None of them shares a parser with lakh's servers.
+
+pub(crate) mod http;
+
+use crate::stats::{Cause, Tally};
+
+/// A protocol over a stream of bytes, as one shard speaks it: it makes the bytes of requests and reads those of
+/// answers. It does no I/O and reads no clock; connecting, the pace of requests, timeouts and counting are the
+/// engine's.
+pub(crate) trait Protocol: 'static {
+    /// What one connection keeps. There may be a million: rare state belongs into a box of its own.
+    type Session: Default + 'static;
+
+    /// Appends what opens a session on a connection that has just been made, a handshake; nothing if requests may
+    /// follow at once. After something, the connection stands when [`Sink::stands`] is called.
+    fn open(&self, session: &mut Self::Session, out: &mut Vec<u8>);
+
+    /// Appends the next request.
+    fn request(&self, session: &mut Self::Session, out: &mut Vec<u8>);
+
+    /// Reads what has come; what is not complete, the session keeps.
+    ///
+    /// # Errors
+    /// What came is not the protocol: the connection is closed, and all its requests have failed.
+    fn receive(&self, session: &mut Self::Session, input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure>;
+
+    /// The server sends no more: an answer that ends with the connection is complete now.
+    fn end(&self, session: &mut Self::Session, sink: &mut Sink<'_>);
+}
+
+/// Why a connection is given up, with an example in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
+    pub(crate) example: String,
+}
+
+impl Failure {
+    pub(crate) fn new(cause: Cause, example: impl Into<String>) -> Self {
+        Failure { cause, example: example.into() }
+    }
+}
+
+/// What an answer was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// As expected; the first digit of its status, 0 if the protocol has none.
+    Good(u8),
+    /// It came, with this status class, and is not what was expected.
+    Bad(u8, Cause),
+}
+
+/// Takes what a [`Protocol`] finds in the bytes that came. What it counts beyond answers goes to `tally`.
+#[expect(dead_code, reason = "HTTP sends nothing by itself and counts nothing but answers")]
+pub(crate) struct Sink<'a> {
+    /// The handshake is over.
+    pub(crate) stands: bool,
+    /// The server closes after what it has sent, or wants the client to.
+    pub(crate) closes: bool,
+    /// Answers to requests, the oldest request's first.
+    pub(crate) answers: &'a mut Vec<Answer>,
+    /// Bytes to send at once, which are no requests.
+    pub(crate) out: &'a mut Vec<u8>,
+    /// The shard's counts.
+    pub(crate) tally: &'a mut Tally,
+}

@@ -1,0 +1,36 @@
+//! The engine: connections on shards, and the coordinator that starts them, looks at them and ends them.
+//!
+//! # How a protocol plugs in
+//!
+//! - Over a stream of bytes (HTTP, WebSocket, TCP): a type that is a `client::Protocol`. It writes requests and
+//!   reads answers. A `Connection` (`engine/connection.rs`) does the rest for it: connecting, the pace, timeouts,
+//!   making lost connections anew, and counting, by what the protocol puts into its `client::Sink`. Begin with a
+//!   module beside `client/http/` and a line in [`Run::start`].
+//! - Over datagrams: a future of its own in the place of `Connection`, with the same `Local`: `Local::take_request`
+//!   deals the requests out, in a closed loop and in an open one, and `Local::count_answer` and
+//!   `Local::count_failure` count. `start_connections` in `engine/shard.rs` spawns it.
+//! - What comes without having been asked for (broadcasts): `Sink::tally` is the shard's; add what it lacks to
+//!   [`Tally`](crate::Tally) and to its `merge`.
+//!
+//! # Who does what
+//!
+//! Nothing is shared between shards. Each counts into a tally of its own, which its clerk sends to the coordinator
+//! once a second, and begins anew. The coordinator says two things to all shards: when requests begin (once every
+//! connection that is wanted from the beginning has been tried), and that the run has ended.
+
+mod clock;
+mod connection;
+mod control;
+mod dealer;
+mod flight;
+mod idle;
+mod local;
+mod news;
+mod run;
+mod shard;
+mod share;
+#[cfg(test)]
+mod tests;
+
+pub use news::{News, Phase};
+pub use run::{Run, Stop};

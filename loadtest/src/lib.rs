@@ -1,0 +1,21 @@
+//! Load tests with up to a million connections from one machine, over HTTP, WebSocket, TCP and UDP.
+//!
+//! A [`Plan`] says what to do, a run does it, an [`Outcome`] is what came of it. Nothing here prints, or reads a
+//! command line: the `lakh load` command does.
+
+#![forbid(unsafe_code)]
+
+mod client;
+pub mod engine;
+pub mod plan;
+mod schedule;
+mod sources;
+pub mod stats;
+mod target;
+mod usage;
+
+pub use engine::{Run, Stop};
+pub use plan::Plan;
+pub use sources::{Network, ParseNetworkError};
+pub use stats::{Outcome, Tally};
+pub use target::TargetError;

@@ -1,0 +1,176 @@
+//! What a run is to do.
+
+use crate::sources::Network;
+use std::{net::SocketAddr, time::Duration};
+
+/// The protocol of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// WebSocket.
+    Ws,
+    /// Bytes that come back.
+    Tcp,
+    /// Datagrams that come back.
+    Udp,
+}
+
+/// Where requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The protocol.
+    pub scheme: Scheme,
+    /// Host and port as written, for the `Host` field.
+    pub authority: String,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+    /// The host's addresses; connections are spread over them.
+    pub addrs: Vec<SocketAddr>,
+}
+
+/// How requests follow each other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// Each connection sends its next request when the last one is answered: `pipelined` at a time. Latencies leave out
+    /// the time that requests would have waited for their turn.
+    Closed {
+        /// Requests that are on their way at a time on one connection.
+        pipelined: usize,
+    },
+    /// So many a second over all connections, at times that are fixed beforehand; latencies count from these.
+    Open {
+        /// Requests a second.
+        rate: f64,
+    },
+    /// Nothing is asked once a connection stands.
+    Silent,
+}
+
+/// What an HTTP request says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// The method.
+    pub method: String,
+    /// Fields beside `Host` and `Content-Length`, which are made up if they are not among these.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// A connection for each request: says `Connection: close`.
+    pub close: bool,
+    /// Another status is a failure.
+    pub expect_status: Option<u16>,
+    /// Another body is a failure.
+    pub expect_body: Option<Vec<u8>>,
+}
+
+impl Default for HttpRequest {
+    /// A GET that expects nothing.
+    fn default() -> Self {
+        HttpRequest {
+            method: "GET".to_owned(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            close: false,
+            expect_status: None,
+            expect_body: None,
+        }
+    }
+}
+
+/// A stretch of time, at whose end there are so many connections; their number changes evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// How long.
+    pub time: Duration,
+    /// Connections at its end.
+    pub connections: usize,
+}
+
+/// Where connections come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel chooses address and port; for more than 20,000 connections to this machine's loopback, addresses of
+    /// 127.77.0.0/16 are taken in turn.
+    #[default]
+    Auto,
+    /// Addresses of this machine, in turn, with ports from 10,000 on.
+    Network(Network),
+}
+
+/// What a run is to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where to.
+    pub target: Target,
+    /// The most connections at a time.
+    pub connections: usize,
+    /// How their number grows and shrinks; none for all at once.
+    pub stages: Vec<Stage>,
+    /// Connections that are begun a second at most.
+    pub connect_rate: Option<f64>,
+    /// Event loops, each on a thread of its own.
+    pub shards: usize,
+    /// How long to measure.
+    pub duration: Duration,
+    /// Ends the run after so many requests.
+    pub requests: Option<u64>,
+    /// Time before the measuring begins.
+    pub warmup: Duration,
+    /// How requests follow each other.
+    pub pace: Pace,
+    /// What a request says, if the target speaks HTTP.
+    pub http: HttpRequest,
+    /// For a connection to stand, and for an answer.
+    pub timeout: Duration,
+    /// Where connections come from.
+    pub source: Source,
+    /// Counts the CPU time and memory of this process, the server's.
+    pub server: Option<u32>,
+}
+
+impl Plan {
+    /// 64 connections on one shard for ten seconds, each with one request at a time.
+    pub fn new(target: Target) -> Self {
+        Plan {
+            target,
+            connections: 64,
+            stages: Vec::new(),
+            connect_rate: None,
+            shards: 1,
+            duration: Duration::from_secs(10),
+            requests: None,
+            warmup: Duration::ZERO,
+            pace: Pace::Closed { pipelined: 1 },
+            http: HttpRequest::default(),
+            timeout: Duration::from_secs(10),
+            source: Source::Auto,
+            server: None,
+        }
+    }
+
+    /// What is wrong with it, and what to write instead; an engine refuses such a plan.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let positive = |number: f64| number.is_finite() && number > 0.0;
+        match self.pace {
+            _ if self.connections == 0 => Some("a run has at least one connection"),
+            _ if u32::try_from(self.connections).is_err() => {
+                Some("a run has at most 4,294,967,295 connections")
+            }
+            _ if self.shards == 0 => Some("a run has at least one thread"),
+            _ if self.shards > self.connections => Some("a thread needs at least one connection"),
+            _ if self.target.addrs.is_empty() => Some("a target has at least one address"),
+            _ if self.connect_rate.is_some_and(|rate| !positive(rate)) => {
+                Some("connections are begun at a rate above zero")
+            }
+            _ if self.stages.iter().any(|stage| stage.connections > self.connections) => {
+                Some("a stage has no more connections than the run")
+            }
+            _ if self.timeout.is_zero() => Some("a timeout is longer than zero"),
+            Pace::Open { rate } if !positive(rate) => Some("requests are sent at a rate above zero"),
+            Pace::Closed { pipelined: 0 } => Some("a connection has at least one request at a time"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What a run counts and measures.
+
+mod cause;
+mod latency;
+mod outcome;
+mod tally;
+
+pub use cause::{Cause, Failures};
+pub use latency::Latency;
+pub use outcome::{Ended, Outcome, Sample, Usage};
+pub use tally::{Connections, Tally};
