@@ -5,8 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod numbers;
 pub mod plan;
 pub mod stats;
+pub mod threshold;
+pub mod units;
+
+#[cfg(test)]
+mod made_up;
 
 pub use plan::Plan;
 pub use stats::{Outcome, Tally};
