@@ -7,6 +7,7 @@
 
 mod numbers;
 pub mod plan;
+pub mod report;
 pub mod stats;
 pub mod threshold;
 pub mod units;

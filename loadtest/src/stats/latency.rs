@@ -36,12 +36,12 @@ impl Latency {
 
     /// The time that this share of all (0 to 1) did not exceed; 0 if there are none.
     pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_micros(self.0.value_at_quantile(share))
+        Duration::from_micros(self.0.value_at_quantile(share)).min(LONGEST)
     }
 
     /// The longest, 0 if there are none.
     pub fn max(&self) -> Duration {
-        Duration::from_micros(self.0.max())
+        Duration::from_micros(self.0.max()).min(LONGEST)
     }
 
     /// The mean, 0 if there are none.
