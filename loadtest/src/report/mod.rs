@@ -1,5 +1,7 @@
 //! What is said of a run: as text, JSON, HTML, and as histograms for other programs.
 
+mod hdr;
+mod json;
 mod paint;
 mod text;
 
@@ -9,6 +11,8 @@ use crate::{
     threshold::Verdict,
 };
 
+pub use hdr::percentiles;
+pub use json::SCHEMA;
 pub use paint::Paint;
 
 /// A run, and what is to be said of it.
