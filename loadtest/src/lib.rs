@@ -9,6 +9,7 @@ mod numbers;
 pub mod plan;
 pub mod report;
 pub mod stats;
+pub mod template;
 pub mod threshold;
 pub mod units;
 
