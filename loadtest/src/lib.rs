@@ -7,6 +7,7 @@
 
 mod numbers;
 pub mod plan;
+pub mod preflight;
 pub mod report;
 pub mod stats;
 pub mod template;
