@@ -44,8 +44,8 @@ pub fn percentiles(times: &Latency) -> String {
     text
 }
 
-/// Points of the distribution: nines (0 for the lowest, 1 for 90 %, 2 for 99 %) and times, up to the first at which all
-/// but one are counted.
+/// Points of the distribution: nines (0 for the lowest, 1 for 90 %, 2 for 99 %) and times. The last one, where all but
+/// one are counted, has the time of that one.
 pub(super) fn by_nines(times: &Latency) -> Vec<(f64, Duration)> {
     if times.count() == 0 {
         return Vec::new();
@@ -54,7 +54,8 @@ pub(super) fn by_nines(times: &Latency) -> Vec<(f64, Duration)> {
     let steps = (most * 20.0).ceil() as u32;
     let points = (0..=steps).map(|step| {
         let nines = most * f64::from(step) / f64::from(steps);
-        (nines, times.quantile(1.0 - 10_f64.powf(-nines)))
+        let share = if step == steps { 1.0 } else { 1.0 - 10_f64.powf(-nines) };
+        (nines, times.quantile(share))
     });
     points.collect()
 }
@@ -120,5 +121,6 @@ mod tests {
         assert_eq!(points[0].0, 0.0);
         assert!((points.last().unwrap().0 - 4.0).abs() < 1e-9);
         assert!(points.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+        assert_eq!(points.last().unwrap().1, times.max());
     }
 }

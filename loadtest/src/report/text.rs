@@ -1,6 +1,6 @@
 //! The report for people: plain text of at most 80 columns.
 
-use super::{CLOSED_LOOP, Paint, Report};
+use super::{CLOSED_LOOP, Paint, QUANTILES, Report};
 use crate::{
     numbers::{self, TimeUnit},
     plan::Scheme,
@@ -13,8 +13,6 @@ const COLUMNS: usize = 80;
 /// Those that the names of rows take up.
 const NAME: usize = 11;
 const GAP: &str = "   ";
-/// What the columns of times are.
-const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 impl Report<'_> {
     /// The report as text: what was asked for, what stood, what was lost, errors by cause, statuses, bytes, times, and
