@@ -8,6 +8,7 @@
 mod numbers;
 pub mod plan;
 pub mod preflight;
+pub mod progress;
 pub mod report;
 pub mod stats;
 pub mod template;
