@@ -13,6 +13,10 @@ mod banner;
 mod failure;
 mod human;
 mod listen;
+#[cfg(test)]
+#[path = "load/live.rs"]
+#[allow(dead_code)]
+mod live;
 mod log;
 mod serve;
 mod terminal;

@@ -17,13 +17,16 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 
 /// What is known of a run while it lasts, by a [`Sample`] each second.
 ///
-/// ```no_run
-/// # let (plan, samples): (lakh_loadtest::Plan, Vec<lakh_loadtest::stats::Sample>) = todo!();
-/// let mut progress = lakh_loadtest::progress::Progress::new(&plan);
-/// for sample in &samples {
-///     progress.add(sample);
-///     if let Some(line) = progress.line() {
-///         eprintln!("{line}");
+/// ```
+/// use lakh_loadtest::{Plan, progress::Progress, stats::Sample};
+///
+/// fn tell(plan: &Plan, samples: impl Iterator<Item = Sample>) {
+///     let mut progress = Progress::new(plan);
+///     for sample in samples {
+///         progress.add(&sample);
+///         if let Some(line) = progress.line() {
+///             eprintln!("{line}");
+///         }
 ///     }
 /// }
 /// ```
