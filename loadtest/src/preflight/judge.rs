@@ -241,11 +241,12 @@ fn backlog(need: &Need, machine: &Machine) -> Row {
         .or(|| vec![format!("sudo sysctl -w net.core.somaxconn={BACKLOG}, before the server starts")])
 }
 
-/// What a firewall keeps of connections, if it does.
+/// What a firewall keeps of connections. One that keeps none at all has most likely no rules that ask for it.
 fn tracked(need: &Need, machine: &Machine) -> Option<Row> {
     let most = machine.conntrack_max?;
     let used = machine.conntrack_used.unwrap_or(0);
-    let row = Row::compare("conntrack", need.connections, Some(most.saturating_sub(used)), Verdict::Short);
+    let short = if used > 0 { Verdict::Short } else { Verdict::Low };
+    let row = Row::compare("conntrack", need.connections, Some(most.saturating_sub(used)), short);
     Some(row.or(|| {
         vec![format!(
             "sudo sysctl -w net.netfilter.nf_conntrack_max={}",

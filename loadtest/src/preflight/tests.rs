@@ -174,6 +174,10 @@ fn a_firewall_counts_only_if_there_is_one() {
     let found = row(&million(), &machine, "conntrack");
     assert_eq!(found.verdict, Verdict::Short);
     assert_eq!(found.remedies, ["sudo sysctl -w net.netfilter.nf_conntrack_max=1001000"]);
+    // One that keeps nothing is there, and not in use.
+    let machine = Machine { conntrack_used: Some(0), ..machine };
+    assert_eq!(row(&million(), &machine, "conntrack").verdict, Verdict::Low);
+    assert!(check(&million(), &machine).passed());
 }
 
 #[test]

@@ -58,5 +58,4 @@ impl Report<'_> {
 /// The quantiles of tables.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 /// What a closed loop has to say of its latencies.
-const CLOSED_LOOP: &str =
-    "closed loop: latencies leave out the time that requests would have waited to be sent";
+const CLOSED_LOOP: &str = "closed loop: latencies leave out the time that requests would have waited";
