@@ -276,6 +276,20 @@ fn what_there_is_stands_in_proc() {
 }
 
 #[test]
+fn the_tightest_group_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(root, "proc/self/cgroup", "0::/outer/inner\n");
+    for (group, limit) in [("outer", 3000), ("outer/inner", 5000)] {
+        write(root, &format!("sys/fs/cgroup/{group}/memory.max"), &limit.to_string());
+        write(root, &format!("sys/fs/cgroup/{group}/memory.current"), "1000");
+    }
+    assert_eq!(Machine::read_below(root).memory_allowed, Some(2000));
+    write(root, "sys/fs/cgroup/outer/inner/memory.max", "1500");
+    assert_eq!(Machine::read_below(root).memory_allowed, Some(500));
+}
+
+#[test]
 fn groups_of_the_first_version_set_limits_too() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
