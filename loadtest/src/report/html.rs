@@ -226,7 +226,7 @@ impl Report<'_> {
         let process = |usage: &Usage| {
             let cpu = numbers::percent(usage.cpus(outcome.elapsed));
             let memory = numbers::bytes(usage.memory);
-            let each = usage.per_connection(outcome.most_open()).map(numbers::bytes);
+            let each = usage.per_connection(self.connections()).map(numbers::bytes);
             let each = each.map(|each| format!(", {each} a connection")).unwrap_or_default();
             format!("CPU {cpu}, memory {memory}{each}")
         };

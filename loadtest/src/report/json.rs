@@ -72,7 +72,7 @@ impl<'a> Document<'a> {
     fn new(report: &Report<'a>) -> Self {
         let (plan, outcome) = (report.plan, report.outcome);
         let tally = &outcome.tally;
-        let connections = outcome.most_open().max(tally.connections.established.min(plan.connections as u64));
+        let connections = report.connections();
         Document {
             schema: SCHEMA,
             target: Target::new(&plan.target),

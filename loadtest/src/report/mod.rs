@@ -37,6 +37,12 @@ impl Report<'_> {
         matches!(self.plan.pace, Pace::Open { .. })
     }
 
+    /// The most connections that stood at a time, for what each of them took.
+    fn connections(&self) -> u64 {
+        let established = self.outcome.tally.connections.established;
+        self.outcome.most_open().max(established.min(self.plan.connections as u64))
+    }
+
     /// What is sent and answered.
     fn things(&self) -> &'static str {
         match self.plan.target.scheme {

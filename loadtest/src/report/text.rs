@@ -146,11 +146,7 @@ impl Report<'_> {
 
     fn add_processes(&self, text: &mut Text) {
         let (outcome, tally) = (self.outcome, &self.outcome.tally);
-        let per_connection = |usage: &Usage| {
-            usage.per_connection(
-                outcome.most_open().max(tally.connections.established.min(self.plan.connections as u64)),
-            )
-        };
+        let per_connection = |usage: &Usage| usage.per_connection(self.connections());
         let cpu = |usage: &Usage| Item::new(format!("CPU {}", numbers::percent(usage.cpus(outcome.elapsed))));
         let mut items = vec![
             cpu(&outcome.client),
