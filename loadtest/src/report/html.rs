@@ -197,6 +197,10 @@ impl Report<'_> {
                 numbers::count(connections.lost)
             ),
         );
+        if tally.unsent + tally.unanswered > 0 {
+            let (unsent, unanswered) = (numbers::count(tally.unsent), numbers::count(tally.unanswered));
+            detail(self.things(), &format!("unsent {unsent}, unanswered at the end {unanswered}"));
+        }
         let statuses = tally.statuses.iter().enumerate().skip(1).filter(|(_, count)| **count > 0);
         let mut statuses: Vec<String> =
             statuses.map(|(class, count)| format!("{class}xx {}", numbers::count(*count))).collect();

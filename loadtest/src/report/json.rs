@@ -24,8 +24,8 @@ impl Report<'_> {
     /// | `plan` | `connections`, `threads`, `duration_s`, `warmup_s`, `timeout_s`, `requests`, `loop` (`open`, `closed`), `pipelined`, `rate_per_s`, `connect_rate_per_s`, `stages` of `time_s` and `connections` |
     /// | `ended` | `done`, `interrupted` or `nobody_left` |
     /// | `elapsed_s` | what was measured, without the warm-up |
-    /// | `connections` | `requested`, `established`, `failed`, `lost`, `lost_per_minute` |
-    /// | `requests` | `sent`, `completed`, `completed_per_s`, `late`, `late_share` |
+    /// | `connections` | `requested`, `established`, `failed`, `lost`, `renewed`, `lost_per_minute` |
+    /// | `requests` | `sent`, `completed`, `completed_per_s`, `late`, `late_share`, `unsent` (due, and no connection was free), `unanswered` (at the end) |
     /// | `statuses` | `1xx` to `5xx`, `other` |
     /// | `bytes` | `sent_bytes`, `received_bytes`, `sent_per_s`, `received_per_s` |
     /// | `delivery` | `missing`, `duplicated`, `reordered` |
@@ -88,6 +88,7 @@ impl<'a> Document<'a> {
                 established: tally.connections.established,
                 failed: tally.connections.failed,
                 lost: tally.connections.lost,
+                renewed: tally.connections.renewed,
                 lost_per_minute: outcome.drops_per_minute(),
             },
             requests: Requests {
@@ -96,6 +97,8 @@ impl<'a> Document<'a> {
                 completed_per_s: outcome.rate(),
                 late: tally.late,
                 late_share: tally.late_share(),
+                unsent: tally.unsent,
+                unanswered: tally.unanswered,
             },
             statuses: Statuses::new(tally.statuses),
             bytes: Bytes {
@@ -218,6 +221,7 @@ struct Connections {
     established: u64,
     failed: u64,
     lost: u64,
+    renewed: u64,
     lost_per_minute: f64,
 }
 
@@ -228,6 +232,8 @@ struct Requests {
     completed_per_s: f64,
     late: u64,
     late_share: f64,
+    unsent: u64,
+    unanswered: u64,
 }
 
 #[derive(Serialize)]

@@ -70,6 +70,12 @@ impl Report<'_> {
                 Item::new(format!("other statuses {}", numbers::count(tally.statuses[0]))).bad_if(true),
             );
         }
+        // What was due and did not come is no part of the latencies.
+        for (name, count) in [("unsent", tally.unsent), ("unanswered", tally.unanswered)] {
+            if count > 0 {
+                items.push(Item::new(format!("{name} {}", numbers::count(count))).bad_if(name == "unsent"));
+            }
+        }
         text.row(self.things(), &items);
 
         let connections = &tally.connections;
@@ -82,6 +88,9 @@ impl Report<'_> {
             items.push(Item::new(format!("failed {}", numbers::count(failed))).bad_if(true));
         }
         items.push(Item::new(format!("lost {}", numbers::count(lost))).bad_if(lost > 0));
+        if connections.renewed > 0 {
+            items.push(Item::new(format!("renewed {}", numbers::count(connections.renewed))));
+        }
         if lost > 0 || (tally.sent == 0 && connections.established > 0) {
             items.push(Item::new(format!("{} drops a minute", numbers::rate(outcome.drops_per_minute()))));
         }

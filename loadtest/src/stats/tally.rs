@@ -5,14 +5,16 @@ use super::{Cause, Failures, Latency};
 /// What has become of the connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connections {
-    /// That were begun.
+    /// That were begun, each counted once, however often it was tried.
     pub requested: u64,
-    /// That stood (for WebSocket: after the upgrade).
+    /// That stood (for WebSocket: after the upgrade), each counted once.
     pub established: u64,
-    /// That never stood.
+    /// That never stood: known at the end of a run.
     pub failed: u64,
-    /// That stood and broke before the run's end.
+    /// How often one that stood broke before the run's end.
     pub lost: u64,
+    /// Made anew after one that was lost, or that its server had ended in order.
+    pub renewed: u64,
 }
 
 /// What one shard counts; those of all shards are merged.
@@ -34,6 +36,10 @@ pub struct Tally {
     pub bytes_received: u64,
     /// Open loop: requests that left more than a millisecond after their time.
     pub late: u64,
+    /// Open loop: requests that were due by the end and for which no connection was free.
+    pub unsent: u64,
+    /// Requests that were on their way at the end.
+    pub unanswered: u64,
     /// UDP and broadcasts: messages that never came.
     pub missing: u64,
     /// UDP and broadcasts: messages that came more than once.
@@ -58,6 +64,7 @@ impl Tally {
         own.established += others.established;
         own.failed += others.failed;
         own.lost += others.lost;
+        own.renewed += others.renewed;
         self.failures.merge(&other.failures);
         self.sent += other.sent;
         self.completed += other.completed;
@@ -67,6 +74,8 @@ impl Tally {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.late += other.late;
+        self.unsent += other.unsent;
+        self.unanswered += other.unanswered;
         self.missing += other.missing;
         self.duplicated += other.duplicated;
         self.reordered += other.reordered;
@@ -132,13 +141,15 @@ mod tests {
     #[test]
     fn merging_adds_everything() {
         let mut tally = Tally {
-            connections: Connections { requested: 1, established: 2, failed: 3, lost: 4 },
+            connections: Connections { requested: 1, established: 2, failed: 3, lost: 4, renewed: 14 },
             sent: 5,
             completed: 6,
             statuses: [7; 6],
             bytes_sent: 8,
             bytes_received: 9,
             late: 10,
+            unsent: 15,
+            unanswered: 16,
             missing: 11,
             duplicated: 12,
             reordered: 13,
@@ -162,9 +173,13 @@ mod tests {
         both.merge(&tally);
         both.merge(&Tally::default());
 
-        assert_eq!(both.connections, Connections { requested: 2, established: 4, failed: 6, lost: 8 });
+        assert_eq!(
+            both.connections,
+            Connections { requested: 2, established: 4, failed: 6, lost: 8, renewed: 28 }
+        );
         assert_eq!((both.sent, both.completed, both.statuses), (10, 12, [14; 6]));
         assert_eq!((both.bytes_sent, both.bytes_received, both.late), (16, 18, 20));
+        assert_eq!((both.unsent, both.unanswered), (30, 32));
         assert_eq!((both.missing, both.duplicated, both.reordered), (22, 24, 26));
         assert_eq!(both.failures.total(), 2);
         let broadcast = both.broadcast.unwrap();

@@ -57,6 +57,14 @@ fn a_closed_loop_says_what_its_latencies_leave_out() {
 }
 
 #[test]
+fn what_was_due_and_never_came_is_said() {
+    let mut outcome = made_up::outcome(100);
+    (outcome.tally.unsent, outcome.tally.unanswered) = (1200, 64);
+    let text = text(&made_up::open_plan(1000.0), &outcome);
+    assert!(text.contains("errors 0   2xx 100   unsent 1,200   unanswered 64\n"), "{text}");
+}
+
+#[test]
 fn an_open_loop_does_not_say_so() {
     assert!(!text(&made_up::open_plan(1.0), &made_up::outcome(10)).contains("leave out"));
 }
@@ -70,12 +78,13 @@ fn causes_have_counts_and_examples() {
     outcome.tally.failures.add_with(Cause::Garbage, || format!("\u{1b}[2J{}", "x".repeat(500)));
     outcome.tally.failures.add(Cause::Status);
     outcome.tally.statuses = [1, 0, 90, 0, 4, 5];
-    outcome.tally.connections = Connections { requested: 64, established: 60, failed: 4, lost: 5 };
+    outcome.tally.connections =
+        Connections { requested: 64, established: 60, failed: 4, lost: 5, renewed: 2 };
     let text = text(&made_up::plan(), &outcome);
     for line in [
         "  requests    100   10.0/s   errors 1,202   2xx 90   4xx 4   5xx 5",
         "              other statuses 1",
-        "  connections requested 64   established 60   failed 4   lost 5",
+        "  connections requested 64   established 60   failed 4   lost 5   renewed 2",
         "              30.0 drops a minute",
         "  1,200  connection refused  connect to 127.0.0.1:8080: refused",
         "      1  unexpected status",
