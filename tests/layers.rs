@@ -327,7 +327,7 @@ impl Source {
     }
 
     fn is_library(&self) -> bool {
-        let folders = ["src/", "core/src/", "net/src/", "http/src/", "ws/src/", "cli/src/"];
+        let folders = ["src/", "core/src/", "net/src/", "http/src/", "ws/src/", "loadtest/src/", "cli/src/"];
         self.is_in(&folders) && !self.is_tests()
     }
 }

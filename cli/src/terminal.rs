@@ -13,8 +13,12 @@ pub(crate) fn say(text: &str) {
 
 /// Whether what goes to standard output may be coloured.
 pub(crate) fn may_colour() -> bool {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stdout().is_terminal() && !set("NO_COLOR") && env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stdout().is_terminal() && !wants_no_colour() && env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether the user wants no colours anywhere (`NO_COLOR`).
+pub(crate) fn wants_no_colour() -> bool {
+    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// Colours for standard output, or none.

@@ -7,12 +7,22 @@
 
 mod client;
 pub mod engine;
+mod numbers;
 pub mod plan;
+pub mod preflight;
+pub mod progress;
+pub mod report;
 mod schedule;
 mod sources;
 pub mod stats;
 mod target;
+pub mod template;
+pub mod threshold;
+pub mod units;
 mod usage;
+
+#[cfg(test)]
+mod made_up;
 
 pub use engine::{Run, Stop};
 pub use plan::Plan;
