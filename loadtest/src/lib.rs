@@ -7,9 +7,19 @@
 
 mod client;
 pub mod engine;
+mod numbers;
 pub mod plan;
+pub mod preflight;
+pub mod progress;
+pub mod report;
 pub mod stats;
 mod target;
+pub mod template;
+pub mod threshold;
+pub mod units;
+
+#[cfg(test)]
+mod made_up;
 
 pub use engine::{Run, Stop};
 pub use plan::Plan;

@@ -8,4 +8,4 @@ mod tally;
 pub use cause::{Cause, Failures};
 pub use latency::Latency;
 pub use outcome::{Ended, Outcome, Sample, Usage};
-pub use tally::{Connections, Tally};
+pub use tally::{Broadcast, Connections, Tally};

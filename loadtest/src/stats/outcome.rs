@@ -63,3 +63,98 @@ pub struct Outcome {
     /// limit.
     pub client_busy: f64,
 }
+
+impl Usage {
+    /// Processors that were busy on average: 1.0 is one.
+    pub fn cpus(&self, elapsed: Duration) -> f64 {
+        if elapsed.is_zero() { 0.0 } else { self.cpu.as_secs_f64() / elapsed.as_secs_f64() }
+    }
+
+    /// Bytes of memory for each connection; `None` without a connection.
+    pub fn per_connection(&self, connections: u64) -> Option<u64> {
+        self.memory.saturating_sub(self.memory_before).checked_div(connections)
+    }
+}
+
+impl Outcome {
+    /// Requests answered a second.
+    pub fn rate(&self) -> f64 {
+        self.per_second(self.tally.completed)
+    }
+
+    /// So many in the whole run, by the second; 0 if it took no time.
+    pub fn per_second(&self, count: u64) -> f64 {
+        if self.elapsed.is_zero() { 0.0 } else { count as f64 / self.elapsed.as_secs_f64() }
+    }
+
+    /// Connections lost a minute.
+    pub fn drops_per_minute(&self) -> f64 {
+        self.per_second(self.tally.connections.lost) * 60.0
+    }
+
+    /// The most connections that stood at a time, as far as the samples tell.
+    pub fn most_open(&self) -> u64 {
+        self.samples.iter().map(|sample| sample.open).max().unwrap_or(0)
+    }
+
+    /// Why the client, and not the server, may have been the limit, in words.
+    pub fn client_limits(&self) -> Vec<String> {
+        let mut limits = Vec::new();
+        if self.client_busy >= BUSY {
+            limits.push(format!(
+                "its busiest thread worked {:.0}% of the time",
+                self.client_busy.min(1.0) * 100.0
+            ));
+        }
+        let late = self.tally.late_share();
+        if late > LATE {
+            limits.push(format!("{:.1}% of the requests left more than 1 ms late", late * 100.0));
+        }
+        limits
+    }
+}
+
+/// The share of a second from which on a shard counts as busy: beyond it requests wait in the client.
+const BUSY: f64 = 0.9;
+/// The share of requests that may leave late.
+const LATE: f64 = 0.01;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::made_up;
+
+    #[test]
+    fn a_run_without_time_has_no_rates() {
+        let outcome = Outcome { elapsed: Duration::ZERO, ..made_up::outcome(10) };
+        assert_eq!((outcome.rate(), outcome.drops_per_minute()), (0.0, 0.0));
+        assert_eq!(outcome.client.cpus(outcome.elapsed), 0.0);
+    }
+
+    #[test]
+    fn rates_are_by_the_time_that_was_measured() {
+        let mut outcome = Outcome { elapsed: Duration::from_secs(30), ..made_up::outcome(600) };
+        outcome.tally.connections.lost = 3;
+        assert_eq!((outcome.rate(), outcome.drops_per_minute()), (20.0, 6.0));
+    }
+
+    #[test]
+    fn memory_is_what_was_added_for_each_connection() {
+        let usage = Usage { memory: 5000, memory_before: 1000, ..Usage::default() };
+        assert_eq!((usage.per_connection(10), usage.per_connection(0)), (Some(400), None));
+        let shrunk = Usage { memory: 1000, memory_before: 5000, ..Usage::default() };
+        assert_eq!(shrunk.per_connection(10), Some(0));
+    }
+
+    #[test]
+    fn the_client_was_the_limit_if_it_was_busy_or_late() {
+        let mut outcome = made_up::outcome(1000);
+        (outcome.client_busy, outcome.tally.late) = (0.89, 10);
+        assert!(outcome.client_limits().is_empty());
+        (outcome.client_busy, outcome.tally.late) = (0.90, 11);
+        assert_eq!(
+            outcome.client_limits(),
+            ["its busiest thread worked 90% of the time", "1.1% of the requests left more than 1 ms late"]
+        );
+    }
+}
