@@ -8,9 +8,12 @@
 #[path = "common/flags.rs"]
 mod flags;
 
-use flags::{Flags, fail};
-use lakh_core::{Runtime, Shard, current};
-use lakh_net::{ListenOptions, ListenerGroup, TcpListener, TcpStream, UdpOptions, UdpSocket, bind_udp_group};
+use flags::{Flags, PRIVATE_DESCRIPTORS, fail};
+use lakh_core::{Builder, Runtime, Shard, current};
+use lakh_net::{
+    ListenOptions, ListenerGroup, ShardListeners, TcpListener, TcpStream, UdpOptions, UdpSocket,
+    bind_udp_group,
+};
 use std::{
     future::poll_fn,
     io,
@@ -27,18 +30,18 @@ const TCP_BUFFER: usize = 16 * 1024;
 const UDP_BUFFER: usize = 64 * 1024;
 
 fn main() {
-    let flags = Flags::from_args(7777);
+    let flags = Flags::from_args_and(7777, &[PRIVATE_DESCRIPTORS]);
     if let Err(message) = run(&flags) {
         fail(&message);
     }
 }
 
 fn run(flags: &Flags) -> Result<(), String> {
-    let mut builder = Runtime::builder();
+    let mut builder = Runtime::builder().private_descriptors(flags.private_descriptors);
     if let Some(shards) = flags.shards {
         builder = builder.shards(shards);
     }
-    let sockets = bind(flags.listen, builder.shard_count())
+    let sockets = bind(flags.listen, &mut builder)
         .map_err(|error| format!("cannot listen on {}: {error}", flags.listen))?;
     let addr = sockets.addr;
     let runtime =
@@ -59,25 +62,35 @@ fn run(flags: &Flags) -> Result<(), String> {
 /// The sockets of all shards, until they fetch them.
 struct Sockets {
     addr: SocketAddr,
-    tcp: Mutex<Vec<std::net::TcpListener>>,
-    udp: Mutex<Vec<std::net::UdpSocket>>,
+    tcp: ShardListeners,
+    /// `None` if each shard makes its own.
+    udp: Option<Mutex<Vec<std::net::UdpSocket>>>,
 }
 
-fn bind(addr: SocketAddr, shards: usize) -> io::Result<Sockets> {
-    let tcp = ListenerGroup::bind(addr, &ListenOptions::default())?.into_listeners(shards)?;
-    let addr = tcp[0].local_addr()?;
-    let udp = bind_udp_group(addr, shards, &UdpOptions::default())?;
-    Ok(Sockets { addr, tcp: Mutex::new(tcp), udp: Mutex::new(udp) })
+fn bind(addr: SocketAddr, builder: &mut Builder) -> io::Result<Sockets> {
+    let tcp = ListenerGroup::bind(addr, &ListenOptions::default())?.for_runtime(builder)?;
+    let addr = tcp.local_addr();
+    let udp = match builder.has_private_descriptors() {
+        true => None,
+        false => Some(Mutex::new(bind_udp_group(addr, builder.shard_count(), &UdpOptions::default())?)),
+    };
+    Ok(Sockets { addr, tcp, udp })
 }
 
 impl Sockets {
     /// Starts a shard's tasks; where ports cannot be shared, only the first shard has sockets.
     fn serve(&self, shard: &Shard) -> io::Result<()> {
-        if let Some(socket) = take(&self.tcp) {
-            shard.spawn_detached(accept(TcpListener::from_std(socket)?));
+        if let Some(listener) = self.tcp.listen(shard)? {
+            shard.spawn_detached(accept(listener));
         }
-        if let Some(socket) = take(&self.udp) {
-            shard.spawn_detached(echo_datagrams(UdpSocket::from_std(socket)?));
+        let udp = match &self.udp {
+            Some(made) => take(made).map(UdpSocket::from_std).transpose()?,
+            None => {
+                Some(UdpSocket::bind_with(self.addr, &UdpOptions { reuse_port: true, ..Default::default() })?)
+            }
+        };
+        if let Some(socket) = udp {
+            shard.spawn_detached(echo_datagrams(socket));
         }
         Ok(())
     }

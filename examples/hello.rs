@@ -8,22 +8,23 @@
 #[path = "common/flags.rs"]
 mod flags;
 
-use flags::{Flags, fail};
+use flags::{Flags, PRIVATE_DESCRIPTORS, fail};
 use lakh::http::{App, Response, Server, header};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let flags = Flags::from_args(8080);
+    let flags = Flags::from_args_and(8080, &[PRIVATE_DESCRIPTORS]);
     if let Err(error) = run(&flags) {
         fail(&format!("cannot serve on {}: {error}", flags.listen));
     }
 }
 
 fn run(flags: &Flags) -> std::io::Result<()> {
-    let mut server =
-        Server::new(|_shard| App::new().get("/plaintext", plaintext).get("/json", json)).name("lakh");
+    let mut server = Server::new(|_shard| App::new().get("/plaintext", plaintext).get("/json", json))
+        .name("lakh")
+        .private_descriptors(flags.private_descriptors);
     if let Some(shards) = flags.shards {
         server = server.shards(shards);
     }

@@ -10,7 +10,7 @@
 #[path = "common/flags.rs"]
 mod flags;
 
-use flags::{Flags, fail};
+use flags::{Flags, PRIVATE_DESCRIPTORS, fail};
 use lakh::{
     http::{App, Server, extract::Path},
     ws::{
@@ -23,7 +23,7 @@ use lakh::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let flags = Flags::from_args_and(8080, &["--style"]);
+    let flags = Flags::from_args_and(8080, &["--style", PRIVATE_DESCRIPTORS]);
     let is_async = match flags.others.last().map(|(_, value)| value.as_str()) {
         None | Some("callback") => false,
         Some("async") => true,
@@ -48,7 +48,8 @@ fn run(flags: &Flags, is_async: bool) -> std::io::Result<()> {
                 .ws_with("/", config.clone(), echo)
                 .ws_with("/{*path}", config.clone(), echo),
         }
-    });
+    })
+    .private_descriptors(flags.private_descriptors);
     if let Some(shards) = flags.shards {
         server = server.shards(shards);
     }

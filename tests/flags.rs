@@ -61,7 +61,8 @@ fn help_is_the_usage_on_stdout() {
         for flag in ["--help", "-h"] {
             let Output { status, stdout, stderr } = run(example, &["--shards", "1", flag]);
             assert!(status.success() && stderr.is_empty());
-            let usage = format!("usage: {example} [--listen ADDR:PORT] [--shards N]\n");
+            let more = if example == "mirror" { "" } else { " [--private-descriptors]" };
+            let usage = format!("usage: {example} [--listen ADDR:PORT] [--shards N]{more}\n");
             assert_eq!(String::from_utf8(stdout).unwrap(), usage);
         }
     }

@@ -142,6 +142,12 @@ impl Reactor {
         mio::Waker::new(self.poll.borrow().registry(), NOTIFIER)
     }
 
+    /// Watches what is no source of a task: for reading, under a token that no source has.
+    #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+    pub(crate) fn watch(&self, source: &mut (impl Source + ?Sized), token: Token) -> io::Result<()> {
+        self.poll.borrow().registry().register(source, token, Interest::READABLE)
+    }
+
     /// Waits for events. A signal that interrupts the wait counts as no events.
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.borrow_mut().poll(events, timeout) {

@@ -1,6 +1,7 @@
 //! Starting shards, and ending them in order.
 
 mod countdown;
+mod private;
 
 use crate::{
     pool::{Pool, PoolConfig, PoolError},
@@ -13,6 +14,7 @@ use crate::{
     watchdog::{Bell, DEFAULT_THRESHOLD, OnStall, Stall, Watchdog},
 };
 use countdown::{CountDownOnDrop, Countdown};
+use private::{Handed, Seat, Tables};
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -41,6 +43,8 @@ pub struct Builder {
     pool: Option<PoolConfig>,
     watchdog: Option<Duration>,
     on_stall: Option<OnStall>,
+    private: bool,
+    handed: Handed,
 }
 
 impl Default for Builder {
@@ -52,7 +56,15 @@ impl Default for Builder {
 impl Builder {
     /// One shard for each CPU that this process may use, not pinned; the watchdog watches.
     pub fn new() -> Self {
-        Builder { shards: None, pin: false, pool: None, watchdog: Some(DEFAULT_THRESHOLD), on_stall: None }
+        Builder {
+            shards: None,
+            pin: false,
+            pool: None,
+            watchdog: Some(DEFAULT_THRESHOLD),
+            on_stall: None,
+            private: false,
+            handed: Handed::default(),
+        }
     }
 
     /// The number of shards; by default that of the CPU quota ([`sys::cpu::cpu_quota`]). At least 1.
@@ -123,7 +135,8 @@ impl Builder {
     ///
     /// # Errors
     /// If a thread or a shard cannot be made, or the first error of an `init`; all shards are
-    /// stopped then.
+    /// stopped then. `Unsupported` if [`Builder::private_descriptors`] asks for what this system does not have,
+    /// or on a thread that has such a table.
     pub fn start<F>(self, init: F) -> io::Result<Runtime>
     where
         F: Fn(&Shard) -> io::Result<()> + Send + Sync + 'static,
@@ -137,6 +150,7 @@ impl Builder {
             warn(format_args!("lakh: the limit of open files stays as it is: {error}"));
         }
         let count = self.shard_count();
+        let mut tables = Tables::new(self.private, count, &self.handed)?;
         let pool = match &self.pool {
             Some(config) => Pool::new(config.clone()),
             None => default_pool(),
@@ -152,8 +166,11 @@ impl Builder {
         // Every shard has its notifier before any shard's `init` runs: it may send to all of them.
         for id in 0..count {
             let cpu = cpus.get(id).copied();
-            starts.push(runtime.spawn_shard(id, cpu, Arc::clone(&init), Arc::clone(&bell), &gate)?);
+            let (seat, init) = (tables.seat(id), Arc::clone(&init));
+            starts.push(runtime.spawn_shard(id, cpu, seat, init, Arc::clone(&bell), &gate)?);
         }
+        // Closed here: the shards' tables alone have them from now on.
+        drop(tables);
         if let Some(threshold) = self.watchdog {
             let shards = runtime.shards().map(ShardHandle::remote).collect();
             runtime.watchdog = Some(Watchdog::start(bell, shards, threshold, self.on_stall)?);
@@ -168,10 +185,10 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Builder { shards, pin, pool, watchdog, on_stall: _ } = self;
+        let Builder { shards, pin, pool, watchdog, on_stall: _, private, handed: _ } = self;
         let mut out = f.debug_struct("Builder");
         out.field("shards", shards).field("pin", pin).field("pool", pool);
-        out.field("watchdog", watchdog).finish_non_exhaustive()
+        out.field("watchdog", watchdog).field("private_descriptors", private).finish_non_exhaustive()
     }
 }
 
@@ -240,6 +257,7 @@ impl Runtime {
         &mut self,
         id: usize,
         cpu: Option<usize>,
+        seat: Seat,
         init: Arc<Init>,
         bell: Arc<Bell>,
         gate: &Gate,
@@ -254,7 +272,7 @@ impl Runtime {
             {
                 warn(format_args!("lakh: shard {id} is not pinned to CPU {cpu}: {error}"));
             }
-            let shard = match Shard::new(id, pool, bell) {
+            let shard = match seat.take(id, pool, bell) {
                 Ok(shard) => shard,
                 Err(error) => return drop(tell.send(Err(error))),
             };
@@ -263,8 +281,12 @@ impl Runtime {
                 return;
             }
             shard.enter(|| {
-                let outcome = unwind::catch(|| init(&shard))
-                    .unwrap_or_else(|| Err(io::Error::other("the start of a shard panicked")));
+                let outcome = unwind::catch_message(|| init(&shard)).unwrap_or_else(|text| {
+                    let text = text.as_deref().unwrap_or("no text");
+                    Err(io::Error::other(format!("the start of a shard panicked: {text}")))
+                });
+                // The starter's is the last: what it owns may have descriptors of the starter's table.
+                drop(init);
                 let ok = outcome.is_ok();
                 if tell.send(outcome.map(|()| None)).is_ok() && ok {
                     shard.run();
@@ -281,7 +303,11 @@ impl Runtime {
                 Ok(start)
             }
             Ok(None) => Err(io::Error::other("a shard started before it was told to")),
-            Err(error) => Err(error),
+            Err(error) => {
+                // It ends at once. What a panic would say, it has said.
+                let _ = thread.join();
+                Err(error)
+            }
         }
     }
 

@@ -7,7 +7,10 @@ pub use unix::Signal;
 
 #[cfg(unix)]
 mod unix {
-    use crate::reactor::{Direction, Registration};
+    use crate::{
+        reactor::{Direction, Registration},
+        sys::table,
+    };
     use signal_hook::{SigId, consts, low_level};
     use std::{
         fmt,
@@ -35,7 +38,8 @@ mod unix {
         ///
         /// # Errors
         /// For numbers that cannot be caught (SIGKILL, SIGSTOP, SIGSEGV, …), or if no descriptor
-        /// is left.
+        /// is left. `Unsupported` on shards with descriptor tables of their own, since a signal's handler
+        /// runs on another thread.
         ///
         /// # Panics
         /// Outside a shard.
@@ -45,6 +49,9 @@ mod unix {
                     io::ErrorKind::InvalidInput,
                     format!("signal {number} cannot be caught"),
                 ));
+            }
+            if table::is_private() {
+                return Err(table::refusal("signals are not heard here"));
             }
             let (mut receiver, sender) = mio::net::UnixStream::pair()?;
             let registration = Registration::ready(&mut receiver)?;

@@ -40,7 +40,6 @@
 use crate::{sys, unwind};
 use ::tokio::{runtime, task};
 use std::{
-    any::Any,
     error,
     ffi::OsStr,
     fmt,
@@ -132,8 +131,12 @@ pub fn with_context<F: Future>(future: F) -> WithContext<F> {
 ///
 /// # Errors
 /// If its threads cannot be started, or [`LAKH_TOKIO_THREADS`](THREADS_VARIABLE) is no number of threads. The
-/// next call tries again.
+/// next call tries again. Always on shards with descriptor tables of their own: whoever calls tokio wakes its
+/// threads by a descriptor, which is another file there.
 pub fn handle() -> Result<Handle, TokioError> {
+    if sys::table::is_private() {
+        return Err(TokioError(Kind::Unreachable(sys::table::refusal("tokio cannot be woken from here"))));
+    }
     if let Some(handle) = RUNTIME.get() {
         return Ok(handle.clone());
     }
@@ -248,6 +251,7 @@ pub struct TokioError(Kind);
 #[derive(Debug)]
 enum Kind {
     Start(io::Error),
+    Unreachable(io::Error),
     Environment(String),
     AlreadyStarted,
     Panicked(Option<Box<str>>),
@@ -258,7 +262,7 @@ impl TokioError {
     fn of_task(error: task::JoinError) -> Self {
         match error.try_into_panic() {
             Ok(payload) => {
-                let text = text_of(&*payload);
+                let text = unwind::text_of(&*payload);
                 // What was thrown may throw once more when it is dropped.
                 unwind::catch(|| drop(payload));
                 TokioError(Kind::Panicked(text))
@@ -271,6 +275,12 @@ impl TokioError {
     /// The runtime's threads could not be started; the source is the system's error.
     pub fn is_start(&self) -> bool {
         matches!(self.0, Kind::Start(_))
+    }
+
+    /// The shard has a descriptor table of its own
+    /// ([`Builder::private_descriptors`](crate::Builder::private_descriptors)), and tokio works by descriptors.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.0, Kind::Unreachable(_))
     }
 
     /// [`LAKH_TOKIO_THREADS`](THREADS_VARIABLE) holds something other than a number of threads.
@@ -306,6 +316,7 @@ impl fmt::Display for TokioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Start(_) => f.write_str("tokio's runtime could not be started"),
+            Kind::Unreachable(error) => error.fmt(f),
             Kind::Environment(text) => f.write_str(text),
             Kind::AlreadyStarted => f.write_str("there is a runtime of tokio already"),
             Kind::Panicked(Some(text)) => write!(f, "a future on tokio's runtime panicked: {text}"),
@@ -342,11 +353,6 @@ fn threads_of(value: &OsStr) -> Result<usize, TokioError> {
         let text = format!("{THREADS_VARIABLE} must be a number from 1 to {MAX_THREADS}, not {value:?}");
         TokioError(Kind::Environment(text))
     })
-}
-
-fn text_of(payload: &(dyn Any + Send)) -> Option<Box<str>> {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).map(Box::from)
 }
 
 #[cfg(test)]

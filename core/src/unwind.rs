@@ -1,22 +1,35 @@
 //! Running code that is not ours and may panic, where a panic must not go farther.
 
 use std::{
+    any::Any,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 /// Runs `f`; `None` if it panicked. The panic hook has printed the message by then.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Option<R> {
+    catch_message(f).ok()
+}
+
+/// As [`catch`], with the message, if it was a text.
+pub(crate) fn catch_message<R>(f: impl FnOnce() -> R) -> Result<R, Option<Box<str>>> {
     match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(value) => Some(value),
+        Ok(value) => Ok(value),
         Err(payload) => {
+            let text = text_of(&*payload);
             // What was thrown may panic once more when it is dropped, and so may what that throws.
             if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
                 mem::forget(second);
             }
-            None
+            Err(text)
         }
     }
+}
+
+/// What was thrown, if that was a text.
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> Option<Box<str>> {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).map(Box::from)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -14,6 +14,8 @@ use std::{
 };
 
 const CHILD: &str = "LAKH_TEST_CHILD";
+/// Before the name of what a child does: its shards have descriptor tables of their own.
+const PRIVATE: &str = "private ";
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
@@ -55,51 +57,62 @@ fn signals_that_cannot_be_caught_are_an_error() {
 #[test]
 fn each_signal_drains_and_the_process_ends_well() {
     for signal in [Number::TERM, Number::INT, Number::QUIT] {
-        let mut child = Server::start("drains");
-        child.send(signal);
-        child.wait_for("cut 0");
-        assert_eq!(child.exit_code(), Some(0), "{signal:?}");
+        for mut child in with_both_tables("drains") {
+            child.send(signal);
+            child.wait_for("cut 0");
+            assert_eq!(child.exit_code(), Some(0), "{signal:?}");
+        }
     }
 }
 
 #[test]
 fn what_is_not_finished_in_time_is_cut_and_counted() {
-    let mut child = Server::start("holds-no-grace");
-    child.send(Number::TERM);
-    child.wait_for("draining 2");
-    child.wait_for("cut 2");
-    assert_eq!(child.exit_code(), Some(0));
+    for mut child in with_both_tables("holds-no-grace") {
+        child.send(Number::TERM);
+        child.wait_for("draining 2");
+        child.wait_for("cut 2");
+        assert_eq!(child.exit_code(), Some(0));
+    }
 }
 
 #[test]
 fn a_second_interrupt_ends_a_drain_at_once() {
-    let mut child = Server::start("holds");
-    child.send(Number::INT);
-    child.wait_for("draining 2");
-    child.send(Number::INT);
-    assert_eq!(child.exit_code(), Some(130));
+    for mut child in with_both_tables("holds") {
+        child.send(Number::INT);
+        child.wait_for("draining 2");
+        child.send(Number::INT);
+        assert_eq!(child.exit_code(), Some(130));
+    }
 }
 
 #[test]
 fn a_second_interrupt_ends_a_process_whose_shard_is_blocked() {
-    let mut child = Server::start("blocks");
-    child.send(Number::TERM);
-    child.wait_for("stopping");
-    child.send(Number::INT);
-    assert_eq!(child.exit_code(), Some(130));
+    for mut child in with_both_tables("blocks") {
+        child.send(Number::TERM);
+        child.wait_for("stopping");
+        child.send(Number::INT);
+        assert_eq!(child.exit_code(), Some(130));
+    }
 }
 
 #[test]
 fn shards_that_end_by_themselves_end_the_run() {
-    let mut child = Server::start("ends");
-    child.wait_for("cut 0");
-    assert_eq!(child.exit_code(), Some(0));
+    for mut child in with_both_tables("ends") {
+        child.wait_for("cut 0");
+        assert_eq!(child.exit_code(), Some(0));
+    }
 }
 
 /// This test binary, started once more to run `child` only.
 struct Server {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// One whose shards share the process's descriptors, and where that can be, one whose shards have their own.
+fn with_both_tables(kind: &str) -> impl Iterator<Item = Server> {
+    let private = cfg!(not(mio_unsupported_force_poll_poll)).then(|| format!("{PRIVATE}{kind}"));
+    [Some(kind.to_owned()), private].into_iter().flatten().map(|kind| Server::start(&kind))
 }
 
 impl Server {
@@ -135,10 +148,15 @@ impl Server {
 #[ignore = "started by the other tests, in a process of its own"]
 fn child() {
     let Ok(kind) = env::var(CHILD) else { return };
+    let (kind, private) = match kind.strip_prefix(PRIVATE) {
+        Some(kind) => (kind.to_owned(), true),
+        None => (kind, false),
+    };
     let (all_up, up) = mpsc::channel();
     let (task_kind, ends) = (kind.clone(), kind == "ends");
     let runtime = Runtime::builder()
         .shards(2)
+        .private_descriptors(private)
         .start(move |shard| {
             let (kind, guard, all_up) = (task_kind.clone(), shard.guard(), all_up.clone());
             shard.spawn_detached(async move {

@@ -5,11 +5,18 @@ use std::{env, net::SocketAddr, process::exit};
 
 const NAME: &str = env!("CARGO_CRATE_NAME");
 
+/// A flag without a value, for examples that name it among theirs.
+#[allow(dead_code)] // those that serve files have none
+pub(crate) const PRIVATE_DESCRIPTORS: &str = "--private-descriptors";
+
 pub(crate) struct Flags {
     pub(crate) listen: SocketAddr,
     /// `None`: one for each CPU.
     pub(crate) shards: Option<usize>,
-    /// What the example has beside them, with a value each.
+    /// Whether each shard has a descriptor table of its own.
+    #[allow(dead_code)] // those that serve files have none
+    pub(crate) private_descriptors: bool,
+    /// What the example has beside them, with a value each unless it is [`PRIVATE_DESCRIPTORS`].
     more: &'static [&'static str],
     #[allow(dead_code)] // few have any
     pub(crate) others: Vec<(String, String)>,
@@ -25,7 +32,7 @@ impl Flags {
     /// As [`Flags::from_args`], with the flags of one example.
     pub(crate) fn from_args_and(port: u16, more: &'static [&'static str]) -> Self {
         let listen = ([127, 0, 0, 1], port).into();
-        let mut flags = Flags { listen, shards: None, more, others: Vec::new() };
+        let mut flags = Flags { listen, shards: None, private_descriptors: false, more, others: Vec::new() };
         match flags.read(env::args().skip(1)) {
             Ok(true) => flags,
             Ok(false) => {
@@ -46,6 +53,9 @@ impl Flags {
                 }
                 "--shards" => self.shards = Some(count(&value()?)?),
                 "--help" | "-h" => return Ok(false),
+                PRIVATE_DESCRIPTORS if self.more.contains(&PRIVATE_DESCRIPTORS) => {
+                    self.private_descriptors = true;
+                }
                 other if self.more.contains(&other) => {
                     let value = value()?;
                     self.others.push((flag, value));
@@ -57,7 +67,11 @@ impl Flags {
     }
 
     fn usage(&self) -> String {
-        let more: String = self.more.iter().map(|flag| format!(" [{flag} VALUE]")).collect();
+        let more = self.more.iter().map(|&flag| match flag {
+            PRIVATE_DESCRIPTORS => format!(" [{flag}]"),
+            _ => format!(" [{flag} VALUE]"),
+        });
+        let more: String = more.collect();
         format!("usage: {NAME} [--listen ADDR:PORT] [--shards N]{more}")
     }
 }

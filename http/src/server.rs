@@ -20,7 +20,7 @@ use std::{
     io,
     net::SocketAddr,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -81,6 +81,15 @@ impl Server {
     /// Pins each shard to a CPU of its own.
     pub fn pin(mut self, pin: bool) -> Self {
         self.runtime = self.runtime.pin(pin);
+        self
+    }
+
+    /// Gives each shard a descriptor table of its own, which multiplies the limit on open files by the number of
+    /// shards: a process may have 20,000 of them and a million connections. Linux only, and at a price:
+    /// [`Builder::private_descriptors`] says what handlers cannot do then. There are no static files, and
+    /// no futures of tokio.
+    pub fn private_descriptors(mut self, private: bool) -> Self {
+        self.runtime = self.runtime.private_descriptors(private);
         self
     }
 
@@ -170,34 +179,26 @@ impl Server {
     /// the kernel does not spread connections over listeners ([`ListenerGroup`]).
     ///
     /// # Errors
-    /// If threads, descriptors or the ports' siblings cannot be had.
+    /// If threads, descriptors or the ports' siblings cannot be had; those of [`Builder::start`].
     pub fn start(self) -> io::Result<Running> {
         let addrs = self.addrs();
-        let shards = self.runtime.shard_count();
-        let mut per_shard: Vec<Vec<std::net::TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
-        for group in self.groups {
-            for (shard, listener) in group.into_listeners(shards)?.into_iter().enumerate() {
-                per_shard[shard].push(listener);
-            }
-        }
-        let listeners = Mutex::new(per_shard);
+        let mut runtime = self.runtime;
+        let listeners: Vec<_> =
+            self.groups.into_iter().map(|group| group.for_runtime(&mut runtime)).collect::<Result<_, _>>()?;
+        let shards = runtime.shard_count();
         let metrics: Arc<[Arc<ServiceMetrics>]> = (0..shards).map(|_| Arc::default()).collect();
         let counters = Arc::clone(&metrics);
         let Server { factory, limits, name, on_access, grace, .. } = self;
-        // The number that the listeners were made for: asked again, the CPU quota may have changed.
-        let runtime = self.runtime.shards(shards).start(move |shard| {
-            let mine = {
-                let mut listeners = listeners.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::take(&mut listeners[shard.id()])
-            };
+        // The number that the metrics are made for: asked again, the CPU quota may have changed.
+        let runtime = runtime.shards(shards).start(move |shard| {
             let on_access = on_access.as_ref().map(|make| make(shard));
             let (router, on_drain) = factory(shard);
             let metrics = Arc::clone(&counters[shard.id()]);
             let service = Service::new(router, limits.clone(), name.clone(), on_access, metrics, shard);
             on_drain.into_iter().for_each(|hook| shard.spawn_detached(run_at_drain(hook)));
-            for listener in mine {
-                let accept_metrics = Arc::clone(service.metrics().accept());
-                let listener = TcpListener::from_std(listener)?.count_in(accept_metrics);
+            for group in &listeners {
+                let Some(listener) = group.listen(shard)? else { continue };
+                let listener = listener.count_in(Arc::clone(service.metrics().accept()));
                 shard.spawn_detached(accept(listener, Rc::clone(&service)));
             }
             Ok(())

@@ -2,7 +2,7 @@
 
 use crate::{
     Outcome, Plan, Tally,
-    plan::{Pace, Scheme, Target},
+    plan::{HttpRequest, Pace, Scheme, Target},
     stats::{Connections, Ended, Sample, Usage},
 };
 use std::time::Duration;
@@ -24,6 +24,7 @@ pub(crate) fn plan() -> Plan {
         requests: None,
         warmup: Duration::ZERO,
         pace: Pace::Closed { pipelined: 1 },
+        http: HttpRequest::default(),
         timeout: Duration::from_secs(10),
     }
 }
@@ -36,7 +37,7 @@ pub(crate) fn open_plan(rate: f64) -> Plan {
 /// So many requests in ten seconds, all of them well: 300 µs to 2 ms, and the last one 12 ms.
 pub(crate) fn outcome(requests: u64) -> Outcome {
     let mut tally = Tally {
-        connections: Connections { requested: 64, established: 64, failed: 0, lost: 0 },
+        connections: Connections { requested: 64, established: 64, failed: 0, lost: 0, renewed: 0 },
         sent: requests,
         completed: requests,
         statuses: [0, 0, requests, 0, 0, 0],
@@ -90,6 +91,6 @@ pub(crate) fn million() -> (Plan, Outcome) {
         ..outcome(0)
     };
     outcome.tally.connections =
-        Connections { requested: 1_000_000, established: 1_000_000, failed: 0, lost: 3 };
+        Connections { requested: 1_000_000, established: 1_000_000, failed: 0, lost: 3, renewed: 0 };
     (plan, outcome)
 }

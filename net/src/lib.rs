@@ -28,10 +28,12 @@
 #![deny(unsafe_code)]
 
 pub mod sys;
+mod table;
 mod tcp;
 mod udp;
 
 pub use tcp::{
-    AcceptMetrics, Accepted, Backlog, Keepalive, ListenOptions, ListenerGroup, TcpListener, TcpStream,
+    AcceptMetrics, Accepted, Backlog, Keepalive, ListenOptions, ListenerGroup, ShardListeners, TcpListener,
+    TcpStream,
 };
 pub use udp::{UdpOptions, UdpSocket, bind_udp_group};

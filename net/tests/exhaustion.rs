@@ -14,13 +14,15 @@ use std::{
     io::{self, PipeReader, PipeWriter, Read, Write},
     net::{SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Instant,
 };
 
 /// Where the server reports to, and how many shards it has: set in the server's process only.
 const CONTROL: &str = "LAKH_TEST_CONTROL";
 const SHARDS: &str = "LAKH_TEST_SHARDS";
+/// Set if each of them has a descriptor table of its own.
+const PRIVATE: &str = "LAKH_TEST_PRIVATE";
 /// Descriptors of the server: its own are about twenty.
 const LIMIT: u64 = 40;
 
@@ -41,16 +43,16 @@ fn server() {
     let metrics = Arc::new(AcceptMetrics::default());
     let group = ListenerGroup::bind(loopback(), &ListenOptions::default()).unwrap();
     let addr = group.local_addr();
-    let listeners = Mutex::new(group.into_listeners(shards).unwrap());
+    let mut builder = Runtime::builder().shards(shards).private_descriptors(env::var(PRIVATE).is_ok());
+    let listeners = group.for_runtime(&mut builder).unwrap();
     let counted = Arc::clone(&metrics);
     let start = move |shard: &Shard| {
-        if let Some(listener) = listeners.lock().unwrap().pop() {
-            let listener = TcpListener::from_std(listener)?.count_in(Arc::clone(&counted));
-            shard.spawn_detached(accept_all(listener));
+        if let Some(listener) = listeners.listen(shard)? {
+            shard.spawn_detached(accept_all(listener.count_in(Arc::clone(&counted))));
         }
         Ok(())
     };
-    let _runtime = Runtime::builder().shards(shards).start(start).unwrap();
+    let _runtime = builder.start(start).unwrap();
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), maximum }).unwrap();
     control.write_all(format!("{addr}\n").as_bytes()).unwrap();
@@ -94,19 +96,27 @@ struct Server {
     process: Child,
     control: TcpStream,
     addr: SocketAddr,
+    /// Connections that it could not have.
+    most: usize,
 }
 
 impl Server {
     fn start(shards: usize) -> Self {
-        Self::start_with(shards, Stdio::piped())
+        Self::start_with(shards, false, Stdio::piped())
     }
 
-    fn start_with(shards: usize, stderr: Stdio) -> Self {
+    #[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+    fn start_private(shards: usize) -> Self {
+        Self::start_with(shards, true, Stdio::piped())
+    }
+
+    fn start_with(shards: usize, private: bool, stderr: Stdio) -> Self {
         let listener = std::net::TcpListener::bind(loopback()).unwrap();
         let mut process = Command::new(env::current_exe().unwrap())
             .args(["--exact", "server", "--ignored", "--nocapture"])
             .env(CONTROL, listener.local_addr().unwrap().to_string())
             .env(SHARDS, shards.to_string())
+            .envs(private.then_some((PRIVATE, "1")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -119,7 +129,8 @@ impl Server {
             control.read_exact(&mut byte).unwrap();
             line.push(char::from(byte[0]));
         }
-        Server { process, control, addr: line.trim_end().parse().unwrap() }
+        let tables = if private { shards } else { 1 };
+        Server { process, control, addr: line.trim_end().parse().unwrap(), most: tables * LIMIT as usize }
     }
 
     fn open(&self) -> TcpStream {
@@ -165,7 +176,7 @@ impl Server {
                 Some(stream) => served.push(stream),
                 None => shed += 1,
             }
-            assert!(served.len() < LIMIT as usize, "the limit does not hold");
+            assert!(served.len() < self.most, "the limit does not hold");
         }
         served
     }
@@ -295,7 +306,7 @@ fn a_reserve_that_others_took_is_regained_when_a_descriptor_is_free() {
 #[test]
 fn a_standard_error_that_nobody_reads_holds_no_shard_up() {
     let (mut reader, writer) = full_pipe();
-    let mut server = Server::start_with(1, writer.into());
+    let mut server = Server::start_with(1, false, writer.into());
     let served = server.fill(20);
     assert_eq!(server.metrics_with_shed(20), [served.len() as u64, 20, 0, 0]);
     served.iter().for_each(is_served);
@@ -309,6 +320,36 @@ fn a_standard_error_that_nobody_reads_holds_no_shard_up() {
     }
     drop(server.control);
     assert!(server.process.wait().unwrap().success());
+}
+
+/// Each shard's table has the limit for itself, runs out by itself, and comes back by itself.
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
+#[test]
+fn shards_with_their_own_tables_hold_more_than_the_limit() {
+    let shared = Server::start(2);
+    let in_one = shared.fill(1).len();
+    shared.end();
+
+    let mut server = Server::start_private(2);
+    // The kernel chooses the shard by a hash, so connections are shed long before both tables are full.
+    let mut served = server.fill(200);
+    let count = served.len();
+    // Standard streams, poll, event, listener and reserve are what each shard has besides.
+    assert_eq!(count, 2 * (LIMIT as usize - 7), "in one table: {in_one}");
+    assert!(count > LIMIT as usize && in_one < LIMIT as usize);
+    served.iter().for_each(is_served);
+    let [accepted, shed, starved, errors] = server.metrics_with_shed(200);
+    assert_eq!((accepted, shed, starved, errors), (count as u64, 200, 0, 0));
+
+    served.truncate(count / 2);
+    let begin = Instant::now();
+    while served.len() < count {
+        served.extend(server.connect());
+        assert!(begin.elapsed() < HANG, "accepting has not recovered");
+    }
+    served.iter().for_each(is_served);
+    let said = server.end();
+    assert!(said.contains("cannot accept"), "{said}");
 }
 
 /// A pipe that takes no byte before some are read.

@@ -5,7 +5,10 @@ use super::{
     group::Group,
     target::{Mode, Target},
 };
-use crate::pool::{Job, Lane, Pool};
+use crate::{
+    pool::{Job, Lane, Pool},
+    sys::table,
+};
 use std::{
     io,
     path::Path,
@@ -27,7 +30,7 @@ struct Inner {
     abandoned: bool,
 }
 
-/// Files whose writers are gone and that the full lane did not take: the next job of their group removes
+/// Files whose writers are gone and that the pool did not take: the next job of their group removes
 /// them. At most as many as there were writers.
 static DISCARDED: Mutex<Vec<(Group, Arc<Place>)>> = Mutex::new(Vec::new());
 
@@ -126,7 +129,8 @@ impl Place {
         });
         match job {
             Ok(job) => job.detach(),
-            Err(refused) if refused.is_full() => {
+            // With another descriptor table, this thread cannot even close it.
+            Err(refused) if refused.is_full() || table::is_private() => {
                 DISCARDED.lock().unwrap_or_else(PoisonError::into_inner).push((group, self));
             }
             // The pool has shut down: no worker is left to do it, and no shard to be held up.

@@ -5,18 +5,21 @@
 //! another shard except [`Remote`].
 
 mod doze;
+mod notifier;
 mod remote;
 mod turn;
 
 pub(crate) use doze::Doze;
+pub(crate) use notifier::{Bell as NotifierBell, Notifier, Relay};
 pub use remote::{MAILBOX_CAPACITY, SendError, ShardHandle};
-pub(crate) use remote::{Notifier, Phase, Remote};
+pub(crate) use remote::{Phase, Remote};
 
 use crate::{
     pool::Pool,
     reactor::Reactor,
     runtime,
     slab::Slab,
+    sys::table::{self, Descriptor},
     task::{self, JoinHandle, Tasks, Waiters},
     time::Timers,
     watchdog::{Bell, Pulse, WorkName},
@@ -60,16 +63,29 @@ struct Inner {
     draining: Cell<bool>,
     drain_waiters: RefCell<Slab<Waker>>,
     guards: Cell<usize>,
+    has_private_descriptors: bool,
+    handed: RefCell<Vec<Option<Descriptor>>>,
 }
 
 impl Shard {
     /// `bell` is its watchdog's.
+    ///
+    /// # Errors
+    /// On threads with a descriptor table of their own: no other could wake it.
     pub(crate) fn new(id: usize, pool: Pool, bell: Arc<Bell>) -> io::Result<Self> {
+        if table::is_private() {
+            return Err(table::refusal("no event loop can be started here"));
+        }
         let reactor = Reactor::new()?;
+        let notifier = Notifier::new(NotifierBell::Poll(reactor.notifier()?));
+        Ok(Self::with(id, pool, bell, reactor, notifier))
+    }
+
+    /// `reactor` is woken by `notifier`.
+    pub(crate) fn with(id: usize, pool: Pool, bell: Arc<Bell>, reactor: Reactor, notifier: Notifier) -> Self {
         let now = Instant::now();
-        let notifier = Notifier::Kernel(reactor.notifier()?);
         let remote = Arc::new(Remote::new(id, notifier, Pulse::new(now, bell)));
-        Ok(Shard(Rc::new(Inner {
+        Shard(Rc::new(Inner {
             tasks: Tasks::new(Arc::clone(&remote)),
             remote,
             waiters: Waiters::new(),
@@ -81,7 +97,9 @@ impl Shard {
             draining: Cell::new(false),
             drain_waiters: RefCell::new(Slab::new()),
             guards: Cell::new(0),
-        })))
+            has_private_descriptors: table::is_private(),
+            handed: RefCell::default(),
+        }))
     }
 
     /// The shard's number, from 0.
@@ -92,6 +110,24 @@ impl Shard {
     /// Reaches this shard from other threads.
     pub fn handle(&self) -> ShardHandle {
         ShardHandle::new(Arc::clone(&self.0.remote))
+    }
+
+    /// Whether this shard's thread has a descriptor table of its own
+    /// ([`Builder::private_descriptors`](crate::Builder::private_descriptors)).
+    #[inline]
+    pub fn has_private_descriptors(&self) -> bool {
+        self.0.has_private_descriptors
+    }
+
+    /// Takes what [`Builder::hand_over`](crate::Builder::hand_over) gave this number to: on the first shard,
+    /// once.
+    #[cfg(unix)]
+    pub fn take_handed_over(&self, number: usize) -> Option<std::os::fd::OwnedFd> {
+        self.0.handed.borrow_mut().get_mut(number)?.take()
+    }
+
+    pub(crate) fn hand_over(&self, descriptors: Vec<Descriptor>) {
+        self.0.handed.replace(descriptors.into_iter().map(Some).collect());
     }
 
     /// The pool for blocking work, shared by all shards.

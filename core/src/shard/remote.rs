@@ -1,6 +1,6 @@
 //! What other threads see of a shard.
 
-use super::{Doze, Shard};
+use super::{Doze, Notifier, Shard};
 use crate::{
     metrics::ShardMetrics,
     sync::{AtomicU8, AtomicU32, Ordering},
@@ -27,27 +27,6 @@ pub(crate) enum Phase {
     Stopping = 2,
     /// The loop has ended: nothing is accepted any more.
     Ended = 3,
-}
-
-/// Unblocks a shard that sleeps in the kernel.
-pub(crate) enum Notifier {
-    Kernel(mio::Waker),
-    /// Only counts, where there is no kernel: under Miri and loom.
-    #[cfg(test)]
-    Count(crate::sync::AtomicUsize),
-}
-
-impl Notifier {
-    fn wake(&self) -> io::Result<()> {
-        match self {
-            Notifier::Kernel(waker) => waker.wake(),
-            #[cfg(test)]
-            Notifier::Count(count) => {
-                count.fetch_add(1, Ordering::SeqCst);
-                Ok(())
-            }
-        }
-    }
 }
 
 /// The part of a shard that is shared with other threads.

@@ -34,6 +34,7 @@ pub(crate) use send::FileSender;
 
 use crate::handler::Endpoint;
 use http::HeaderValue;
+use lakh_core::Shard;
 use root::{Kind, Root};
 use std::{
     fmt, io,
@@ -56,6 +57,8 @@ const READABLE: u64 = 64 * 1024;
 /// - names that begin with a dot are not found, but for `.well-known`;
 /// - symbolic links are followed as long as they stay in the folder;
 /// - what is not there, or no regular file, is 404; what the process may not read, 403.
+///
+/// A server with [private descriptor tables](crate::Server::private_descriptors) serves none: its start fails.
 ///
 /// Clones share the open folder. The folder is opened by its path again and again: one that is replaced as
 /// a whole, by a rename or by a symbolic link that is set anew, is noticed within a second, as is a file.
@@ -202,9 +205,16 @@ impl Files {
     /// What answers on this shard, for paths that begin with `prefix` bytes of no concern here.
     ///
     /// # Panics
-    /// If the folder cannot be opened.
+    /// If the folder cannot be opened, or what the pool opens would be another file on this shard.
     #[track_caller]
     pub(crate) fn into_endpoint(self) -> impl Endpoint + 'static {
+        let is_private = lakh_core::try_with(Shard::has_private_descriptors).unwrap_or(false);
+        assert!(
+            !is_private,
+            "cannot serve files of {}: the pool opens them, and this shard has a descriptor table of its own \
+             (`private_descriptors`)",
+            self.path.display()
+        );
         let root = self.root().unwrap_or_else(|error| panic!("{error}"));
         endpoint::FilesEndpoint::new(root, self.kind, self.options)
     }

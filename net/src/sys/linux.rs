@@ -1,4 +1,4 @@
-use crate::TcpStream;
+use crate::{TcpStream, table};
 use lakh_core::Direction;
 use rustix::net::{RecvFlags, SendFlags};
 use std::{
@@ -31,7 +31,8 @@ pub fn send_with_more_to_come(stream: &TcpStream, bytes: &[u8]) -> io::Result<us
 /// Cancel safe: what was sent is returned at once.
 ///
 /// # Errors
-/// Those of sendfile(2): `InvalidInput` if the file cannot be mapped, and the connection's.
+/// Those of sendfile(2): `InvalidInput` if the file cannot be mapped, and the connection's. `Unsupported` on
+/// shards with descriptor tables of their own: the file may have been opened in another one.
 pub fn send_file(
     stream: &TcpStream,
     file: &File,
@@ -39,6 +40,9 @@ pub fn send_file(
     len: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
+    if table::is_private() {
+        return Poll::Ready(Err(table::refusal("files cannot be sent from here")));
+    }
     stream.registration().poll_io(Direction::Write, cx, || {
         stream.inner().try_io(|| {
             let mut offset = offset;

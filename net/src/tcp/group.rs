@@ -4,9 +4,15 @@ use super::{
     keepalive::{Keepalive, set_keepalive},
     stream::{set_notsent_lowat, set_user_timeout},
 };
-use crate::sys::PORT_SHARING;
+use crate::{TcpListener, sys::PORT_SHARING};
+use lakh_core::{Builder, Shard};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io, mem,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// How a TCP listener is made. What is set here on the listener, its connections inherit.
 #[derive(Debug, Clone)]
@@ -74,8 +80,53 @@ impl ListenerGroup {
         self.addr
     }
 
+    /// For the shards that `runtime` will start, with descriptor tables of their own or not. Fixes their number.
+    ///
+    /// ```
+    /// use lakh_core::Runtime;
+    /// use lakh_net::{ListenOptions, ListenerGroup};
+    ///
+    /// let mut builder = Runtime::builder().shards(2);
+    /// let group = ListenerGroup::bind("127.0.0.1:0".parse().unwrap(), &ListenOptions::default())?;
+    /// let listeners = group.for_runtime(&mut builder)?;
+    /// let runtime = builder.start(move |shard| {
+    ///     if let Some(listener) = listeners.listen(shard)? {
+    ///         shard.spawn_detached(async move {
+    ///             let _accepted = listener.accept().await;
+    ///         });
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// # drop(runtime);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of bind(2) and listen(2).
+    pub fn for_runtime(self, runtime: &mut Builder) -> io::Result<ShardListeners> {
+        let shards = runtime.shard_count();
+        // Asked again, the CPU quota may have changed.
+        *runtime = mem::take(runtime).shards(shards);
+        let (addr, options) = (self.addr, self.options.clone());
+        let mut places = match runtime.has_private_descriptors() {
+            #[cfg(unix)]
+            true => {
+                if PORT_SHARING && shards > 1 {
+                    share_port(&self.first)?;
+                }
+                let siblings = if PORT_SHARING { shards - 1 } else { 0 };
+                let first = Place::HandedOver(runtime.hand_over(self.first.into()));
+                [first].into_iter().chain((0..siblings).map(|_| Place::Sibling)).collect()
+            }
+            _ => self.into_listeners(shards)?.into_iter().map(Place::Made).collect::<Vec<_>>(),
+        };
+        places.resize_with(shards, || Place::Empty);
+        Ok(ShardListeners { places: Mutex::new(places), addr, options })
+    }
+
     /// A listener for each of `shards` shards where the kernel can spread connections, else one;
-    /// each is to be given to [`TcpListener::from_std`](super::TcpListener::from_std) on its own.
+    /// each is to be given to [`TcpListener::from_std`](super::TcpListener::from_std) on its own. Not for shards
+    /// with descriptor tables of their own: see [`ListenerGroup::for_runtime`].
     ///
     /// # Errors
     /// Those of bind(2) and listen(2).
@@ -84,15 +135,82 @@ impl ListenerGroup {
         if PORT_SHARING && shards > 1 {
             share_port(&sockets[0])?;
             for _ in 1..shards {
-                let sibling = new_socket(self.addr, &self.options)?;
-                share_port(&sibling)?;
-                sibling.bind(&self.addr.into())?;
-                sibling.listen(self.options.backlog)?;
-                sockets.push(sibling);
+                sockets.push(new_sibling(self.addr, &self.options)?);
             }
         }
         Ok(sockets.into_iter().map(Into::into).collect())
     }
+}
+
+/// One address's listeners, until the shards of the runtime that they are for fetch them
+/// ([`ListenerGroup::for_runtime`]).
+///
+/// Shards with descriptor tables of their own make theirs when they fetch them, beside the first one, which
+/// has held the port since [`ListenerGroup::bind`] and goes to the first shard with what waits in its backlog.
+#[derive(Debug)]
+pub struct ShardListeners {
+    places: Mutex<Vec<Place>>,
+    addr: SocketAddr,
+    options: ListenOptions,
+}
+
+/// Where a shard's listener is.
+#[derive(Debug)]
+enum Place {
+    Made(std::net::TcpListener),
+    #[cfg(unix)]
+    HandedOver(usize),
+    #[cfg(unix)]
+    Sibling,
+    /// It is fetched already, or there is none.
+    Empty,
+}
+
+impl ShardListeners {
+    /// The address, with the port that was taken.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The current shard's listener: to be called on `shard`, best in the runtime's start. `None` where the
+    /// first shard takes all connections, on the others, and at each further call.
+    ///
+    /// # Errors
+    /// Those of bind(2) and listen(2), and of [`TcpListener::from_std`].
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn listen(&self, shard: &Shard) -> io::Result<Option<TcpListener>> {
+        let place = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.get_mut(shard.id()).map(|place| mem::replace(place, Place::Empty))
+        };
+        match place {
+            Some(Place::Made(listener)) => TcpListener::from_std(listener).map(Some),
+            #[cfg(unix)]
+            Some(Place::HandedOver(number)) => {
+                let Some(listener) = shard.take_handed_over(number) else {
+                    return Err(io::Error::other("these listeners belong to another runtime"));
+                };
+                TcpListener::from_std(listener.into()).map(Some)
+            }
+            #[cfg(unix)]
+            Some(Place::Sibling) => {
+                let sibling = new_sibling(self.addr, &self.options)?;
+                TcpListener::from_std(sibling.into()).map(Some)
+            }
+            Some(Place::Empty) | None => Ok(None),
+        }
+    }
+}
+
+/// Another one for an address whose first is shared.
+fn new_sibling(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
+    let sibling = new_socket(addr, options)?;
+    share_port(&sibling)?;
+    sibling.bind(&addr.into())?;
+    sibling.listen(options.backlog)?;
+    Ok(sibling)
 }
 
 fn new_socket(addr: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {

@@ -4,13 +4,14 @@ use super::{
     AcceptMetrics, ListenOptions, ListenerGroup, TcpStream,
     shortage::{self, Attempt},
 };
-use crate::sys;
+use crate::{sys, table};
 use lakh_core::{Direction, Registration, Sleep, poll_budget, sleep, warn};
+use socket2::Type;
 use std::{
     cell::RefCell,
     future::{Future, poll_fn},
     hash::{BuildHasher, RandomState},
-    io,
+    io, mem,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -26,8 +27,14 @@ impl Accepted {
     /// Takes it over on the current shard.
     ///
     /// # Errors
-    /// Those of [`Registration::ready`].
+    /// Those of [`Registration::ready`]. `Unsupported` on shards with descriptor tables of their own; it stays
+    /// open then, and nobody's.
     pub fn register(self) -> io::Result<TcpStream> {
+        if table::is_private() {
+            // Dropped here, it would close what has its number in this table.
+            mem::forget(self.0);
+            return Err(table::refusal("a connection cannot come from another shard"));
+        }
         TcpStream::register(self.0)
     }
 }
@@ -75,20 +82,17 @@ impl TcpListener {
     /// Takes over a listener of the standard library, as [`ListenerGroup`] makes them.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking or registered.
+    /// If it cannot be made non-blocking or registered, or was made in another descriptor table
+    /// ([`ListenerGroup::for_runtime`]).
     ///
     /// # Panics
     /// Outside a shard.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {
+        let listener = table::check(listener, Type::STREAM)?;
         listener.set_nonblocking(true)?;
-        let mut inner = mio::net::TcpListener::from_std(listener);
+        let (registration, inner) = table::register(mio::net::TcpListener::from_std(listener))?;
         shortage::prepare();
-        Ok(TcpListener {
-            registration: Registration::ready(&mut inner)?,
-            inner,
-            pause: RefCell::new(None),
-            metrics: Arc::default(),
-        })
+        Ok(TcpListener { registration, inner, pause: RefCell::new(None), metrics: Arc::default() })
     }
 
     pub(crate) fn inner(&self) -> &mio::net::TcpListener {
@@ -135,8 +139,8 @@ impl TcpListener {
     /// Ready with a connection; see [`TcpListener::accept`].
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
         loop {
-            let (accepted, peer) = ready!(self.poll_accept_unregistered(cx))?;
-            match accepted.register() {
+            let (stream, peer) = ready!(self.poll_next(cx))?;
+            match TcpStream::register(stream) {
                 Ok(stream) => return Poll::Ready(Ok((stream, peer))),
                 Err(error) => self.note_unregistered(&error),
             }
@@ -146,13 +150,21 @@ impl TcpListener {
     /// Waits for a connection that may go to another shard. Cancel safe.
     ///
     /// # Errors
-    /// As [`TcpListener::accept`].
+    /// As [`TcpListener::accept`]. `Unsupported` on shards with descriptor tables of their own, which no
+    /// connection leaves.
     pub async fn accept_unregistered(&self) -> io::Result<(Accepted, SocketAddr)> {
         poll_fn(|cx| self.poll_accept_unregistered(cx)).await
     }
 
     /// Ready with a connection; see [`TcpListener::accept_unregistered`].
     pub fn poll_accept_unregistered(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Accepted, SocketAddr)>> {
+        if table::is_private() {
+            return Poll::Ready(Err(table::refusal("a connection cannot go to another shard")));
+        }
+        self.poll_next(cx).map_ok(|(stream, peer)| (Accepted(stream), peer))
+    }
+
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<io::Result<(mio::net::TcpStream, SocketAddr)>> {
         ready!(poll_budget(cx));
         loop {
             for _ in 0..ERRORS_AT_ONCE {
@@ -161,7 +173,7 @@ impl TcpListener {
                 match shortage::accept(&self.inner) {
                     Attempt::Accepted(stream, peer) => {
                         self.metrics.count_accepted();
-                        return Poll::Ready(Ok((Accepted(stream), peer)));
+                        return Poll::Ready(Ok((stream, peer)));
                     }
                     Attempt::Short { shed, cause } => self.note_shortage(shed, &cause),
                     Attempt::Failed(error) if is_fatal(&error) => return Poll::Ready(Err(error)),

@@ -6,7 +6,7 @@ mod shortage;
 mod stream;
 
 pub(crate) use group::share_port;
-pub use group::{ListenOptions, ListenerGroup};
+pub use group::{ListenOptions, ListenerGroup, ShardListeners};
 pub use keepalive::Keepalive;
 pub use listener::{Accepted, Backlog, TcpListener};
 pub use metrics::AcceptMetrics;

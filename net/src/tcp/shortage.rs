@@ -5,7 +5,10 @@
 //! should get its number in that moment: from the first failure until an accept succeeds, all listeners of
 //! the process accept under one lock. Whoever opens files meanwhile can still take the number. Then nothing
 //! can be shed, and the reserve comes first as soon as any number is free.
+//!
+//! All this is about a table of descriptors: a shard with one of its own has a reserve of its own.
 
+use crate::table;
 use socket2::Socket;
 use std::{
     io,
@@ -19,10 +22,31 @@ use std::{
 /// Connections closed in one go when descriptors run out.
 const SHED_AT_ONCE: usize = 64;
 
-/// Whether accepts go through the lock. Only written under it; a listener that reads an old value makes one
-/// attempt without it.
-static SHORT: AtomicBool = AtomicBool::new(false);
-static RESERVE: Mutex<Reserve> = Mutex::new(Reserve(None));
+/// What is known of a table.
+struct Table {
+    /// Whether accepts go through the lock. Only written under it; a listener that reads an old value makes one
+    /// attempt without it.
+    short: AtomicBool,
+    reserve: Mutex<Reserve>,
+}
+
+impl Table {
+    const fn new() -> Self {
+        Table { short: AtomicBool::new(false), reserve: Mutex::new(Reserve(None)) }
+    }
+}
+
+/// The process's.
+static SHARED: Table = Table::new();
+
+thread_local! {
+    /// The one that this thread has to itself. The reserve is closed with the thread.
+    static OWN: Table = const { Table::new() };
+}
+
+fn with_table<R>(f: impl FnOnce(&Table) -> R) -> R {
+    if table::is_private() { OWN.with(f) } else { f(&SHARED) }
+}
 
 /// What an attempt to accept has come to.
 pub(super) enum Attempt {
@@ -47,50 +71,58 @@ impl From<io::Result<(mio::net::TcpStream, SocketAddr)>> for Attempt {
 
 /// Accepts a connection; if nothing is left to do so with, sheds what waits.
 pub(super) fn accept(listener: &mio::net::TcpListener) -> Attempt {
-    if !SHORT.load(Relaxed) {
-        match listener.accept() {
-            Err(error) if is_exhausted(&error) => {}
-            result => return result.into(),
-        }
-    }
-    accept_in_turn(listener)
-}
-
-fn accept_in_turn(listener: &mio::net::TcpListener) -> Attempt {
-    let mut reserve = lock();
-    SHORT.store(true, Relaxed);
-    if let Err(cause) = reserve.regain() {
-        return Attempt::Short { shed: 0, cause };
-    }
-    match listener.accept() {
-        // accept(2) looks for a descriptor first: it says so of an empty backlog, too.
-        Err(cause) if is_exhausted(&cause) => match reserve.shed(listener) {
-            Ok(shed) => Attempt::Short { shed, cause },
-            Err(error) if is_exhausted(&error) => Attempt::Short { shed: 0, cause },
-            Err(error) => Attempt::Failed(error),
-        },
-        result => {
-            SHORT.store(false, Relaxed);
-            result.into()
-        }
-    }
+    with_table(|table| table.accept(listener))
 }
 
 /// Closes connections that wait; how many.
 pub(super) fn shed(listener: &mio::net::TcpListener) -> usize {
-    lock().shed(listener).unwrap_or(0)
+    with_table(|table| table.lock().shed(listener).unwrap_or(0))
 }
 
 /// Sees to it that there is a reserve before it is needed.
 pub(super) fn prepare() {
-    let mut reserve = lock();
-    if reserve.regain().is_err() {
-        SHORT.store(true, Relaxed);
-    }
+    with_table(|table| {
+        let mut reserve = table.lock();
+        if reserve.regain().is_err() {
+            table.short.store(true, Relaxed);
+        }
+    });
 }
 
-fn lock() -> MutexGuard<'static, Reserve> {
-    RESERVE.lock().unwrap_or_else(PoisonError::into_inner)
+impl Table {
+    fn accept(&self, listener: &mio::net::TcpListener) -> Attempt {
+        if !self.short.load(Relaxed) {
+            match listener.accept() {
+                Err(error) if is_exhausted(&error) => {}
+                result => return result.into(),
+            }
+        }
+        self.accept_in_turn(listener)
+    }
+
+    fn accept_in_turn(&self, listener: &mio::net::TcpListener) -> Attempt {
+        let mut reserve = self.lock();
+        self.short.store(true, Relaxed);
+        if let Err(cause) = reserve.regain() {
+            return Attempt::Short { shed: 0, cause };
+        }
+        match listener.accept() {
+            // accept(2) looks for a descriptor first: it says so of an empty backlog, too.
+            Err(cause) if is_exhausted(&cause) => match reserve.shed(listener) {
+                Ok(shed) => Attempt::Short { shed, cause },
+                Err(error) if is_exhausted(&error) => Attempt::Short { shed: 0, cause },
+                Err(error) => Attempt::Failed(error),
+            },
+            result => {
+                self.short.store(false, Relaxed);
+                result.into()
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Reserve> {
+        self.reserve.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 struct Reserve(Option<Socket>);

@@ -1,7 +1,7 @@
 //! A TCP connection.
 
 use super::keepalive::{Keepalive, set_keepalive};
-use crate::sys;
+use crate::{sys, table};
 use futures_io::{AsyncRead, AsyncWrite};
 use lakh_core::{Direction, Registration, poll_budget};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -103,17 +103,18 @@ impl TcpStream {
     /// Takes over a connected stream of the standard library.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking or registered.
+    /// If it cannot be made non-blocking or registered, or was made in another descriptor table.
     ///
     /// # Panics
     /// Outside a shard.
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<Self> {
+        let stream = table::check(stream, Type::STREAM)?;
         stream.set_nonblocking(true)?;
         Self::register(mio::net::TcpStream::from_std(stream))
     }
 
-    pub(crate) fn register(mut inner: mio::net::TcpStream) -> io::Result<Self> {
-        let registration = Registration::ready(&mut inner)?;
+    pub(crate) fn register(inner: mio::net::TcpStream) -> io::Result<Self> {
+        let (registration, inner) = table::register(inner)?;
         Ok(TcpStream { registration, inner })
     }
 

@@ -3,7 +3,7 @@
 mod multicast;
 mod options;
 
-use crate::{sys::PORT_SHARING, tcp::share_port};
+use crate::{sys::PORT_SHARING, table, tcp::share_port};
 use lakh_core::{Direction, Registration};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
@@ -88,6 +88,9 @@ impl Default for UdpOptions {
 /// peers over them by a hash of both addresses; elsewhere there is one. Multicast datagrams go to every
 /// socket that has joined their group.
 ///
+/// Not for shards with descriptor tables of their own: there each makes its socket itself, by
+/// [`UdpSocket::bind_with`] and [`UdpOptions::reuse_port`].
+///
 /// # Errors
 /// `AddrInUse` if the port is taken, and the others of bind(2) and setsockopt(2).
 pub fn bind_udp_group(
@@ -168,14 +171,15 @@ impl UdpSocket {
     /// Takes over a socket of the standard library, as [`bind_udp_group`] makes them.
     ///
     /// # Errors
-    /// If it cannot be made non-blocking or registered.
+    /// If it cannot be made non-blocking or registered, or was made in another descriptor table.
     ///
     /// # Panics
     /// Outside a shard.
     pub fn from_std(socket: std::net::UdpSocket) -> io::Result<Self> {
+        let socket = table::check(socket, Type::DGRAM)?;
         socket.set_nonblocking(true)?;
-        let mut inner = mio::net::UdpSocket::from_std(socket);
-        Ok(UdpSocket { registration: Registration::ready(&mut inner)?, inner })
+        let (registration, inner) = table::register(mio::net::UdpSocket::from_std(socket))?;
+        Ok(UdpSocket { registration, inner })
     }
 
     pub(crate) fn inner(&self) -> &mio::net::UdpSocket {
