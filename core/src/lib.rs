@@ -29,6 +29,7 @@ pub mod fs;
 pub mod histogram;
 mod metrics;
 pub mod pool;
+mod precise;
 mod reactor;
 mod runtime;
 mod shard;
@@ -51,6 +52,7 @@ mod watchdog;
 pub use blocking::{Blocking, BlockingError, blocking};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;
+pub use precise::PreciseTimer;
 pub use reactor::{Direction, Registration, SourceId};
 pub use runtime::{Builder, DrainReport, Runtime};
 pub use shard::{

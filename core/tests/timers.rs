@@ -1,7 +1,9 @@
 //! Sleeps, timeouts and coarse timers. Real clocks: nothing here asserts that something is early
 //! enough, only that nothing is too early, and the order.
 
-use lakh_core::{CoarseTimer, Sleep, block_on, current, sleep, sleep_until, spawn, timeout, yield_now};
+use lakh_core::{
+    CoarseTimer, PreciseTimer, Sleep, block_on, current, sleep, sleep_until, spawn, timeout, yield_now,
+};
 use std::{
     future::{Future, pending, poll_fn, ready},
     pin::{Pin, pin},
@@ -29,6 +31,31 @@ fn a_sleep_never_ends_early() {
             sleep_until(deadline).await;
             assert!(Instant::now() >= deadline && current().now() >= deadline);
         }
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_precise_timer_never_ends_early_and_can_be_set_again() {
+    block_on(async {
+        let mut timer = PreciseTimer::new().unwrap();
+        for micros in [0, 1, 50, 700, 1100, 50, 1] {
+            let deadline = Instant::now() + Duration::from_micros(micros);
+            poll_fn(|cx| timer.poll_at(deadline, cx)).await.unwrap();
+            assert!(Instant::now() >= deadline);
+        }
+        // The later deadline replaces the one that was set before, and the earlier one the later.
+        let (soon, later) = (Instant::now() + millis(1), Instant::now() + millis(5));
+        let mut set = poll_fn(|cx| Poll::Ready(timer.poll_at(Instant::now() + LONG, cx).is_pending()));
+        assert!((&mut set).await);
+        let mut polls = 0;
+        poll_fn(|cx| {
+            polls += 1;
+            timer.poll_at(if polls == 1 { soon } else { later }, cx)
+        })
+        .await
+        .unwrap();
+        assert!(Instant::now() >= later && polls >= 2);
     })
     .unwrap();
 }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod broadcast;
 mod client;
 pub mod engine;
 mod numbers;
@@ -12,16 +13,20 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod report;
+mod schedule;
+mod sources;
 pub mod stats;
 mod target;
 pub mod template;
 pub mod threshold;
 pub mod units;
+mod usage;
 
 #[cfg(test)]
 mod made_up;
 
-pub use engine::{Run, Stop};
+pub use engine::{Progress, Run, Stop};
 pub use plan::Plan;
+pub use sources::{Network, ParseNetworkError};
 pub use stats::{Outcome, Tally};
 pub use target::TargetError;

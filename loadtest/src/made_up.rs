@@ -2,31 +2,20 @@
 
 use crate::{
     Outcome, Plan, Tally,
-    plan::{HttpRequest, Pace, Scheme, Target},
+    plan::{Pace, Scheme, Target},
     stats::{Connections, Ended, Sample, Usage},
 };
 use std::time::Duration;
 
 /// Ten seconds in a closed loop over HTTP, with 64 connections.
 pub(crate) fn plan() -> Plan {
-    Plan {
-        target: Target {
+    let target = Target {
             scheme: Scheme::Http,
             authority: "127.0.0.1:8080".to_owned(),
             path: "/".to_owned(),
             addrs: vec!["127.0.0.1:8080".parse().expect("an address")],
-        },
-        connections: 64,
-        stages: Vec::new(),
-        connect_rate: None,
-        shards: 2,
-        duration: Duration::from_secs(10),
-        requests: None,
-        warmup: Duration::ZERO,
-        pace: Pace::Closed { pipelined: 1 },
-        http: HttpRequest::default(),
-        timeout: Duration::from_secs(10),
-    }
+        };
+    Plan { shards: 2, ..Plan::new(target) }
 }
 
 /// [`plan`] in an open loop.

@@ -1,5 +1,6 @@
 //! What a run is to do.
 
+use crate::sources::Network;
 use std::{net::SocketAddr, time::Duration};
 
 /// The protocol of a target.
@@ -87,6 +88,17 @@ pub struct Stage {
     pub connections: usize,
 }
 
+/// Where connections come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// The kernel chooses address and port; for more than 20,000 connections to this machine's loopback, addresses of
+    /// 127.77.0.0/16 are taken in turn.
+    #[default]
+    Auto,
+    /// Addresses of this machine, in turn, with ports from 10,000 on.
+    Network(Network),
+}
+
 /// What a run is to do.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -112,4 +124,53 @@ pub struct Plan {
     pub http: HttpRequest,
     /// For a connection to stand, and for an answer.
     pub timeout: Duration,
+    /// Where connections come from.
+    pub source: Source,
+    /// Counts the CPU time and memory of this process, the server's.
+    pub server: Option<u32>,
+}
+
+impl Plan {
+    /// 64 connections on one shard for ten seconds, each with one request at a time.
+    pub fn new(target: Target) -> Self {
+        Plan {
+            target,
+            connections: 64,
+            stages: Vec::new(),
+            connect_rate: None,
+            shards: 1,
+            duration: Duration::from_secs(10),
+            requests: None,
+            warmup: Duration::ZERO,
+            pace: Pace::Closed { pipelined: 1 },
+            http: HttpRequest::default(),
+            timeout: Duration::from_secs(10),
+            source: Source::Auto,
+            server: None,
+        }
+    }
+
+    /// What is wrong with it, and what to write instead; an engine refuses such a plan.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let positive = |number: f64| number.is_finite() && number > 0.0;
+        match self.pace {
+            _ if self.connections == 0 => Some("a run has at least one connection"),
+            _ if u32::try_from(self.connections).is_err() => {
+                Some("a run has at most 4,294,967,295 connections")
+            }
+            _ if self.shards == 0 => Some("a run has at least one thread"),
+            _ if self.shards > self.connections => Some("a thread needs at least one connection"),
+            _ if self.target.addrs.is_empty() => Some("a target has at least one address"),
+            _ if self.connect_rate.is_some_and(|rate| !positive(rate)) => {
+                Some("connections are begun at a rate above zero")
+            }
+            _ if self.stages.iter().any(|stage| stage.connections > self.connections) => {
+                Some("a stage has no more connections than the run")
+            }
+            _ if self.timeout.is_zero() => Some("a timeout is longer than zero"),
+            Pace::Open { rate } if !positive(rate) => Some("requests are sent at a rate above zero"),
+            Pace::Closed { pipelined: 0 } => Some("a connection has at least one request at a time"),
+            _ => None,
+        }
+    }
 }

@@ -30,6 +30,7 @@
 //! Text that the kernel prints is parsed by functions that take the text, apart from those that read
 //! the files. `unsafe` stands in files of its own, which begin with `#![allow(unsafe_code)]`.
 
+pub(crate) mod alarm;
 pub mod cpu;
 pub mod file;
 pub mod limits;

@@ -25,24 +25,27 @@ use std::{
 const FIRST_PAUSE: Nanos = 100_000_000;
 /// Doublings at most: 3.2 s.
 const DOUBLINGS: u8 = 5;
+const NEVER: Nanos = Nanos::MAX;
 
 /// A connection of the run, for all its time. It keeps no buffer while it waits.
 pub(super) struct Connection<P: Protocol> {
     local: Rc<Local<P>>,
     stream: Option<TcpStream>,
     state: State,
-    /// Among all of the run.
+    /// Among all of the run: what the ramp asks for.
     number: u32,
     /// How often it has failed in a row.
     failures: u8,
     /// It has stood, or failed, at least once; it has stood at least once.
     tried: bool,
     stood: bool,
-    /// Whether it waits for `timer`.
-    armed: bool,
+    /// When `timer` fires; [`NEVER`] if it is not set.
+    armed: Nanos,
     timer: Sleep,
     /// When its making began; or when it may begin.
     began: Nanos,
+    /// When the ramp wants it no more.
+    until: Nanos,
     flight: Flight,
     idle: Option<Ticket>,
     /// What the kernel has not taken yet.
@@ -60,6 +63,8 @@ struct Unsent {
 enum State {
     /// Not there; to be made at `began`.
     Resting,
+    /// Not there, and not wanted any more.
+    Gone,
     /// Waits for the kernel.
     Connecting,
     /// Waits for the end of the protocol's handshake.
@@ -77,6 +82,7 @@ impl<P: Protocol> Future for Connection<P> {
         let this = &mut *self;
         loop {
             let step = match this.state {
+                State::Gone => return Poll::Ready(()),
                 State::Resting => this.poll_rest(cx).map(Ok),
                 State::Connecting => this.poll_connect(cx),
                 State::Opening | State::Standing => this.poll_stream(cx),
@@ -96,6 +102,8 @@ enum End {
     Closed,
     /// The server closed it, while it was idle.
     Lost,
+    /// The ramp wants it no more.
+    Unwanted,
 }
 
 impl From<io::Error> for End {
@@ -106,19 +114,20 @@ impl From<io::Error> for End {
 
 impl<P: Protocol> Connection<P> {
     /// Begins at its first poll.
-    pub(super) fn new(local: Rc<Local<P>>, number: u32) -> Self {
+    pub(super) fn new(local: Rc<Local<P>>, number: usize) -> Self {
         let now = local.clock.now();
         Connection {
             timer: lakh_core::sleep_until(local.clock.instant(now)),
             local,
             stream: None,
             state: State::Resting,
-            number,
+            number: number as u32,
             failures: 0,
             tried: false,
             stood: false,
-            armed: false,
+            armed: NEVER,
             began: now,
+            until: NEVER,
             flight: Flight::default(),
             idle: None,
             unsent: None,
@@ -130,6 +139,7 @@ impl<P: Protocol> Connection<P> {
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_until(self.began, cx));
         self.began = self.local.clock.now();
+        self.until = self.local.ramp.unwanted(self.number as usize, self.began).unwrap_or(NEVER);
         self.session = P::Session::default();
         self.state = State::Connecting;
         Poll::Ready(())
@@ -137,9 +147,7 @@ impl<P: Protocol> Connection<P> {
 
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.stream.is_none() {
-            let addrs = &self.local.plan.target.addrs;
-            let addr = addrs[self.number as usize % addrs.len()];
-            self.stream = Some(TcpStream::begin_connect(addr, None)?);
+            self.stream = Some(self.local.connect(self.number as usize)?);
         }
         let stream = self.stream.as_ref().expect("it was just made");
         if stream.poll_connected(cx)?.is_pending() {
@@ -180,8 +188,6 @@ impl<P: Protocol> Connection<P> {
     /// The first attempt has come to its end, good or bad.
     fn settle(&mut self) {
         if !mem::replace(&mut self.tried, true) {
-            self.local.opening.set(self.local.opening.get() - 1);
-            self.local.wake_starter();
             self.local.settle();
         }
     }
@@ -220,6 +226,9 @@ impl<P: Protocol> Connection<P> {
 
     /// Sends the requests whose time has come, in one call.
     fn ask(&mut self, buffers: &mut Buffers, now: Nanos) -> Result<(), End> {
+        if now >= self.until {
+            return if self.flight.len() == 0 { Err(End::Unwanted) } else { Ok(()) };
+        }
         buffers.output.clear();
         while self.has_room()
             && let Some(due) = self.local.take_request(now)
@@ -290,8 +299,8 @@ impl<P: Protocol> Connection<P> {
             local.count_answer(&mut tally, answer, request, now);
         }
         drop(tally);
-        if !answers.is_empty() && local.is_done() {
-            local.wake_clerk();
+        if !answers.is_empty() {
+            local.requests_settled();
         }
         if let Err(failure) = outcome {
             return Err(End::Failed(failure));
@@ -322,8 +331,15 @@ impl<P: Protocol> Connection<P> {
             State::Opening => Some(self.began),
             _ => self.flight.since(),
         };
-        let Some(since) = since else { return Poll::Pending };
-        ready!(self.poll_until(since + self.local.timeout, cx));
+        // What is on its way is waited for, wanted or not.
+        let at = since.map_or(self.until, |since| since + self.local.timeout);
+        if at == NEVER {
+            return Poll::Pending;
+        }
+        ready!(self.poll_until(at, cx));
+        if since.is_none() {
+            return Poll::Ready(Err(End::Unwanted));
+        }
         let what = if self.state == State::Opening { "handshake" } else { "answer" };
         let example = format!("no {what} within {:?}", self.local.plan.timeout);
         let cause = if self.state == State::Opening { Cause::ConnectTimeout } else { Cause::Timeout };
@@ -332,13 +348,13 @@ impl<P: Protocol> Connection<P> {
 
     /// Ready once the time has come. The timer is set again only when it fires early.
     fn poll_until(&mut self, at: Nanos, cx: &mut Context<'_>) -> Poll<()> {
-        if self.armed && lakh_core::with(|shard| shard.now() < self.timer.deadline()) {
+        if self.armed <= at && lakh_core::with(|shard| shard.now() < self.timer.deadline()) {
             return Poll::Pending;
         }
         self.timer.reset(self.local.clock.instant(at));
-        self.armed = true;
+        self.armed = at;
         ready!(Pin::new(&mut self.timer).poll(cx));
-        self.armed = false;
+        self.armed = NEVER;
         Poll::Ready(())
     }
 
@@ -349,30 +365,30 @@ impl<P: Protocol> Connection<P> {
         }
     }
 
-    /// Counts what has failed, and tries again later.
+    /// Counts what has failed, and says when it is to be made anew.
     fn end(&mut self, end: End) {
         let local = Rc::clone(&self.local);
         let stood = self.state == State::Standing;
-        let requests = self.flight.clear();
         if stood {
             local.open.set(local.open.get() - 1);
         }
         let mut pause = 0;
-        if !matches!(end, End::Closed) {
+        if matches!(end, End::Failed(_) | End::Lost) {
             pause = FIRST_PAUSE << self.failures;
             self.failures = (self.failures + 1).min(DOUBLINGS);
             local.tally.borrow_mut().connections.lost += u64::from(stood);
         }
         if let End::Failed(failure) = &end {
-            local.count_failure(failure, requests);
+            local.count_failure(failure, &mut self.flight);
         }
         self.settle();
         self.leave_idle();
-        (self.stream, self.unsent, self.armed) = (None, None, false);
-        self.state = State::Resting;
-        self.began = local.connect_slot(local.clock.now() + pause);
-        if local.is_done() {
-            local.wake_clerk();
+        (self.stream, self.unsent, self.armed, self.flight) = (None, None, NEVER, Flight::default());
+        local.requests_settled();
+        let now = local.clock.now();
+        match local.ramp.wanted(self.number as usize, now + pause) {
+            Some(at) => (self.state, self.began) = (State::Resting, local.connect_slot(at)),
+            None => self.state = State::Gone,
         }
     }
 }

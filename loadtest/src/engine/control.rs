@@ -13,6 +13,8 @@ use std::{
 /// From the coordinator to all shards.
 #[derive(Default)]
 pub(super) struct Control {
+    /// Connections may be begun.
+    connect: AtomicBool,
     /// When requests begin; 0 while it is not known.
     go: AtomicU64,
     ended: AtomicBool,
@@ -26,6 +28,15 @@ impl Control {
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
+    }
+
+    pub(super) fn may_connect(&self) -> bool {
+        self.connect.load(Ordering::Acquire)
+    }
+
+    pub(super) fn connect(&self) {
+        self.connect.store(true, Ordering::Release);
+        self.wake();
     }
 
     pub(super) fn set_go(&self, at: Nanos) {
@@ -55,10 +66,12 @@ pub(super) struct Report {
     pub(super) tally: Tally,
     /// Connections that stand now.
     pub(super) open: u64,
-    /// Every connection that is wanted by now has been tried.
+    /// Every connection that is wanted from the beginning has been tried.
     pub(super) settled: bool,
     /// The shard's share of the requests is done.
     pub(super) done: bool,
     /// Nothing follows.
     pub(super) last: bool,
+    /// Seconds since counting began that are reported in full.
+    pub(super) seconds: u64,
 }

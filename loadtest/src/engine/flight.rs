@@ -43,14 +43,4 @@ impl Flight {
     pub(super) fn since(&self) -> Option<Nanos> {
         self.oldest.map(|(_, sent)| sent)
     }
-
-    /// Forgets them; how many there were.
-    pub(super) fn clear(&mut self) -> u64 {
-        let len = self.len() as u64;
-        self.oldest = None;
-        if let Some(others) = &mut self.others {
-            others.0.clear();
-        }
-        len
-    }
 }

@@ -3,55 +3,64 @@
 use super::{
     clock::{Clock, Nanos, nanos},
     control::{Control, Report},
+    dealer::Dealer,
+    flight::Flight,
     idle::Idle,
     share::Share,
 };
 use crate::{
     client::{Answer, Failure, Protocol},
     plan::{Pace, Plan},
+    schedule::Ramp,
+    sources::Sources,
     stats::{Cause, Tally},
 };
+use lakh_net::TcpStream;
 use std::{
     cell::{Cell, RefCell},
-    mem,
+    io, mem,
     sync::{
         Arc,
         mpsc::{SyncSender, TrySendError},
     },
-    task::Waker,
+    task::{Context, Poll, Waker},
 };
 
 /// Bytes that are read at once.
 const INPUT: usize = 64 * 1024;
 /// A request that leaves later than that after its time is late.
 const LATE: Nanos = 1_000_000;
+/// Connections of a shard whose first attempt is under way: a server's queue of new connections has an end.
+const OPENING_AT_MOST: usize = 128;
+/// Ports that are tried for one connection.
+const PORTS_TRIED: usize = 16;
+/// Connections of a rate that is not kept to the millisecond are made up for.
+const OVERSLEPT: Nanos = 20_000_000;
 
 pub(super) struct Local<P> {
     pub(super) plan: Arc<Plan>,
     pub(super) protocol: P,
     pub(super) clock: Clock,
     pub(super) share: Share,
+    pub(super) dealer: Dealer,
+    pub(super) ramp: Ramp,
     pub(super) timeout: Nanos,
+    /// Where connections come from; without it the kernel chooses.
+    sources: Option<Sources>,
     control: Arc<Control>,
     reports: SyncSender<Report>,
     pub(super) tally: RefCell<Tally>,
     pub(super) buffers: RefCell<Buffers>,
     pub(super) idle: RefCell<Idle>,
-    /// When requests begin, when they begin to count, and when they end.
-    go: Cell<Nanos>,
-    from: Cell<Nanos>,
-    until: Cell<Nanos>,
-    /// Requests that have been dealt out, and those among them that are answered or have failed.
-    taken: Cell<u64>,
-    settled_requests: Cell<u64>,
-    /// Connections that were begun; that have stood or failed at least once; that stand; that are being made.
-    pub(super) begun: Cell<usize>,
-    pub(super) tried: Cell<usize>,
+    /// Connections that have stood or failed at least once.
+    tried: Cell<usize>,
+    /// Connections that stand.
     pub(super) open: Cell<u64>,
+    /// Connections that are made for the first time, and who waits for there to be fewer.
     pub(super) opening: Cell<usize>,
+    starter: RefCell<Option<Waker>>,
     /// When the next connection may be begun, if there is a rate.
     connect_at: Cell<Nanos>,
-    pub(super) starter: RefCell<Option<Waker>>,
     clerk: RefCell<Option<Waker>>,
     /// What the last report said of `settled` and `done`.
     told: Cell<(bool, bool)>,
@@ -73,59 +82,41 @@ impl<P: Protocol> Local<P> {
         control: Arc<Control>,
         reports: SyncSender<Report>,
     ) -> Self {
+        let network = plan.source.network(&plan.target.addrs, plan.connections);
         Local {
-            timeout: nanos(plan.timeout),
-            plan,
             protocol,
             clock,
             share,
+            dealer: Dealer::new(&plan, share),
+            ramp: Ramp::new(&plan.stages),
+            timeout: nanos(plan.timeout),
+            sources: network.map(|network| Sources::new(network, share.shard, share.of)),
+            plan,
             control,
             reports,
             tally: RefCell::default(),
             buffers: RefCell::new(Buffers { input: vec![0; INPUT], output: Vec::new(), answers: Vec::new() }),
             idle: RefCell::default(),
-            go: Cell::new(Nanos::MAX),
-            from: Cell::new(Nanos::MAX),
-            until: Cell::new(Nanos::MAX),
-            taken: Cell::new(0),
-            settled_requests: Cell::new(0),
-            begun: Cell::new(0),
             tried: Cell::new(0),
             open: Cell::new(0),
             opening: Cell::new(0),
-            connect_at: Cell::new(0),
             starter: RefCell::default(),
+            connect_at: Cell::new(0),
             clerk: RefCell::default(),
             told: Cell::new((false, false)),
         }
     }
 
-    /// Takes the next request that may be sent at `now`, if there is one: the time at which it is due.
+    /// Takes the next request that may be sent at `now`, if there is one: the time at which it was due.
     #[inline]
     pub(super) fn take_request(&self, now: Nanos) -> Option<Nanos> {
-        let taken = self.taken.get();
-        if now < self.go.get() || now >= self.until.get() || Some(taken) == self.share.requests {
-            return None;
-        }
-        let due = match self.plan.pace {
-            Pace::Closed { .. } => now,
-            Pace::Open { .. } => self.due(taken).filter(|&due| due <= now)?,
-            Pace::Silent => return None,
-        };
-        self.taken.set(taken + 1);
-        if due >= self.from.get() {
+        let due = self.dealer.take(now)?;
+        if self.dealer.counts(due) {
             let mut tally = self.tally.borrow_mut();
             tally.sent += 1;
             tally.late += u64::from(now - due > LATE);
         }
         Some(due)
-    }
-
-    /// When the shard's request of this number is due, from 0; none at all in a closed loop.
-    fn due(&self, number: u64) -> Option<Nanos> {
-        let Pace::Open { rate } = self.plan.pace else { return None };
-        let number = number.checked_mul(self.share.of as u64)?.checked_add(self.share.shard as u64)?;
-        self.go.get().checked_add((number as f64 * 1e9 / rate) as u64)
     }
 
     /// Counts an answer to a request that was due and sent then.
@@ -134,11 +125,12 @@ impl<P: Protocol> Local<P> {
         &self,
         tally: &mut Tally,
         answer: Answer,
-        (due, sent): (Nanos, Nanos),
+        request: (Nanos, Nanos),
         now: Nanos,
     ) {
-        self.settled_requests.set(self.settled_requests.get() + 1);
-        if due < self.from.get() {
+        let (due, sent) = request;
+        self.dealer.settle(due);
+        if !self.dealer.counts(due) {
             return;
         }
         tally.completed += 1;
@@ -157,41 +149,81 @@ impl<P: Protocol> Local<P> {
         tally.statuses[usize::from(class).min(5)] += 1;
     }
 
-    /// Counts what went wrong, for `requests` that get no answer, or for a connection if there are none.
-    pub(super) fn count_failure(&self, failure: &Failure, requests: u64) {
-        self.settled_requests.set(self.settled_requests.get() + requests);
+    /// Counts why the requests in `flight` get no answer, or, if there are none, why a connection ends.
+    pub(super) fn count_failure(&self, failure: &Failure, flight: &mut Flight) {
         let mut tally = self.tally.borrow_mut();
-        for _ in 0..requests.max(1) {
+        if flight.len() == 0 {
             tally.failures.add(failure.cause);
+        }
+        while let Some((due, _)) = flight.pop() {
+            self.dealer.settle(due);
+            if self.dealer.counts(due) {
+                tally.failures.add(failure.cause);
+            }
         }
     }
 
-    /// From when on a connection may be begun that wants it now.
-    pub(super) fn connect_slot(&self, now: Nanos) -> Nanos {
-        let Some(rate) = self.plan.connect_rate else { return now };
-        let at = self.connect_at.get().max(now);
-        self.connect_at.set(at + (1e9 * self.share.of as f64 / rate) as u64);
-        at
+    /// Begins a connection to the target's address whose turn it is.
+    ///
+    /// # Errors
+    /// Those of connect(2).
+    pub(super) fn connect(&self, number: usize) -> io::Result<TcpStream> {
+        let addrs = &self.plan.target.addrs;
+        let addr = addrs[number % addrs.len()];
+        let Some(sources) = &self.sources else { return TcpStream::begin_connect(addr, None) };
+        let mut result = TcpStream::begin_connect(addr, Some(sources.next()));
+        for _ in 1..PORTS_TRIED {
+            match &result {
+                // Somebody else's, or not forgotten by the kernel since it was last used.
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) => {
+                }
+                _ => break,
+            }
+            result = TcpStream::begin_connect(addr, Some(sources.next()));
+        }
+        result
+    }
+
+    /// From when on a connection may be begun that wants it at `at`.
+    pub(super) fn connect_slot(&self, at: Nanos) -> Nanos {
+        let Some(rate) = self.plan.connect_rate else { return at };
+        // Who oversleeps makes up for it.
+        let slot = self.connect_at.get().max(at.saturating_sub(OVERSLEPT));
+        self.connect_at.set(slot + (1e9 * self.share.of as f64 / rate) as u64);
+        slot.max(at)
     }
 
     /// A connection has stood or failed for the first time.
     pub(super) fn settle(&self) {
+        self.opening.set(self.opening.get() - 1);
         self.tried.set(self.tried.get() + 1);
-        self.wake_clerk();
-    }
-
-    pub(super) fn wake_starter(&self) {
-        if let Some(waker) = self.starter.borrow_mut().take() {
-            waker.wake();
+        if let Some(starter) = self.starter.take() {
+            starter.wake();
+        }
+        if self.has_news() {
+            self.wake_clerk();
         }
     }
 
-    /// Whether every request of the shard's share has its answer or has failed.
-    pub(super) fn is_done(&self) -> bool {
-        Some(self.settled_requests.get()) == self.share.requests
+    /// Ready when another connection may be begun beside those that are being made.
+    pub(super) fn poll_room_to_open(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.opening.get() < OPENING_AT_MOST {
+            return Poll::Ready(());
+        }
+        *self.starter.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
     }
 
-    pub(super) fn wake_clerk(&self) {
+    /// After requests have been answered or have failed: the coordinator hears of the last one at once.
+    #[inline]
+    pub(super) fn requests_settled(&self) {
+        if self.dealer.is_done() {
+            self.wake_clerk();
+        }
+    }
+
+    fn wake_clerk(&self) {
         if let Some(waker) = &*self.clerk.borrow() {
             waker.wake_by_ref();
         }
@@ -205,27 +237,21 @@ impl<P: Protocol> Local<P> {
         }
     }
 
-    /// Follows what the coordinator has said; false once the run has ended.
-    pub(super) fn follow(&self) -> bool {
-        if let Some(go) = self.control.go()
-            && self.go.get() == Nanos::MAX
-        {
-            self.go.set(go);
-            self.from.set(go.saturating_add(nanos(self.plan.warmup)));
-            self.until.set(self.from.get().saturating_add(nanos(self.plan.duration)));
-            if matches!(self.plan.pace, Pace::Closed { .. }) {
-                self.wake_idle(usize::MAX);
-            }
-        }
-        let ended = self.control.has_ended();
-        if ended {
-            self.until.set(0);
-        }
-        !ended
+    /// When requests begin, once the coordinator has said so.
+    pub(super) fn go(&self) -> Option<Nanos> {
+        self.control.go()
+    }
+
+    pub(super) fn may_connect(&self) -> bool {
+        self.control.may_connect()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.control.has_ended()
     }
 
     /// Lets connections that have waited longest send, as many as there are.
-    pub(super) fn wake_idle(&self, many: usize) {
+    pub(super) fn wake_idle(&self, many: u64) {
         for _ in 0..many {
             let Some(waker) = self.idle.borrow_mut().pop() else { return };
             waker.wake();
@@ -234,16 +260,21 @@ impl<P: Protocol> Local<P> {
 
     /// Whether the coordinator should hear at once.
     pub(super) fn has_news(&self) -> bool {
-        self.told.get() != (self.is_settled(), self.is_done())
+        self.told.get() != (self.is_settled(), self.dealer.is_done())
     }
 
     fn is_settled(&self) -> bool {
-        self.tried.get() >= self.share.first.max(1).min(self.share.connections)
+        self.tried.get() >= self.share.first
     }
 
-    /// Gives the coordinator what has been counted since the last time; false if it has not taken that one yet.
-    pub(super) fn report(&self, last: bool) -> bool {
-        let told = (self.is_settled(), self.is_done());
+    /// Gives the coordinator what has been counted since the last time; false if it has no room for it.
+    pub(super) fn report(&self, seconds: u64, last: bool) -> bool {
+        if last {
+            let mut tally = self.tally.borrow_mut();
+            tally.unsent = self.dealer.backlog(self.clock.now());
+            tally.unanswered = self.dealer.unanswered();
+        }
+        let told = (self.is_settled(), self.dealer.is_done());
         let report = Report {
             shard: self.share.shard,
             tally: mem::take(&mut *self.tally.borrow_mut()),
@@ -251,6 +282,7 @@ impl<P: Protocol> Local<P> {
             settled: told.0,
             done: told.1,
             last,
+            seconds,
         };
         match self.reports.try_send(report) {
             Ok(()) => {
@@ -268,8 +300,8 @@ impl<P: Protocol> Local<P> {
 }
 
 /// What an error of the kernel means.
-pub(super) fn cause_of(error: &std::io::Error) -> Cause {
-    use std::io::ErrorKind;
+pub(super) fn cause_of(error: &io::Error) -> Cause {
+    use io::ErrorKind;
     match error.kind() {
         ErrorKind::ConnectionRefused => Cause::Refused,
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => Cause::Reset,

@@ -21,11 +21,16 @@
 mod clock;
 mod connection;
 mod control;
+mod dealer;
 mod flight;
 mod idle;
 mod local;
+mod progress;
 mod run;
 mod shard;
 mod share;
+#[cfg(test)]
+mod tests;
 
+pub use progress::{Phase, Progress};
 pub use run::{Run, Stop};

@@ -4,27 +4,32 @@ use super::{
     clock::Clock,
     control::{Control, Report},
     local::Local,
+    progress::{Phase, Progress},
     shard,
     share::Share,
 };
 use crate::{
     client::{Protocol, http::Http},
     plan::{Pace, Plan, Scheme},
-    stats::{Ended, Outcome, Sample, Tally, Usage},
+    schedule::Ramp,
+    stats::{Ended, Outcome, Sample, Tally},
+    usage::Watched,
 };
 use lakh_core::Runtime;
 use std::{
-    io,
+    fmt, io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender},
+        mpsc::{self, Receiver},
     },
     time::{Duration, Instant},
 };
 
 /// How long the coordinator waits for news before it looks at the clock and at [`Stop`].
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a second's reports are waited for after its end.
+const REPORTS_WITHIN: Duration = Duration::from_millis(500);
 /// How long shards have for their last report. They need microseconds, unless the machine has no CPU for them.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
@@ -43,7 +48,7 @@ impl Stop {
     }
 }
 
-/// A run that goes on.
+/// A run that goes on. Dropping it ends it.
 pub struct Run {
     runtime: Runtime,
     plan: Arc<Plan>,
@@ -51,10 +56,15 @@ pub struct Run {
     clock: Clock,
     reports: Receiver<Report>,
     shards: Vec<Known>,
+    /// Since the beginning, and since the last sample.
     tally: Tally,
-    samples: Vec<Sample>,
-    /// Since the last sample.
     second: Tally,
+    samples: Vec<Sample>,
+    client: Watched,
+    server: Option<Watched>,
+    busiest: f64,
+    /// When a connection stood, as far as is known.
+    somebody: Instant,
 }
 
 /// What is known of a shard.
@@ -64,14 +74,21 @@ struct Known {
     settled: bool,
     done: bool,
     last: bool,
+    seconds: u64,
+    busy: Duration,
+    waiting: Duration,
 }
 
 impl Run {
-    /// Starts the shards and their connections.
+    /// Starts event loops, and then the connections of `plan`.
     ///
     /// # Errors
-    /// If no threads or event loops can be made, or the plan's protocol is not there yet.
+    /// `InvalidInput` if the plan contradicts itself, `Unsupported` if its protocol is not there yet; or if no threads
+    /// or event loops can be made.
     pub fn start(plan: Plan) -> io::Result<Run> {
+        if let Some(fault) = plan.fault() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, fault));
+        }
         let plan = Arc::new(plan);
         match plan.target.scheme {
             Scheme::Http => Run::start_with(&plan, |plan| Http::new(&plan.target, &plan.http)),
@@ -83,122 +100,165 @@ impl Run {
         plan: &Arc<Plan>,
         protocol: impl Fn(&Plan) -> P + Send + Sync + 'static,
     ) -> io::Result<Run> {
-        let of = plan.shards.max(1);
+        let of = plan.shards;
         let (clock, control) = (Clock::new(), Arc::<Control>::default());
         // Room for news beside the report of each second.
         let (sender, reports) = mpsc::sync_channel(4 * of);
         let init = {
             let (plan, control) = (Arc::clone(plan), Arc::clone(&control));
             move |shard: &lakh_core::Shard| {
-                let (share, sender): (Share, SyncSender<Report>) =
-                    (Share::new(&plan, shard.id(), of), sender.clone());
+                let share = Share::new(&plan, shard.id(), of);
                 let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
                 let protocol = protocol(&plan);
-                shard::begin(Local::new(plan, protocol, clock, share, control, sender));
-                Ok(())
+                shard::begin(Local::new(plan, protocol, clock, share, control, sender.clone()))
             }
         };
         // The place for private descriptor tables, when a shard's connections exceed the limit of one.
-        let runtime = Runtime::builder().shards(of).start(init)?;
-        Ok(Run {
+        let runtime = Runtime::builder().shards(of).watchdog(None).start(init)?;
+        let run = Run {
             runtime,
             plan: Arc::clone(plan),
-            control,
             clock,
             reports,
             shards: vec![Known::default(); of],
             tally: Tally::default(),
-            samples: Vec::new(),
             second: Tally::default(),
-        })
+            samples: Vec::new(),
+            client: Watched::new(None),
+            server: plan.server.map(|number| Watched::new(Some(number))),
+            busiest: 0.0,
+            somebody: Instant::now(),
+            control,
+        };
+        run.control.connect();
+        Ok(run)
     }
 
     /// Waits for the end and gives what came of it; tells of every second.
-    pub fn finish(mut self, stop: &Stop, mut tell: impl FnMut(&Sample)) -> Outcome {
-        let settled = self.settle(stop);
-        let begun = Instant::now();
-        let mut ended = Ended::NobodyLeft;
-        if settled {
-            self.control.set_go(self.clock.now());
-            let from = begun + self.plan.warmup;
-            ended = self.measure(from, stop, &mut tell);
-        } else if stop.is_told() {
-            ended = Ended::Interrupted;
-        }
-        let elapsed = begun.elapsed().saturating_sub(self.plan.warmup).min(self.plan.duration);
+    pub fn finish(mut self, stop: &Stop, mut tell: impl FnMut(&Progress<'_>)) -> Outcome {
+        let mut elapsed = Duration::ZERO;
+        let ended = match self.settle(stop, &mut tell) {
+            Some(ended) => ended,
+            None => {
+                let from = Instant::now() + self.plan.warmup;
+                self.control.set_go(self.clock.now());
+                let ended = self.measure(from, stop, &mut tell);
+                elapsed = Instant::now().saturating_duration_since(from).min(self.plan.duration);
+                ended
+            }
+        };
         self.control.end();
         self.collect_last();
         self.take_second();
         self.runtime.stop();
+        let client = self.client.look();
+        let server = self.server.as_mut().map(Watched::look);
         let mut tally = self.tally;
         tally.connections.failed = tally.connections.requested - tally.connections.established;
         if matches!(self.plan.pace, Pace::Closed { .. }) {
             tally.service = tally.response.clone();
         }
-        Outcome {
-            tally,
-            elapsed,
-            ended,
-            samples: self.samples,
-            client: Usage::default(),
-            server: None,
-            client_busy: 0.0,
-        }
+        Outcome { tally, elapsed, ended, samples: self.samples, client, server, client_busy: self.busiest }
     }
 
-    /// Waits until every connection that is wanted from the beginning has been tried; true if one stands.
-    fn settle(&mut self, stop: &Stop) -> bool {
+    /// Waits until every connection that is wanted from the beginning has been tried; tells why to end instead of
+    /// going on.
+    fn settle(&mut self, stop: &Stop, tell: &mut impl FnMut(&Progress<'_>)) -> Option<Ended> {
+        let begun = Instant::now();
+        let mut next = begun + shard::REPORT_EVERY;
         loop {
-            if self.shards.iter().all(|shard| shard.settled) {
-                return self.open() > 0 || self.tally_so_far_established() > 0;
-            }
+            let now = Instant::now();
             if stop.is_told() {
-                return false;
+                return Some(Ended::Interrupted);
+            }
+            if self.shards.iter().all(|shard| shard.settled) {
+                let established = self.second.connections.established + self.tally.connections.established;
+                let nobody = established == 0 && self.plan.stages.is_empty();
+                return nobody.then_some(Ended::NobodyLeft);
+            }
+            if now >= next {
+                next += shard::REPORT_EVERY;
+                let sample = self.sample(now - begun);
+                tell(&Progress { phase: Phase::Connecting, sample, tally: &self.tally });
             }
             self.take_report(LOOK);
         }
     }
 
-    fn tally_so_far_established(&self) -> u64 {
-        self.tally.connections.established + self.second.connections.established
-    }
-
-    fn measure(&mut self, from: Instant, stop: &Stop, tell: &mut impl FnMut(&Sample)) -> Ended {
-        let until = from + self.plan.duration;
-        let mut next_sample = from + shard::REPORT_EVERY;
-        loop {
-            let now = Instant::now();
-            if stop.is_told() {
-                return Ended::Interrupted;
+    fn measure(&mut self, from: Instant, stop: &Stop, tell: &mut impl FnMut(&Progress<'_>)) -> Ended {
+        let (until, ramp) = (from + self.plan.duration, Ramp::new(&self.plan.stages));
+        let mut measuring = false;
+        self.somebody = Instant::now();
+        // What was counted before is nobody's second.
+        self.take_second();
+        for second in 1.. {
+            let end = from + shard::REPORT_EVERY * second;
+            loop {
+                let now = Instant::now();
+                if !measuring && now >= from {
+                    measuring = true;
+                    self.client.begin();
+                    self.server.as_mut().map(Watched::begin);
+                    self.look_at_shards();
+                    self.busiest = 0.0;
+                }
+                let is_wanted = || {
+                    let now = self.clock.now();
+                    ramp.wanted(0, now) == Some(now)
+                };
+                if stop.is_told() {
+                    return Ended::Interrupted;
+                }
+                if now >= until || self.shards.iter().all(|shard| shard.done) {
+                    return Ended::Done;
+                }
+                if now >= self.somebody + self.plan.timeout && is_wanted() {
+                    return Ended::NobodyLeft;
+                }
+                let reported = self.shards.iter().all(|shard| shard.seconds >= u64::from(second));
+                if (reported && now >= end) || now >= end + REPORTS_WITHIN {
+                    break;
+                }
+                self.take_report(LOOK.min(until - now));
             }
-            if now >= until || self.shards.iter().all(|shard| shard.done) {
-                return Ended::Done;
-            }
-            if now >= next_sample {
-                next_sample += shard::REPORT_EVERY;
-                self.sample(now - from);
-                tell(self.samples.last().expect("it was just made"));
-            }
-            self.take_report(LOOK.min(until - now));
+            let sample = self.sample(shard::REPORT_EVERY * second);
+            self.samples.push(sample);
+            tell(&Progress { phase: Phase::Measuring, sample, tally: &self.tally });
         }
+        Ended::Done
     }
 
-    fn open(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.open).sum()
-    }
-
-    fn sample(&mut self, at: Duration) {
+    /// Ends a second.
+    fn sample(&mut self, at: Duration) -> Sample {
+        self.look_at_shards();
+        self.client.look();
+        self.server.as_mut().map(Watched::look);
         let Tally { completed, failures, response, .. } = &self.second;
-        self.samples.push(Sample {
+        let sample = Sample {
             at,
-            open: self.open(),
+            open: self.shards.iter().map(|shard| shard.open).sum(),
             completed: *completed,
             failed: failures.total(),
             p50: response.quantile(0.5),
             p99: response.quantile(0.99),
             max: response.max(),
-        });
+        };
         self.take_second();
+        sample
+    }
+
+    /// How busy each shard has been since the last look.
+    fn look_at_shards(&mut self) {
+        for (known, shard) in self.shards.iter_mut().zip(self.runtime.shards()) {
+            let (busy, waiting) = (shard.metrics().busy(), shard.metrics().waiting());
+            let now_busy = busy.saturating_sub(known.busy).as_secs_f64();
+            let all = now_busy + waiting.saturating_sub(known.waiting).as_secs_f64();
+            // Less than half a second is a beginning or an end, which are always busy.
+            if all >= 0.5 {
+                self.busiest = self.busiest.max(now_busy / all);
+            }
+            (known.busy, known.waiting) = (busy, waiting);
+        }
     }
 
     fn take_second(&mut self) {
@@ -216,9 +276,12 @@ impl Run {
     }
 
     fn take(&mut self, report: Report) {
-        let Report { shard, tally, open, settled, done, last } = report;
+        let Report { shard, tally, open, settled, done, last, seconds } = report;
+        if open > 0 || tally.completed > 0 {
+            self.somebody = Instant::now();
+        }
         self.second.merge(&tally);
-        self.shards[shard] = Known { open, settled, done, last };
+        self.shards[shard] = Known { open, settled, done, last, seconds, ..self.shards[shard] };
     }
 
     fn collect_last(&mut self) {
@@ -226,5 +289,11 @@ impl Run {
         while !self.shards.iter().all(|shard| shard.last) && Instant::now() < until {
             self.take_report(LOOK);
         }
+    }
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("plan", &self.plan).finish_non_exhaustive()
     }
 }

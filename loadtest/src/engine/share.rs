@@ -23,7 +23,7 @@ impl Share {
             shard,
             of,
             connections,
-            first: if plan.stages.is_empty() { connections } else { connections.min(1) },
+            first: if plan.stages.is_empty() { connections } else { 0 },
             requests: plan.requests.map(share),
         }
     }

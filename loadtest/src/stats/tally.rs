@@ -36,6 +36,10 @@ pub struct Tally {
     pub bytes_received: u64,
     /// Open loop: requests that left more than a millisecond after their time.
     pub late: u64,
+    /// Open loop: requests that were due by the end and for which no connection was free.
+    pub unsent: u64,
+    /// Requests that were on their way at the end.
+    pub unanswered: u64,
     /// UDP and broadcasts: messages that never came.
     pub missing: u64,
     /// UDP and broadcasts: messages that came more than once.
@@ -70,6 +74,8 @@ impl Tally {
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;
         self.late += other.late;
+        self.unsent += other.unsent;
+        self.unanswered += other.unanswered;
         self.missing += other.missing;
         self.duplicated += other.duplicated;
         self.reordered += other.reordered;
