@@ -47,9 +47,10 @@ impl Collector {
         self.shards.iter().map(of).sum()
     }
 
-    /// Whether every receiver has got everything so far.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.sum(|shard| shard.received) >= self.sum(|shard| shard.expected)
+    /// Whether every receiver has got all of `published` messages.
+    pub(crate) fn is_complete(&self, published: u32) -> bool {
+        self.shards.iter().all(|shard| shard.published == published)
+            && self.sum(|shard| shard.received) >= self.sum(|shard| shard.expected)
     }
 
     /// Adds up what came of `published` messages.
@@ -77,7 +78,7 @@ mod tests {
     }
 
     fn told(expected: u64, received: u64, spreads: Vec<(u32, Spread)>) -> Received {
-        Received { expected, received, duplicated: 1, reordered: 0, spreads }
+        Received { published: 1, expected, received, duplicated: 1, reordered: 0, spreads }
     }
 
     #[test]
@@ -85,15 +86,18 @@ mod tests {
         let mut collector = Collector::new(2);
         collector.take(0, told(2, 1, vec![(0, spread(&[1]))]));
         collector.take(1, told(3, 3, vec![(0, spread(&[2, 3, 9]))]));
-        assert!(!collector.is_complete());
+        assert!(!collector.is_complete(1));
         collector.take(0, told(2, 2, vec![(0, spread(&[4]))]));
-        assert!(collector.is_complete());
+        assert!(collector.is_complete(1));
         let mut tally = Tally::default();
         collector.finish(1, &mut tally);
         let broadcast = tally.broadcast.unwrap();
         let millis = |latency: &crate::stats::Latency| (latency.max().as_secs_f64() * 1000.0).round();
         assert_eq!((broadcast.published, broadcast.expected, broadcast.received), (1, 5, 5));
-        assert_eq!((millis(&broadcast.first), millis(&broadcast.median), millis(&broadcast.last)), (1.0, 3.0, 9.0));
+        assert_eq!(
+            (millis(&broadcast.first), millis(&broadcast.median), millis(&broadcast.last)),
+            (1.0, 3.0, 9.0)
+        );
         assert_eq!((tally.missing, tally.duplicated), (0, 2));
     }
 

@@ -12,5 +12,5 @@ mod spread;
 
 pub(crate) use collector::Collector;
 pub(crate) use published::Published;
-pub(crate) use receivers::{Receivers, Received};
+pub(crate) use receivers::{Received, Receivers};
 pub(crate) use spread::Spread;

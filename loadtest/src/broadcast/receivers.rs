@@ -23,6 +23,8 @@ pub(crate) struct Receivers {
 /// What a shard tells of its receivers: counts since the beginning, delays since the last time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Received {
+    /// Messages that were published when it was told.
+    pub(crate) published: u32,
     pub(crate) expected: u64,
     pub(crate) received: u64,
     pub(crate) duplicated: u64,
@@ -71,6 +73,7 @@ impl Receivers {
     pub(crate) fn tell(&mut self, published: u32) -> Received {
         let standing = (self.standing * u64::from(published)).saturating_sub(self.before);
         Received {
+            published,
             expected: self.expected_by_gone + standing,
             received: self.received,
             duplicated: self.duplicated,

@@ -45,7 +45,8 @@ impl Spread {
         self.count += other.count;
         let (mut own, mut others) = (self.rows.as_slice(), other.rows.as_slice());
         let mut rows = Vec::with_capacity(own.len().max(others.len()));
-        while let (Some(&(bucket, count)), Some(&(others_bucket, others_count))) = (own.first(), others.first())
+        while let (Some(&(bucket, count)), Some(&(others_bucket, others_count))) =
+            (own.first(), others.first())
         {
             let lowest = bucket.min(others_bucket);
             let mut sum = 0;
@@ -62,6 +63,7 @@ impl Spread {
         self.rows = rows;
     }
 
+    #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
         self.count
     }

@@ -171,7 +171,10 @@ mod tests {
         both.merge(&tally);
         both.merge(&Tally::default());
 
-        assert_eq!(both.connections, Connections { requested: 2, established: 4, failed: 6, lost: 8, renewed: 10 });
+        assert_eq!(
+            both.connections,
+            Connections { requested: 2, established: 4, failed: 6, lost: 8, renewed: 10 }
+        );
         assert_eq!((both.sent, both.completed, both.statuses), (10, 12, [14; 6]));
         assert_eq!((both.bytes_sent, both.bytes_received, both.late), (16, 18, 20));
         assert_eq!((both.missing, both.duplicated, both.reordered), (22, 24, 26));

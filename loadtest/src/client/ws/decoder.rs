@@ -48,7 +48,12 @@ struct Message {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part<'a> {
     /// Of a message; `first` and `last` say where.
-    Data { is_text: bool, first: bool, last: bool, bytes: &'a [u8] },
+    Data {
+        is_text: bool,
+        first: bool,
+        last: bool,
+        bytes: &'a [u8],
+    },
     Ping(Vec<u8>),
     Pong,
     /// With its payload.

@@ -90,14 +90,18 @@ impl Handshake {
         let status = answer.code.unwrap_or_default();
         if status != 101 {
             let reason = answer.reason.unwrap_or_default();
-            return refuse(format!("the server answered {status} {reason} instead of 101").replace("  ", " "));
+            return refuse(
+                format!("the server answered {status} {reason} instead of 101").replace("  ", " "),
+            );
         }
         let of = |name: &'static str| {
             let named = answer.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
             named.map(|field| field.value.trim_ascii())
         };
         let lists = |name, token: &[u8]| {
-            of(name).any(|value| value.split(|&b| b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token)))
+            of(name).any(|value| {
+                value.split(|&b| b == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
+            })
         };
         if !lists("upgrade", b"websocket") || !lists("connection", b"upgrade") {
             return refuse("the server's 101 does not upgrade to WebSocket".to_owned());
@@ -129,7 +133,9 @@ mod tests {
 
     fn answer(handshake: &Handshake) -> String {
         let accept = &handshake.accept;
-        format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n")
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
     }
 
     #[test]
@@ -160,7 +166,9 @@ mod tests {
             (of(&|all| all.replace("alive, Upgrade", "alive")), Cause::Handshake, "does not upgrade"),
             (of(&|all| all.replace("Accept: ", "Accept: x")), Cause::Handshake, "does not fit"),
             (
-                of(&|all| all.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")),
+                of(&|all| {
+                    all.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+                }),
                 Cause::Handshake,
                 "not offered",
             ),

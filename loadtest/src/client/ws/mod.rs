@@ -89,7 +89,8 @@ impl Ws {
             // The common case, without a box.
             let found = is_text && self.receives(session) && self.text(session, bytes, sink.now);
             if !found {
-                let differs = bytes.len() != self.pattern.len() || !self.pattern.matches(session.echoed, 0, bytes);
+                let differs =
+                    bytes.len() != self.pattern.len() || !self.pattern.matches(session.echoed, 0, bytes);
                 self.echo(session, differs, sink);
             }
             return;
@@ -224,8 +225,8 @@ impl Protocol for Ws {
         self.receivers.borrow_mut().take_back(told);
     }
 
-    fn companion(&self, local: &Rc<Local<Self>>) -> Option<Companion> {
-        let published = self.published.as_ref().filter(|_| local.is_first())?;
+    fn companion(local: &Rc<Local<Self>>) -> Option<Companion> {
+        let published = local.protocol.published.as_ref().filter(|_| local.is_first())?;
         Some(Box::pin(publisher::publish(Rc::clone(local), Arc::clone(published))))
     }
 }

@@ -36,7 +36,7 @@ pub(super) async fn publish(local: Rc<Local<Ws>>, published: Arc<Published>) {
             Err(failure) => Err(failure),
         };
         let Err(failure) = link else { return published.end() };
-        local.count_failure(&failure, 0);
+        local.count_failure(&failure);
         sleep(PAUSE).await;
     }
 }
@@ -66,7 +66,8 @@ impl<'a> Link<'a> {
         };
         let addr = local.plan.target.addrs[0];
         let limit = local.plan.timeout;
-        let late = |_| Failure::new(Cause::ConnectTimeout, format!("the publisher: nothing within {limit:?}"));
+        let late =
+            |_| Failure::new(Cause::ConnectTimeout, format!("the publisher: nothing within {limit:?}"));
         let stream = timeout(limit, TcpStream::connect(addr)).await.map_err(late)?.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
         let mut link = Link {
@@ -138,12 +139,12 @@ impl<'a> Link<'a> {
 
     /// Reads what is there and sends what the kernel takes.
     fn exchange(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let failed =
-            |error: io::Error| Failure::new(crate::engine::cause_of(&error), format!("the publisher: {error}"));
+        let failed = |error: io::Error| {
+            Failure::new(crate::engine::cause_of(&error), format!("the publisher: {error}"))
+        };
         let buffers = &mut *self.local.buffers.borrow_mut();
         while let Poll::Ready(n) = self.stream.poll_read(cx, &mut buffers.input).map_err(failed)? {
-            let mut tally = self.local.tally.borrow_mut();
-            tally.bytes_received += n as u64;
+            self.local.tally.borrow_mut().bytes_received += n as u64;
             if n == 0 {
                 return Err(Failure::new(Cause::Closed, "the publisher: the server closed the connection"));
             }
@@ -153,13 +154,13 @@ impl<'a> Link<'a> {
                 answers: &mut buffers.answers,
                 out: &mut self.unsent,
                 now: self.local.clock.now(),
-                tally: &mut tally,
             };
             let input = &buffers.input[..n];
             self.local.protocol.receive(&mut self.session, input, &mut sink)?;
         }
         while self.sent < self.unsent.len() {
-            let Poll::Ready(n) = self.stream.poll_write(cx, &self.unsent[self.sent..]).map_err(failed)? else {
+            let Poll::Ready(n) = self.stream.poll_write(cx, &self.unsent[self.sent..]).map_err(failed)?
+            else {
                 return Ok(());
             };
             self.local.tally.borrow_mut().bytes_sent += n as u64;
