@@ -21,9 +21,9 @@ impl Flight {
         self.open
     }
 
-    /// The number of the next one.
+    /// The number of the next one, from 0: no socket sends four milliards in a run.
     pub(super) fn next(&self) -> u32 {
-        self.first.wrapping_add(self.sent.len() as u32)
+        self.first + self.sent.len() as u32
     }
 
     pub(super) fn push(&mut self, sent: Sent) {
@@ -56,7 +56,7 @@ impl Flight {
     fn forget_answered(&mut self) {
         while let Some(None) = self.sent.front() {
             self.sent.pop_front();
-            self.first = self.first.wrapping_add(1);
+            self.first += 1;
         }
     }
 }

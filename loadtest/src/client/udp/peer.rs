@@ -224,9 +224,7 @@ impl Peer {
         let mut tally = local.tally.borrow_mut();
         tally.bytes_received += datagram.len() as u64;
         let number = datagram.first_chunk::<NUMBER>().map(|number| u32::from_le_bytes(*number));
-        // Distances, so that numbers may begin anew.
-        let number =
-            number.filter(|number| self.flight.next().wrapping_sub(*number).wrapping_sub(1) < 1 << 31);
+        let number = number.filter(|&number| number < self.flight.next());
         let Some(number) = number else {
             tally.failures.add_with(Cause::Garbage, || "a datagram that was not sent".to_owned());
             return;

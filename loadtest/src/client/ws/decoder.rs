@@ -197,7 +197,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Messages, as (text?, content), and control frames, from bytes that come in parts.
+    /// Messages, as whether they are text and their content, and control frames, from bytes that come in parts; at
+    /// last, whether more has to come.
     fn read(bytes: &[u8], mut parts: impl Iterator<Item = usize>) -> Result<Vec<String>, Failure> {
         let (mut decoder, mut all, mut message, mut at) = (Decoder::default(), Vec::new(), Vec::new(), 0);
         while at < bytes.len() {
@@ -219,7 +220,9 @@ mod tests {
             assert!(input.is_empty());
             at = end;
         }
-        assert!(!message.is_empty() || decoder.0.is_none(), "it keeps something: {decoder:?}");
+        if decoder.0.is_some() {
+            all.push("more".to_owned());
+        }
         Ok(all)
     }
 

@@ -11,6 +11,7 @@ use crate::{
 use lakh_core::{Sleep, sleep, sleep_until, timeout};
 use lakh_net::TcpStream;
 use std::{
+    convert::Infallible,
     future::{Future, poll_fn},
     io,
     pin::Pin,
@@ -26,7 +27,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Messages that may wait for the kernel to take them, in bytes; what is due beyond them is late.
 const UNSENT_AT_MOST: usize = 64 * 1024;
 
-/// Publishes from the time at which it may until it is to end.
+/// Publishes from the time at which it may until it is to end; then the connection stays as the others do. To close it
+/// with its own messages unread would reset it, and take from the server what it has not read of them.
 pub(super) async fn publish(local: Rc<Local<Ws>>, published: Arc<Published>) {
     let Some(plan) = local.plan.ws.publish.clone() else { return };
     let mut next = 0;
@@ -35,7 +37,10 @@ pub(super) async fn publish(local: Rc<Local<Ws>>, published: Arc<Published>) {
             Ok(mut link) => poll_fn(|cx| link.poll(cx, &mut next)).await,
             Err(failure) => Err(failure),
         };
-        let Err(failure) = link else { return published.end() };
+        let Err(failure) = link;
+        if published.has_ended() {
+            return;
+        }
         local.count_failure(&failure);
         sleep(PAUSE).await;
     }
@@ -91,8 +96,8 @@ impl<'a> Link<'a> {
         if self.session.handshake.is_none() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    /// Ready when all is published: `next` is the number of the next message.
-    fn poll(&mut self, cx: &mut Context<'_>, next: &mut u32) -> Poll<Result<(), Failure>> {
+    /// Ready when it fails: `next` is the number of the next message.
+    fn poll(&mut self, cx: &mut Context<'_>, next: &mut u32) -> Poll<Result<Infallible, Failure>> {
         loop {
             self.exchange(cx)?;
             let Poll::Ready((from, until)) = self.published.poll_begin(cx) else { return Poll::Pending };
@@ -105,7 +110,7 @@ impl<'a> Link<'a> {
             }
             self.exchange(cx)?;
             if due.is_none() && self.unsent.is_empty() {
-                return Poll::Ready(Ok(()));
+                self.published.end();
             }
             let Some(due) = due.filter(|&due| due > now) else { return Poll::Pending };
             self.timer = sleep_until(self.local.clock.instant(due));
