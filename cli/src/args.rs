@@ -27,7 +27,7 @@ pub(crate) const MAX_SHARDS: u64 = 1024;
 /// The pool has one thread more for the log, and at most half of it is for computing.
 const MAX_POOL_THREADS: u64 = MAX_WORKERS as u64 / 2 - 1;
 
-/// Serves files over HTTP.
+/// Serves files over HTTP, and load-tests servers.
 #[derive(Debug, Parser)]
 #[command(name = "lakh", version = VERSION, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Args {
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Serve),
     /// Load-test a server
-    Load(Load),
+    Load(Box<Load>),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completions {

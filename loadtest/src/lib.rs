@@ -25,7 +25,7 @@ mod usage;
 #[cfg(test)]
 mod made_up;
 
-pub use engine::{Progress, Run, Stop};
+pub use engine::{Run, Stop};
 pub use plan::Plan;
 pub use sources::{Network, ParseNetworkError};
 pub use stats::{Outcome, Tally};

@@ -1,8 +1,8 @@
 //! Messages that a server gives to many, and those that it loses, repeats or mixes up.
 
-mod common;
+mod by_hand;
 
-use common::{TEXT, Ws, assert_failures, frame, plan, run, serve};
+use by_hand::{TEXT, Ws, assert_failures, frame, plan, run, serve};
 use lakh_loadtest::{
     Outcome, Plan,
     plan::{Pace, Publish, WsPlan},

@@ -1,8 +1,8 @@
 //! Bytes over TCP that come back, or do not.
 
-mod common;
+mod by_hand;
 
-use common::{assert_failures, plan, run, serve};
+use by_hand::{assert_failures, plan, run, serve};
 use lakh_loadtest::{
     Plan,
     plan::Pace,

@@ -1,8 +1,8 @@
 //! Datagrams that come back, or not, twice, or late.
 
-mod common;
+mod by_hand;
 
-use common::{assert_failures, plan, run};
+use by_hand::{assert_failures, plan, run};
 use lakh_loadtest::{Plan, plan::Pace, stats::Cause};
 use std::{
     net::{SocketAddr, UdpSocket},

@@ -1,8 +1,8 @@
 //! WebSockets: echoes, connections that stand, and what servers do wrong.
 
-mod common;
+mod by_hand;
 
-use common::{BINARY, CLOSE, PING, PONG, TEXT, Ws, assert_failures, plan, run, run_until, serve};
+use by_hand::{BINARY, CLOSE, PING, PONG, TEXT, Ws, assert_failures, plan, run, run_until, serve};
 use lakh_loadtest::{
     Plan,
     plan::{Pace, WsPlan},
@@ -52,10 +52,10 @@ fn an_echo_may_come_in_pieces_between_pings_and_of_any_size() {
                 continue;
             }
             let (first, second) = payload.split_at(payload.len() / 3);
-            let mut bytes = common::frame(opcode, first);
+            let mut bytes = by_hand::frame(opcode, first);
             bytes[0] &= 0x7f;
-            bytes.extend(common::frame(PING, b"still here?"));
-            bytes.extend(common::frame(BINARY, second));
+            bytes.extend(by_hand::frame(PING, b"still here?"));
+            bytes.extend(by_hand::frame(BINARY, second));
             let rest = bytes.len() - second.len() - if second.len() < 126 { 2 } else { 4 };
             // A continuation.
             bytes[rest] = 0x80;

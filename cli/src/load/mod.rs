@@ -1,17 +1,16 @@
 //! `lakh load`: from the options to the report.
 
 mod args;
+mod interrupt;
+mod plan;
 mod report;
+mod units;
 
 pub(crate) use args::Load;
 
 use crate::failure::Failure;
-use lakh_core::{stderr, sys::cpu::cpu_quota};
-use lakh_loadtest::{
-    Outcome, Plan, Run, Stop,
-    plan::{HttpRequest, Pace, Target},
-    stats::Ended,
-};
+use lakh_core::stderr;
+use lakh_loadtest::{Outcome, Run, Stop, stats::Ended};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -20,45 +19,23 @@ use std::{
 
 /// Some connections were never established, or lost.
 const EXIT_CONNECTIONS: u8 = 3;
-/// How long a run lasts that ends by its number of requests.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-const DEFAULT_DURATION: Duration = Duration::from_secs(10);
+/// How long the end waits for whoever reads standard error.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     stderr::report_panics();
-    let plan = plan(options)?;
-    let run = Run::start(plan.clone()).map_err(|error| Failure::broken(format!("cannot begin: {error}")))?;
+    let plan = plan::plan(options)?;
     let stop = Stop::default();
+    interrupt::watch(&stop).map_err(|error| Failure::broken(format!("cannot catch Ctrl-C: {error}")))?;
+    let run = Run::start(plan.clone()).map_err(|error| Failure::broken(format!("cannot begin: {error}")))?;
     let outcome = run.finish(&stop, |_| {});
     let text = report::text(&plan, &outcome);
     let mut stdout = io::stdout().lock();
     // Nobody reads it: nothing is left to be done.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    // Who does not read it must not keep the process.
+    let _ = stderr::flush(LAST_LINES);
     Ok(ExitCode::from(status(&outcome)))
-}
-
-fn plan(options: &Load) -> Result<Plan, Failure> {
-    let target = Target::parse(&options.url).map_err(|error| Failure::refused(error.to_string()))?;
-    let shards = options.threads.unwrap_or_else(|| cpu_quota().get());
-    let duration = match (options.duration, options.requests) {
-        (Some(duration), _) => duration,
-        (None, Some(_)) => LONGEST,
-        (None, None) => DEFAULT_DURATION,
-    };
-    Ok(Plan {
-        target,
-        connections: options.connections,
-        stages: Vec::new(),
-        connect_rate: None,
-        // A shard without a connection would have no share of the requests to do.
-        shards: shards.min(options.connections),
-        duration,
-        requests: options.requests,
-        warmup: Duration::ZERO,
-        pace: Pace::Closed { pipelined: 1 },
-        http: HttpRequest::default(),
-        timeout: Duration::from_secs(10),
-    })
 }
 
 fn status(outcome: &Outcome) -> u8 {

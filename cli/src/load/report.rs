@@ -24,15 +24,26 @@ pub(super) fn text(plan: &Plan, outcome: &Outcome) -> String {
     for cause in Cause::ALL.into_iter().filter(|&cause| tally.failures.count(cause) > 0) {
         let _ = writeln!(text, "  {cause:?} {}", tally.failures.count(cause));
     }
-    let of = |share| tally.service.quantile(share);
+    for (name, times) in [("response", &tally.response), ("service", &tally.service)] {
+        let of = |share| times.quantile(share);
+        let _ = writeln!(
+            text,
+            "  {name} p50 {:?} p90 {:?} p99 {:?} p99.9 {:?} max {:?}",
+            of(0.5),
+            of(0.9),
+            of(0.99),
+            of(0.999),
+            times.max()
+        );
+    }
     let _ = writeln!(
         text,
-        "  service p50 {:?} p90 {:?} p99 {:?} p99.9 {:?} max {:?}",
-        of(0.5),
-        of(0.9),
-        of(0.99),
-        of(0.999),
-        tally.service.max()
+        "  late {} unsent {} unanswered {}  client {:?} {:?}% busy",
+        tally.late,
+        tally.unsent,
+        tally.unanswered,
+        outcome.client,
+        (outcome.client_busy * 100.0) as u32
     );
     text
 }

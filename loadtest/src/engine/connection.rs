@@ -3,7 +3,7 @@
 use super::{
     clock::Nanos,
     flight::Flight,
-    idle::Ticket,
+    idle::{NOT_IDLE, Ticket},
     local::{Buffers, Local, cause_of},
 };
 use crate::{
@@ -48,7 +48,8 @@ pub(crate) struct Connection<P: Protocol> {
     /// When the ramp wants it no more.
     until: Nanos,
     flight: Flight,
-    idle: Option<Ticket>,
+    /// Its place among the idle ones, outdated or not.
+    idle: Ticket,
     /// What the kernel has not taken yet.
     unsent: Option<Box<Unsent>>,
     session: P::Session,
@@ -150,7 +151,7 @@ impl<P: Protocol> Connection<P> {
             began: now,
             until: NEVER,
             flight: Flight::default(),
-            idle: None,
+            idle: NOT_IDLE,
             unsent: None,
             session: P::Session::default(),
         }
@@ -337,8 +338,8 @@ impl<P: Protocol> Connection<P> {
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.has_room() {
             let mut idle = self.local.idle.borrow_mut();
-            if !self.idle.is_some_and(|ticket| idle.holds(ticket)) {
-                self.idle = Some(idle.push(cx));
+            if self.idle == NOT_IDLE || !idle.holds(self.idle) {
+                self.idle = idle.push(cx);
             }
         }
         let since = match self.state {
@@ -392,7 +393,8 @@ impl<P: Protocol> Connection<P> {
     }
 
     fn leave_idle(&mut self) {
-        if let Some(ticket) = self.idle.take() {
+        let ticket = mem::replace(&mut self.idle, NOT_IDLE);
+        if ticket != NOT_IDLE {
             self.local.idle.borrow_mut().leave(ticket);
         }
     }
@@ -429,5 +431,17 @@ impl<P: Protocol> Connection<P> {
 impl<P: Protocol> Drop for Connection<P> {
     fn drop(&mut self) {
         self.leave_idle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::http::Http;
+
+    #[test]
+    fn a_connection_is_small_while_there_is_nothing_to_send() {
+        // A size that allocators have.
+        assert!(size_of::<Connection<Http>>() <= 160);
     }
 }

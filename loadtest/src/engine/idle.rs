@@ -6,6 +6,9 @@ use std::{collections::VecDeque, task::Context};
 /// A connection's place among those that are idle; it may be outdated.
 pub(crate) type Ticket = u64;
 
+/// Nobody's.
+pub(crate) const NOT_IDLE: Ticket = Ticket::MAX;
+
 /// Those that wait for their turn to send, in four bytes each. Who has waited longest comes first, so that requests go
 /// round.
 #[derive(Default)]
@@ -57,5 +60,45 @@ impl Idle {
             self.first += self.waiting.len() as u64;
             self.waiting.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::{prelude::*, test_runner::TestCaseError};
+    use std::{future::poll_fn, task::Poll};
+
+    proptest! {
+        #[test]
+        fn the_one_that_has_waited_longest_comes_first(steps in prop::collection::vec(0usize..3, 0..60)) {
+            lakh_core::block_on(poll_fn(move |cx| Poll::Ready(check(&steps, cx)))).unwrap()?;
+        }
+    }
+
+    fn check(steps: &[usize], cx: &Context<'_>) -> Result<(), TestCaseError> {
+        let mut idle = Idle::default();
+        // The same in plain words: tickets that wait.
+        let mut model = VecDeque::new();
+        for (&step, at) in steps.iter().zip(0usize..) {
+            match step {
+                0 => model.push_back(idle.push(cx)),
+                1 => prop_assert_eq!(idle.pop().is_some(), model.pop_front().is_some()),
+                _ => {
+                    let left = model.remove(at % model.len().max(1));
+                    if let Some(ticket) = left {
+                        prop_assert!(idle.holds(ticket));
+                        idle.leave(ticket);
+                        // Nobody leaves twice.
+                        idle.leave(ticket);
+                    }
+                }
+            }
+            prop_assert_eq!(idle.len, model.len());
+            for &ticket in &model {
+                prop_assert!(idle.holds(ticket));
+            }
+        }
+        Ok(())
     }
 }

@@ -25,7 +25,7 @@ mod dealer;
 mod flight;
 mod idle;
 mod local;
-mod progress;
+mod news;
 mod run;
 mod shard;
 mod share;
@@ -33,7 +33,7 @@ mod share;
 mod tests;
 
 pub(crate) use clock::{Nanos, nanos};
-pub(crate) use idle::Ticket;
+pub(crate) use idle::{NOT_IDLE, Ticket};
 pub(crate) use local::{Buffers, Local, cause_of};
-pub use progress::{Phase, Progress};
+pub use news::{News, Phase};
 pub use run::{Run, Stop};

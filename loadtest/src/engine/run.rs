@@ -4,7 +4,7 @@ use super::{
     clock::{Clock, nanos},
     control::{Control, Report},
     local::Local,
-    progress::{Phase, Progress},
+    news::{News, Phase},
     shard,
     share::Share,
 };
@@ -156,7 +156,7 @@ impl Run {
     }
 
     /// Waits for the end and gives what came of it; tells of every second.
-    pub fn finish(mut self, stop: &Stop, mut tell: impl FnMut(&Progress<'_>)) -> Outcome {
+    pub fn finish(mut self, stop: &Stop, mut tell: impl FnMut(&News<'_>)) -> Outcome {
         let (mut connecting, mut elapsed) = (Duration::ZERO, Duration::ZERO);
         let begun = Instant::now();
         let ended = match self.settle(stop, &mut tell) {
@@ -193,12 +193,7 @@ impl Run {
     }
 
     /// Does what is to be done with connections that stand, and adds up how long that took.
-    fn do_parts(
-        &mut self,
-        elapsed: &mut Duration,
-        stop: &Stop,
-        tell: &mut impl FnMut(&Progress<'_>),
-    ) -> Ended {
+    fn do_parts(&mut self, elapsed: &mut Duration, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Ended {
         // What was counted before is nobody's second.
         self.take_second();
         for (part, time) in self.plan.parts() {
@@ -240,7 +235,7 @@ impl Run {
 
     /// Waits until every connection that is wanted from the beginning has been tried; tells why to end instead of
     /// going on.
-    fn settle(&mut self, stop: &Stop, tell: &mut impl FnMut(&Progress<'_>)) -> Option<Ended> {
+    fn settle(&mut self, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Option<Ended> {
         let begun = Instant::now();
         let mut next = begun + shard::REPORT_EVERY;
         loop {
@@ -256,7 +251,7 @@ impl Run {
             if now >= next {
                 next += shard::REPORT_EVERY;
                 let sample = self.sample(now - begun);
-                tell(&Progress { phase: Phase::Connecting, sample, tally: &self.tally });
+                tell(&News { phase: Phase::Connecting, sample, tally: &self.tally });
             }
             self.take_report(LOOK);
         }
@@ -270,7 +265,7 @@ impl Run {
         limit: Duration,
         before: Duration,
         stop: &Stop,
-        tell: &mut impl FnMut(&Progress<'_>),
+        tell: &mut impl FnMut(&News<'_>),
     ) -> Ended {
         let (until, ramp) = (from + limit, Ramp::new(&self.plan.stages));
         let mut measuring = !before.is_zero();
@@ -296,7 +291,9 @@ impl Run {
                 if now >= until || self.is_done(part) {
                     return Ended::Done;
                 }
-                if now >= self.somebody + self.plan.timeout && is_wanted() {
+                // Shards tell once a second.
+                let patience = self.plan.timeout.max(2 * shard::REPORT_EVERY);
+                if now >= self.somebody + patience && is_wanted() {
                     return Ended::NobodyLeft;
                 }
                 // Seconds are counted from the first request on.
@@ -309,7 +306,7 @@ impl Run {
             }
             let sample = self.sample(before + shard::REPORT_EVERY * second);
             self.samples.push(sample);
-            tell(&Progress { phase: Phase::Measuring, sample, tally: &self.tally });
+            tell(&News { phase: Phase::Measuring, sample, tally: &self.tally });
         }
         Ended::Done
     }

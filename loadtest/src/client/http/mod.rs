@@ -3,6 +3,8 @@
 
 mod request;
 mod response;
+#[cfg(test)]
+mod tests;
 
 use super::{Failure, Protocol, Sink};
 use crate::plan::{HttpRequest, Target};

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     client::{Answer, Failure},
-    engine::{Buffers, Local, Nanos, Ticket, cause_of},
+    engine::{Buffers, Local, NOT_IDLE, Nanos, Ticket, cause_of},
     plan::Pace,
     stats::Cause,
 };
@@ -46,7 +46,7 @@ pub(crate) struct Peer {
     silent_until: Nanos,
     flight: Flight,
     window: Window,
-    idle: Option<Ticket>,
+    idle: Ticket,
     timer: Sleep,
 }
 
@@ -89,7 +89,7 @@ impl Peer {
             silent_until: 0,
             flight: Flight::default(),
             window: Window::default(),
-            idle: None,
+            idle: NOT_IDLE,
         }
     }
 
@@ -167,8 +167,8 @@ impl Peer {
 
     fn wait_for_turn(&mut self, cx: &mut Context<'_>) {
         let mut idle = self.local.idle.borrow_mut();
-        if !self.idle.is_some_and(|ticket| idle.holds(ticket)) {
-            self.idle = Some(idle.push(cx));
+        if self.idle == NOT_IDLE || !idle.holds(self.idle) {
+            self.idle = idle.push(cx);
         }
     }
 
@@ -281,7 +281,8 @@ impl Peer {
     }
 
     fn leave_idle(&mut self) {
-        if let Some(ticket) = self.idle.take() {
+        let ticket = std::mem::replace(&mut self.idle, NOT_IDLE);
+        if ticket != NOT_IDLE {
             self.local.idle.borrow_mut().leave(ticket);
         }
     }

@@ -13,7 +13,7 @@ pub enum Phase {
 
 /// A second of a run has passed.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub struct News<'a> {
     /// What the run is at.
     pub phase: Phase,
     /// This second, with the time since the phase's beginning.
