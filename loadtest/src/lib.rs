@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod broadcast;
 mod client;
 pub mod engine;
 mod numbers;

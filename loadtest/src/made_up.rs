@@ -9,23 +9,13 @@ use std::time::Duration;
 
 /// Ten seconds in a closed loop over HTTP, with 64 connections.
 pub(crate) fn plan() -> Plan {
-    Plan {
-        target: Target {
-            scheme: Scheme::Http,
-            authority: "127.0.0.1:8080".to_owned(),
-            path: "/".to_owned(),
-            addrs: vec!["127.0.0.1:8080".parse().expect("an address")],
-        },
-        connections: 64,
-        stages: Vec::new(),
-        connect_rate: None,
-        shards: 2,
-        duration: Duration::from_secs(10),
-        requests: None,
-        warmup: Duration::ZERO,
-        pace: Pace::Closed { pipelined: 1 },
-        timeout: Duration::from_secs(10),
-    }
+    let target = Target {
+        scheme: Scheme::Http,
+        authority: "127.0.0.1:8080".to_owned(),
+        path: "/".to_owned(),
+        addrs: vec!["127.0.0.1:8080".parse().expect("an address")],
+    };
+    Plan { shards: 2, ..Plan::new(target) }
 }
 
 /// [`plan`] in an open loop.
@@ -56,6 +46,7 @@ pub(crate) fn outcome(requests: u64) -> Outcome {
     }
     Outcome {
         tally,
+        connecting: Duration::from_millis(20),
         elapsed: Duration::from_secs(10),
         ended: Ended::Done,
         samples: samples(10, 64, requests / 10),

@@ -88,6 +88,58 @@ pub struct Stage {
     pub connections: usize,
 }
 
+/// What is special about WebSockets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WsPlan {
+    /// The text that is sent first on each of them.
+    pub open: Option<String>,
+    /// How often each of them pings; one whose pong has not come by the next ping is lost.
+    pub ping: Option<Duration>,
+    /// Messages that the server is to give to all of them.
+    pub publish: Option<Publish>,
+}
+
+/// Messages that a server gives to many. One more connection sends them as text, and all others receive them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Publish {
+    /// Messages a second.
+    pub rate: f64,
+    /// How long.
+    pub time: Duration,
+    /// Messages at most.
+    pub messages: Option<u64>,
+    /// What is sent, with the message in the place of [`Publish::MESSAGE`]; `None` sends the message alone. What comes
+    /// to the receivers has to contain the message, within its first 1024 bytes.
+    pub trigger: Option<String>,
+}
+
+impl Publish {
+    /// The place of the message in a [trigger](Publish::trigger).
+    pub const MESSAGE: &str = "{message}";
+
+    /// Without its message, nobody would know what was received.
+    fn loses_its_message(&self) -> bool {
+        let place = self.trigger.as_ref().map(|trigger| trigger.find(Publish::MESSAGE));
+        place.is_some_and(|place| place.is_none_or(|place| place > 512))
+    }
+}
+
+/// What is done with connections that stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Nothing.
+    Hold,
+    /// Requests are sent and answered.
+    Ask,
+    /// Messages are published and received.
+    Publish,
+}
+
+/// Bytes of the longest datagram.
+const UDP_AT_MOST: usize = 65_507;
+/// Bytes of the longest message.
+const SIZE_AT_MOST: usize = 16 << 20;
+
 /// Where connections come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
@@ -126,6 +178,15 @@ pub struct Plan {
     pub timeout: Duration,
     /// Where connections come from.
     pub source: Source,
+    /// Gives each thread a descriptor table of its own, so that the limit on open files holds for each of them; Linux
+    /// only.
+    pub private_descriptors: bool,
+    /// Bytes of a message or datagram that is to come back.
+    pub size: usize,
+    /// How long connections only stand before anything is asked of them.
+    pub hold: Duration,
+    /// What is special about WebSockets.
+    pub ws: WsPlan,
     /// Counts the CPU time and memory of this process, the server's.
     pub server: Option<u32>,
 }
@@ -146,8 +207,21 @@ impl Plan {
             http: HttpRequest::default(),
             timeout: Duration::from_secs(10),
             source: Source::Auto,
+            private_descriptors: false,
+            size: 64,
+            hold: Duration::ZERO,
+            ws: WsPlan::default(),
             server: None,
         }
+    }
+
+    /// What is done once connections stand, one after the other.
+    pub(crate) fn parts(&self) -> Vec<(Part, Duration)> {
+        let hold = (!self.hold.is_zero()).then_some((Part::Hold, self.hold));
+        let ask = (self.pace != Pace::Silent).then_some((Part::Ask, self.duration));
+        let publish = self.ws.publish.as_ref().map(|publish| (Part::Publish, publish.time));
+        let parts: Vec<_> = [hold, ask, publish].into_iter().flatten().collect();
+        if parts.is_empty() { vec![(Part::Hold, self.duration)] } else { parts }
     }
 
     /// What is wrong with it, and what to write instead; an engine refuses such a plan.
@@ -168,6 +242,19 @@ impl Plan {
                 Some("a stage has no more connections than the run")
             }
             _ if self.timeout.is_zero() => Some("a timeout is longer than zero"),
+            _ if self.target.scheme == Scheme::Udp && !(4..=UDP_AT_MOST).contains(&self.size) => {
+                Some("a datagram has 4 to 65,507 bytes")
+            }
+            _ if self.size > SIZE_AT_MOST => Some("a message has at most 16 MiB"),
+            _ if self.ws.ping.is_some_and(|every| every < Duration::from_millis(1)) => {
+                Some("pings are at least a millisecond apart")
+            }
+            _ if self.ws.publish.as_ref().is_some_and(|publish| !positive(publish.rate)) => {
+                Some("messages are published at a rate above zero")
+            }
+            _ if self.ws.publish.as_ref().is_some_and(Publish::loses_its_message) => {
+                Some("what makes the server publish has {message} among its first 512 bytes")
+            }
             Pace::Open { rate } if !positive(rate) => Some("requests are sent at a rate above zero"),
             Pace::Closed { pipelined: 0 } => Some("a connection has at least one request at a time"),
             _ => None,

@@ -7,7 +7,8 @@ use super::{
     local::{Buffers, Local, cause_of},
 };
 use crate::{
-    client::{Failure, Protocol, Sink},
+    broadcast::Received,
+    client::{Client, Companion, Failure, Protocol, Sink},
     plan::Pace,
     stats::Cause,
 };
@@ -28,7 +29,7 @@ const DOUBLINGS: u8 = 5;
 const NEVER: Nanos = Nanos::MAX;
 
 /// A connection of the run, for all its time. It keeps no buffer while it waits.
-pub(super) struct Connection<P: Protocol> {
+pub(crate) struct Connection<P: Protocol> {
     local: Rc<Local<P>>,
     stream: Option<TcpStream>,
     state: State,
@@ -42,7 +43,7 @@ pub(super) struct Connection<P: Protocol> {
     /// When `timer` fires; [`NEVER`] if it is not set.
     armed: Nanos,
     timer: Sleep,
-    /// When its making began; or when it may begin.
+    /// When its making began; or when it may begin; or, while it stands, when it last had to show that it lives.
     began: Nanos,
     /// When the ramp wants it no more.
     until: Nanos,
@@ -75,6 +76,26 @@ enum State {
 }
 
 impl<P: Protocol> Unpin for Connection<P> {}
+
+impl<P: Protocol> Client for P {
+    type Connection = Connection<P>;
+
+    fn connection(local: Rc<Local<Self>>, number: usize) -> Connection<P> {
+        Connection::new(local, number)
+    }
+
+    fn companion(local: &Rc<Local<Self>>) -> Option<Companion> {
+        <P as Protocol>::companion(local)
+    }
+
+    fn received(&self) -> Option<Received> {
+        Protocol::received(self)
+    }
+
+    fn take_back(&self, told: Received) {
+        Protocol::take_back(self, told);
+    }
+}
 
 impl<P: Protocol> Future for Connection<P> {
     type Output = ();
@@ -115,7 +136,7 @@ impl From<io::Error> for End {
 
 impl<P: Protocol> Connection<P> {
     /// Begins at its first poll.
-    pub(super) fn new(local: Rc<Local<P>>, number: usize) -> Self {
+    fn new(local: Rc<Local<P>>, number: usize) -> Self {
         let now = local.clock.now();
         Connection {
             timer: lakh_core::sleep_until(local.clock.instant(now)),
@@ -173,16 +194,10 @@ impl<P: Protocol> Connection<P> {
     fn stand(&mut self) {
         self.state = State::Standing;
         self.failures = 0;
-        let local = &self.local;
-        local.open.set(local.open.get() + 1);
-        let mut tally = local.tally.borrow_mut();
-        tally.connect.record_nanos(local.clock.now() - self.began);
-        if mem::replace(&mut self.stood, true) {
-            tally.connections.renewed += 1;
-        } else {
-            tally.connections.established += 1;
-        }
-        drop(tally);
+        self.local.stands(self.began, !mem::replace(&mut self.stood, true));
+        self.local.protocol.stood(&mut self.session);
+        // Pings are apart from here on.
+        self.began = self.local.clock.now();
         self.settle();
     }
 
@@ -284,7 +299,7 @@ impl<P: Protocol> Connection<P> {
         answers.clear();
         let mut tally = local.tally.borrow_mut();
         tally.bytes_received += n as u64;
-        let mut sink = Sink { stands: false, closes: n == 0, answers, out: output, tally: &mut tally };
+        let mut sink = Sink { stands: false, closes: n == 0, answers, out: output, now };
         let outcome = match n {
             0 => {
                 local.protocol.end(&mut self.session, &mut sink);
@@ -303,15 +318,14 @@ impl<P: Protocol> Connection<P> {
         if !answers.is_empty() {
             local.requests_settled();
         }
-        if let Err(failure) = outcome {
-            return Err(End::Failed(failure));
-        }
         if stands && self.state == State::Opening {
             self.stand();
         }
-        if !output.is_empty() {
-            self.send(output)?;
+        let sent = if output.is_empty() { Ok(()) } else { self.send(output) };
+        if let Err(failure) = outcome {
+            return Err(End::Failed(failure));
         }
+        sent?;
         match (closes, self.flight.len()) {
             (false, _) => Ok(()),
             (true, 0) if n > 0 || !answers.is_empty() => Err(End::Closed),
@@ -325,19 +339,27 @@ impl<P: Protocol> Connection<P> {
         if self.has_room() {
             let mut idle = self.local.idle.borrow_mut();
             if self.idle == NOT_IDLE || !idle.holds(self.idle) {
-                self.idle = idle.push(cx.waker().clone());
+                self.idle = idle.push(cx);
             }
         }
         let since = match self.state {
             State::Opening => Some(self.began),
             _ => self.flight.since(),
         };
+        let ping = match self.local.protocol.ping_every() {
+            Some(every) if self.state == State::Standing => self.began.saturating_add(every),
+            _ => NEVER,
+        };
         // What is on its way is waited for, wanted or not.
-        let at = since.map_or(self.until, |since| since + self.local.timeout);
+        let end = since.map_or(self.until, |since| since + self.local.timeout);
+        let at = end.min(ping);
         if at == NEVER {
             return Poll::Pending;
         }
         ready!(self.poll_until(at, cx));
+        if at == ping {
+            return Poll::Ready(self.ping());
+        }
         if since.is_none() {
             return Poll::Ready(Err(End::Unwanted));
         }
@@ -345,6 +367,17 @@ impl<P: Protocol> Connection<P> {
         let example = format!("no {what} within {:?}", self.local.plan.timeout);
         let cause = if self.state == State::Opening { Cause::ConnectTimeout } else { Cause::Timeout };
         Poll::Ready(Err(End::Failed(Failure::new(cause, example))))
+    }
+
+    fn ping(&mut self) -> Result<(), End> {
+        self.began = self.local.clock.now();
+        // What is not taken is sent when it is; until then, nothing more.
+        if self.unsent.is_some() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        self.local.protocol.ping(&mut self.session, &mut bytes).map_err(End::Failed)?;
+        self.send(&bytes)
     }
 
     /// Ready once the time has come. The timer is set again only when it fires early.
@@ -362,8 +395,7 @@ impl<P: Protocol> Connection<P> {
     fn leave_idle(&mut self) {
         let ticket = mem::replace(&mut self.idle, NOT_IDLE);
         if ticket != NOT_IDLE {
-            let waker = self.local.idle.borrow_mut().leave(ticket);
-            drop(waker);
+            self.local.idle.borrow_mut().leave(ticket);
         }
     }
 
@@ -373,6 +405,7 @@ impl<P: Protocol> Connection<P> {
         let stood = self.state == State::Standing;
         if stood {
             local.open.set(local.open.get() - 1);
+            local.protocol.left(&mut self.session);
         }
         let mut pause = 0;
         if matches!(end, End::Failed(_) | End::Lost) {
@@ -381,7 +414,7 @@ impl<P: Protocol> Connection<P> {
             local.tally.borrow_mut().connections.lost += u64::from(stood);
         }
         if let End::Failed(failure) = &end {
-            local.count_failure(failure, &mut self.flight);
+            local.count_failures(failure, &mut self.flight);
         }
         self.settle();
         self.leave_idle();

@@ -1,7 +1,7 @@
 //! What the run's coordinator and its shards tell each other.
 
 use super::clock::Nanos;
-use crate::stats::Tally;
+use crate::{broadcast::Received, stats::Tally};
 use std::{
     sync::{
         Mutex, PoisonError,
@@ -72,6 +72,8 @@ pub(super) struct Report {
     pub(super) done: bool,
     /// Nothing follows.
     pub(super) last: bool,
+    /// What has become of broadcasts, if the run has any.
+    pub(super) received: Option<Received>,
     /// Seconds since counting began that are reported in full.
     pub(super) seconds: u64,
 }

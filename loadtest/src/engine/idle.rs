@@ -1,88 +1,104 @@
 //! Connections that have nothing to do, in the order in which they have become idle.
 
-use std::{collections::VecDeque, task::Waker};
+use lakh_core::WaitSlot;
+use std::{collections::VecDeque, task::Context};
 
 /// A connection's place among those that are idle; it may be outdated.
-pub(super) type Ticket = u64;
+pub(crate) type Ticket = u64;
 
 /// Nobody's.
-pub(super) const NOT_IDLE: Ticket = Ticket::MAX;
+pub(crate) const NOT_IDLE: Ticket = Ticket::MAX;
 
-/// Those that wait for their turn to send. Who has waited longest comes first, so that requests go round.
+/// Those that wait for their turn to send, in four bytes each. Who has waited longest comes first, so that requests go
+/// round.
 #[derive(Default)]
-pub(super) struct Idle {
-    /// In the order of their tickets, without gaps; `None` has left.
-    waiting: VecDeque<Option<Waker>>,
+pub(crate) struct Idle {
+    /// In the order of their tickets, without gaps; one that is not set has left.
+    waiting: VecDeque<WaitSlot>,
     /// The ticket of the first one.
     first: Ticket,
     len: usize,
 }
 
 impl Idle {
-    pub(super) fn push(&mut self, waker: Waker) -> Ticket {
-        self.waiting.push_back(Some(waker));
+    /// Lets the task that is polled with `cx` wait.
+    pub(crate) fn push(&mut self, cx: &Context<'_>) -> Ticket {
+        let place = WaitSlot::new();
+        place.set(cx);
+        self.waiting.push_back(place);
         self.len += 1;
         self.first + self.waiting.len() as u64 - 1
     }
 
     /// The one that has waited longest: no longer among them.
-    pub(super) fn pop(&mut self) -> Option<Waker> {
+    pub(crate) fn pop(&mut self) -> Option<WaitSlot> {
         while let Some(place) = self.waiting.pop_front() {
             self.first += 1;
-            if place.is_some() {
+            if place.is_set() {
                 self.len -= 1;
-                return place;
+                return Some(place);
             }
         }
         None
     }
 
     /// Whether it still waits for its turn, given that it has not left.
-    pub(super) fn holds(&self, ticket: Ticket) -> bool {
+    pub(crate) fn holds(&self, ticket: Ticket) -> bool {
         ticket >= self.first
     }
 
-    /// Takes one out before its turn; `None` if it has had it.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
-        let at = usize::try_from(ticket.checked_sub(self.first)?).ok()?;
-        let waker = self.waiting.get_mut(at)?.take()?;
+    /// Takes one out before its turn, if it has not had it.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        let at = ticket.checked_sub(self.first).and_then(|at| usize::try_from(at).ok());
+        let Some(place) = at.and_then(|at| self.waiting.get_mut(at)) else { return };
+        if !place.is_set() {
+            return;
+        }
+        *place = WaitSlot::new();
         self.len -= 1;
         if self.len == 0 {
             self.first += self.waiting.len() as u64;
             self.waiting.clear();
         }
-        Some(waker)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use proptest::{prelude::*, test_runner::TestCaseError};
+    use std::{future::poll_fn, task::Poll};
 
     proptest! {
         #[test]
         fn the_one_that_has_waited_longest_comes_first(steps in prop::collection::vec(0usize..3, 0..60)) {
-            let mut idle = Idle::default();
-            // The same in plain words: tickets that wait.
-            let mut model = VecDeque::new();
-            for (step, at) in steps.into_iter().zip(0usize..) {
-                match step {
-                    0 => model.push_back(idle.push(Waker::noop().clone())),
-                    1 => prop_assert_eq!(idle.pop().is_some(), model.pop_front().is_some()),
-                    _ => {
-                        let left = model.remove(at % model.len().max(1));
-                        if let Some(ticket) = left {
-                            prop_assert!(idle.holds(ticket) && idle.leave(ticket).is_some());
-                            prop_assert!(idle.leave(ticket).is_none(), "nobody leaves twice");
-                        }
+            lakh_core::block_on(poll_fn(move |cx| Poll::Ready(check(&steps, cx)))).unwrap()?;
+        }
+    }
+
+    fn check(steps: &[usize], cx: &Context<'_>) -> Result<(), TestCaseError> {
+        let mut idle = Idle::default();
+        // The same in plain words: tickets that wait.
+        let mut model = VecDeque::new();
+        for (&step, at) in steps.iter().zip(0usize..) {
+            match step {
+                0 => model.push_back(idle.push(cx)),
+                1 => prop_assert_eq!(idle.pop().is_some(), model.pop_front().is_some()),
+                _ => {
+                    let left = model.remove(at % model.len().max(1));
+                    if let Some(ticket) = left {
+                        prop_assert!(idle.holds(ticket));
+                        idle.leave(ticket);
+                        // Nobody leaves twice.
+                        idle.leave(ticket);
                     }
                 }
-                prop_assert_eq!(idle.len, model.len());
-                for &ticket in &model {
-                    prop_assert!(idle.holds(ticket));
-                }
+            }
+            prop_assert_eq!(idle.len, model.len());
+            for &ticket in &model {
+                prop_assert!(idle.holds(ticket));
             }
         }
+        Ok(())
     }
 }

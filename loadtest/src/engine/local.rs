@@ -9,7 +9,7 @@ use super::{
     share::Share,
 };
 use crate::{
-    client::{Answer, Failure, Protocol},
+    client::{Answer, Client, Failure},
     plan::{Pace, Plan},
     schedule::Ramp,
     sources::Sources,
@@ -19,6 +19,7 @@ use lakh_net::TcpStream;
 use std::{
     cell::{Cell, RefCell},
     io, mem,
+    net::SocketAddr,
     sync::{
         Arc,
         mpsc::{SyncSender, TrySendError},
@@ -37,25 +38,25 @@ const PORTS_TRIED: usize = 16;
 /// Connections of a rate that is not kept to the millisecond are made up for.
 const OVERSLEPT: Nanos = 20_000_000;
 
-pub(super) struct Local<P> {
-    pub(super) plan: Arc<Plan>,
-    pub(super) protocol: P,
-    pub(super) clock: Clock,
+pub(crate) struct Local<P> {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) protocol: P,
+    pub(crate) clock: Clock,
     pub(super) share: Share,
     pub(super) dealer: Dealer,
-    pub(super) ramp: Ramp,
-    pub(super) timeout: Nanos,
+    pub(crate) ramp: Ramp,
+    pub(crate) timeout: Nanos,
     /// Where connections come from; without it the kernel chooses.
     sources: Option<Sources>,
     control: Arc<Control>,
     reports: SyncSender<Report>,
-    pub(super) tally: RefCell<Tally>,
-    pub(super) buffers: RefCell<Buffers>,
-    pub(super) idle: RefCell<Idle>,
+    pub(crate) tally: RefCell<Tally>,
+    pub(crate) buffers: RefCell<Buffers>,
+    pub(crate) idle: RefCell<Idle>,
     /// Connections that have stood or failed at least once.
     tried: Cell<usize>,
     /// Connections that stand.
-    pub(super) open: Cell<u64>,
+    pub(crate) open: Cell<u64>,
     /// Connections that are made for the first time, and who waits for there to be fewer.
     pub(super) opening: Cell<usize>,
     starter: RefCell<Option<Waker>>,
@@ -67,13 +68,13 @@ pub(super) struct Local<P> {
 }
 
 /// One of each for all connections of a shard.
-pub(super) struct Buffers {
-    pub(super) input: Vec<u8>,
-    pub(super) output: Vec<u8>,
-    pub(super) answers: Vec<Answer>,
+pub(crate) struct Buffers {
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Vec<u8>,
+    pub(crate) answers: Vec<Answer>,
 }
 
-impl<P: Protocol> Local<P> {
+impl<P: Client> Local<P> {
     pub(super) fn new(
         plan: Arc<Plan>,
         protocol: P,
@@ -109,7 +110,7 @@ impl<P: Protocol> Local<P> {
 
     /// Takes the next request that may be sent at `now`, if there is one: the time at which it was due.
     #[inline]
-    pub(super) fn take_request(&self, now: Nanos) -> Option<Nanos> {
+    pub(crate) fn take_request(&self, now: Nanos) -> Option<Nanos> {
         let due = self.dealer.take(now)?;
         if self.dealer.counts(due) {
             let mut tally = self.tally.borrow_mut();
@@ -121,7 +122,7 @@ impl<P: Protocol> Local<P> {
 
     /// Counts an answer to a request that was due and sent then.
     #[inline]
-    pub(super) fn count_answer(
+    pub(crate) fn count_answer(
         &self,
         tally: &mut Tally,
         answer: Answer,
@@ -150,17 +151,51 @@ impl<P: Protocol> Local<P> {
     }
 
     /// Counts why the requests in `flight` get no answer, or, if there are none, why a connection ends.
-    pub(super) fn count_failure(&self, failure: &Failure, flight: &mut Flight) {
-        let mut tally = self.tally.borrow_mut();
+    pub(super) fn count_failures(&self, failure: &Failure, flight: &mut Flight) {
         if flight.len() == 0 {
-            tally.failures.add(failure.cause);
+            self.count_failure(failure);
         }
+        let mut tally = self.tally.borrow_mut();
         while let Some((due, _)) = flight.pop() {
             self.dealer.settle(due);
             if self.dealer.counts(due) {
-                tally.failures.add(failure.cause);
+                tally.failures.add_with(failure.cause, || failure.example.clone());
             }
         }
+    }
+
+    /// Counts what went wrong, without a request that waits for it.
+    pub(crate) fn count_failure(&self, failure: &Failure) {
+        self.tally.borrow_mut().failures.add_with(failure.cause, || failure.example.clone());
+    }
+
+    /// Counts a datagram that was due then and never came back.
+    pub(crate) fn count_missing(&self, due: Nanos) {
+        self.dealer.settle(due);
+        if self.dealer.counts(due) {
+            self.tally.borrow_mut().missing += 1;
+        }
+        self.requests_settled();
+    }
+
+    /// Counts a connection that was begun then and stands from now on; or that stands again.
+    pub(crate) fn stands(&self, began: Nanos, is_first: bool) {
+        self.open.set(self.open.get() + 1);
+        let mut tally = self.tally.borrow_mut();
+        tally.connect.record_nanos(self.clock.now() - began);
+        let connections = &mut tally.connections;
+        *(if is_first { &mut connections.established } else { &mut connections.renewed }) += 1;
+    }
+
+    /// Whether this is the first shard.
+    pub(crate) fn is_first(&self) -> bool {
+        self.share.shard == 0
+    }
+
+    /// Where a connection goes to, and where it comes from, if the kernel is not to choose.
+    pub(crate) fn addresses(&self, number: usize) -> (SocketAddr, Option<SocketAddr>) {
+        let addrs = &self.plan.target.addrs;
+        (addrs[number % addrs.len()], self.sources.as_ref().map(Sources::next))
     }
 
     /// Begins a connection to the target's address whose turn it is.
@@ -168,10 +203,11 @@ impl<P: Protocol> Local<P> {
     /// # Errors
     /// Those of connect(2).
     pub(super) fn connect(&self, number: usize) -> io::Result<TcpStream> {
-        let addrs = &self.plan.target.addrs;
-        let addr = addrs[number % addrs.len()];
-        let Some(sources) = &self.sources else { return TcpStream::begin_connect(addr, None) };
-        let mut result = TcpStream::begin_connect(addr, Some(sources.next()));
+        let begin = || {
+            let (addr, source) = self.addresses(number);
+            TcpStream::begin_connect(addr, source)
+        };
+        let mut result = begin();
         for _ in 1..PORTS_TRIED {
             match &result {
                 // Somebody else's, or not forgotten by the kernel since it was last used.
@@ -180,13 +216,13 @@ impl<P: Protocol> Local<P> {
                 }
                 _ => break,
             }
-            result = TcpStream::begin_connect(addr, Some(sources.next()));
+            result = begin();
         }
         result
     }
 
     /// From when on a connection may be begun that wants it at `at`.
-    pub(super) fn connect_slot(&self, at: Nanos) -> Nanos {
+    pub(crate) fn connect_slot(&self, at: Nanos) -> Nanos {
         let Some(rate) = self.plan.connect_rate else { return at };
         // Who oversleeps makes up for it.
         let slot = self.connect_at.get().max(at.saturating_sub(OVERSLEPT));
@@ -195,7 +231,7 @@ impl<P: Protocol> Local<P> {
     }
 
     /// A connection has stood or failed for the first time.
-    pub(super) fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.opening.set(self.opening.get() - 1);
         self.tried.set(self.tried.get() + 1);
         if let Some(starter) = self.starter.take() {
@@ -217,7 +253,7 @@ impl<P: Protocol> Local<P> {
 
     /// After requests have been answered or have failed: the coordinator hears of the last one at once.
     #[inline]
-    pub(super) fn requests_settled(&self) {
+    pub(crate) fn requests_settled(&self) {
         if self.dealer.is_done() {
             self.wake_clerk();
         }
@@ -253,8 +289,8 @@ impl<P: Protocol> Local<P> {
     /// Lets connections that have waited longest send, as many as there are.
     pub(super) fn wake_idle(&self, many: u64) {
         for _ in 0..many {
-            let Some(waker) = self.idle.borrow_mut().pop() else { return };
-            waker.wake();
+            let Some(place) = self.idle.borrow_mut().pop() else { return };
+            place.wake();
         }
     }
 
@@ -282,6 +318,7 @@ impl<P: Protocol> Local<P> {
             settled: told.0,
             done: told.1,
             last,
+            received: self.protocol.received(),
             seconds,
         };
         match self.reports.try_send(report) {
@@ -291,6 +328,9 @@ impl<P: Protocol> Local<P> {
             }
             Err(TrySendError::Full(report)) => {
                 self.tally.borrow_mut().merge(&report.tally);
+                if let Some(received) = report.received {
+                    self.protocol.take_back(received);
+                }
                 false
             }
             // The coordinator is gone, and with it whoever would look at it.
@@ -300,7 +340,7 @@ impl<P: Protocol> Local<P> {
 }
 
 /// What an error of the kernel means.
-pub(super) fn cause_of(error: &io::Error) -> Cause {
+pub(crate) fn cause_of(error: &io::Error) -> Cause {
     use io::ErrorKind;
     match error.kind() {
         ErrorKind::ConnectionRefused => Cause::Refused,

@@ -1,7 +1,7 @@
 //! The coordinator.
 
 use super::{
-    clock::Clock,
+    clock::{Clock, nanos},
     control::{Control, Report},
     local::Local,
     news::{News, Phase},
@@ -9,8 +9,9 @@ use super::{
     share::Share,
 };
 use crate::{
-    client::{Protocol, http::Http},
-    plan::{Pace, Plan, Scheme},
+    broadcast::{Collector, Published},
+    client::{Client, http::Http, tcp::Tcp, udp::Udp, ws::Ws},
+    plan::{Pace, Part, Plan, Scheme},
     schedule::Ramp,
     stats::{Ended, Outcome, Sample, Tally},
     usage::Watched,
@@ -67,6 +68,9 @@ pub struct Run {
     busiest: f64,
     /// When a connection stood, as far as is known.
     somebody: Instant,
+    /// Broadcasts, if the plan has any.
+    published: Option<Arc<Published>>,
+    collector: Collector,
 }
 
 /// What is known of a shard.
@@ -94,11 +98,23 @@ impl Run {
         let plan = Arc::new(plan);
         match plan.target.scheme {
             Scheme::Http => Run::start_with(&plan, |plan| Http::new(&plan.target, &plan.http)),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, "this protocol is not there yet")),
+            Scheme::Ws => Run::start_ws(&plan),
+            Scheme::Tcp => Run::start_with(&plan, Tcp::new),
+            Scheme::Udp => Run::start_with(&plan, Udp::new),
         }
     }
 
-    fn start_with<P: Protocol>(
+    fn start_ws(plan: &Arc<Plan>) -> io::Result<Run> {
+        let published = plan.ws.publish.is_some().then(Arc::<Published>::default);
+        let run = fastrand::u32(..);
+        let protocol = {
+            let published = published.clone();
+            move |plan: &Plan| Ws::new(plan, published.clone(), run)
+        };
+        Ok(Run { published, ..Run::start_with(plan, protocol)? })
+    }
+
+    fn start_with<P: Client>(
         plan: &Arc<Plan>,
         protocol: impl Fn(&Plan) -> P + Send + Sync + 'static,
     ) -> io::Result<Run> {
@@ -115,8 +131,11 @@ impl Run {
                 shard::begin(Local::new(plan, protocol, clock, share, control, sender.clone()))
             }
         };
-        // The place for private descriptor tables, when a shard's connections exceed the limit of one.
-        let runtime = Runtime::builder().shards(of).watchdog(None).start(init)?;
+        let runtime = Runtime::builder()
+            .shards(of)
+            .watchdog(None)
+            .private_descriptors(plan.private_descriptors)
+            .start(init)?;
         let run = Run {
             runtime,
             plan: Arc::clone(plan),
@@ -130,6 +149,8 @@ impl Run {
             server: plan.server.map(|number| Watched::new(Some(number))),
             busiest: 0.0,
             somebody: Instant::now(),
+            published: None,
+            collector: Collector::new(of),
             control,
         };
         run.control.connect();
@@ -138,15 +159,13 @@ impl Run {
 
     /// Waits for the end and gives what came of it; tells of every second.
     pub fn finish(mut self, stop: &Stop, mut tell: impl FnMut(&News<'_>)) -> Outcome {
-        let mut elapsed = Duration::ZERO;
+        let (mut connecting, mut elapsed) = (Duration::ZERO, Duration::ZERO);
+        let begun = Instant::now();
         let ended = match self.settle(stop, &mut tell) {
             Some(ended) => ended,
             None => {
-                let from = Instant::now() + self.plan.warmup;
-                self.control.set_go(self.clock.now());
-                let ended = self.measure(from, stop, &mut tell);
-                elapsed = Instant::now().saturating_duration_since(from).min(self.plan.duration);
-                ended
+                connecting = begun.elapsed();
+                self.do_parts(&mut elapsed, stop, &mut tell)
             }
         };
         self.control.end();
@@ -160,7 +179,60 @@ impl Run {
         if matches!(self.plan.pace, Pace::Closed { .. }) {
             tally.service = tally.response.clone();
         }
-        Outcome { tally, elapsed, ended, samples: self.samples, client, server, client_busy: self.busiest }
+        if let Some(published) = &self.published {
+            self.collector.finish(published.count(), &mut tally);
+        }
+        Outcome {
+            tally,
+            connecting,
+            elapsed,
+            ended,
+            samples: self.samples,
+            client,
+            server,
+            client_busy: self.busiest,
+        }
+    }
+
+    /// Does what is to be done with connections that stand, and adds up how long that took.
+    fn do_parts(&mut self, elapsed: &mut Duration, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Ended {
+        // What was counted before is nobody's second.
+        self.take_second();
+        for (part, time) in self.plan.parts() {
+            let mut from = Instant::now();
+            let mut limit = time;
+            match part {
+                Part::Hold => {}
+                Part::Ask => {
+                    from += self.plan.warmup;
+                    self.control.set_go(self.clock.now());
+                }
+                Part::Publish => {
+                    // The last message has its time to arrive, too.
+                    limit += self.plan.timeout;
+                    let now = self.clock.now();
+                    if let Some(published) = &self.published {
+                        published.begin(now, now.saturating_add(nanos(time)));
+                    }
+                }
+            }
+            let ended = self.measure(part, from, limit, *elapsed, stop, tell);
+            *elapsed += Instant::now().saturating_duration_since(from).min(limit);
+            if ended != Ended::Done {
+                return ended;
+            }
+        }
+        Ended::Done
+    }
+
+    fn is_done(&self, part: Part) -> bool {
+        match part {
+            Part::Hold => false,
+            Part::Ask => self.shards.iter().all(|shard| shard.done),
+            Part::Publish => self.published.as_ref().is_none_or(|published| {
+                published.has_ended() && self.collector.is_complete(published.count())
+            }),
+        }
     }
 
     /// Waits until every connection that is wanted from the beginning has been tried; tells why to end instead of
@@ -187,12 +259,19 @@ impl Run {
         }
     }
 
-    fn measure(&mut self, from: Instant, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Ended {
-        let (until, ramp) = (from + self.plan.duration, Ramp::new(&self.plan.stages));
-        let mut measuring = false;
+    /// Measures for `limit` at most, after `before` that was measured already.
+    fn measure(
+        &mut self,
+        part: Part,
+        from: Instant,
+        limit: Duration,
+        before: Duration,
+        stop: &Stop,
+        tell: &mut impl FnMut(&News<'_>),
+    ) -> Ended {
+        let (until, ramp) = (from + limit, Ramp::new(&self.plan.stages));
+        let mut measuring = !before.is_zero();
         self.somebody = Instant::now();
-        // What was counted before is nobody's second.
-        self.take_second();
         for second in 1.. {
             let end = from + shard::REPORT_EVERY * second;
             loop {
@@ -211,19 +290,21 @@ impl Run {
                 if stop.is_told() {
                     return Ended::Interrupted;
                 }
-                if now >= until || self.shards.iter().all(|shard| shard.done) {
+                if now >= until || self.is_done(part) {
                     return Ended::Done;
                 }
                 if now >= self.somebody + self.plan.timeout.max(NOBODY_FOR) && is_wanted() {
                     return Ended::NobodyLeft;
                 }
-                let reported = self.shards.iter().all(|shard| shard.seconds >= u64::from(second));
+                // Seconds are counted from the first request on.
+                let reported =
+                    part != Part::Ask || self.shards.iter().all(|shard| shard.seconds >= u64::from(second));
                 if (reported && now >= end) || now >= end + REPORTS_WITHIN {
                     break;
                 }
                 self.take_report(LOOK.min(until - now));
             }
-            let sample = self.sample(shard::REPORT_EVERY * second);
+            let sample = self.sample(before + shard::REPORT_EVERY * second);
             self.samples.push(sample);
             tell(&News { phase: Phase::Measuring, sample, tally: &self.tally });
         }
@@ -278,7 +359,10 @@ impl Run {
     }
 
     fn take(&mut self, report: Report) {
-        let Report { shard, tally, open, settled, done, last, seconds } = report;
+        let Report { shard, tally, open, settled, done, last, received, seconds } = report;
+        if let Some(received) = received {
+            self.collector.take(shard, received);
+        }
         let stood = tally.connections.established + tally.connections.renewed;
         if open > 0 || stood > 0 {
             self.somebody = Instant::now();

@@ -1,8 +1,8 @@
 //! What runs on a shard beside its connections: one task that reports, one that begins connections, one that keeps the
 //! pace.
 
-use super::{clock::Nanos, connection::Connection, local::Local};
-use crate::{client::Protocol, plan::Pace};
+use super::{clock::Nanos, local::Local};
+use crate::{client::Client, plan::Pace};
 use lakh_core::{PreciseTimer, Sleep, sleep, sleep_until, spawn_detached};
 use std::{
     future::{Future, poll_fn},
@@ -26,18 +26,16 @@ const LOOK_AGAIN: Nanos = 1_000_000;
 ///
 /// # Errors
 /// If no descriptor is left for its timer.
-pub(super) fn begin<P: Protocol>(local: Local<P>) -> std::io::Result<()> {
+pub(super) fn begin<P: Client>(local: Local<P>) -> std::io::Result<()> {
     let pace = match local.plan.pace {
         Pace::Open { .. } => Some(PreciseTimer::new()?),
         _ => None,
     };
-    spawn_detached(Clerk {
-        local: Rc::new(local),
-        timer: sleep(REPORT_EVERY),
-        connecting: false,
-        told_end: false,
-        pace,
-    });
+    let local = Rc::new(local);
+    if let Some(companion) = P::companion(&local) {
+        spawn_detached(companion);
+    }
+    spawn_detached(Clerk { local, timer: sleep(REPORT_EVERY), connecting: false, told_end: false, pace });
     Ok(())
 }
 
@@ -51,7 +49,7 @@ struct Clerk<P> {
     pace: Option<PreciseTimer>,
 }
 
-impl<P: Protocol> Future for Clerk<P> {
+impl<P: Client> Future for Clerk<P> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -83,7 +81,7 @@ impl<P: Protocol> Future for Clerk<P> {
     }
 }
 
-impl<P: Protocol> Clerk<P> {
+impl<P: Client> Clerk<P> {
     /// Does what the coordinator has said.
     fn follow(&mut self) {
         let local = &self.local;
@@ -106,7 +104,7 @@ impl<P: Protocol> Clerk<P> {
 }
 
 /// Begins the shard's connections when they are wanted.
-async fn start_connections<P: Protocol>(local: Rc<Local<P>>) {
+async fn start_connections<P: Client>(local: Rc<Local<P>>) {
     for at in 0..local.share.connections {
         let number = at * local.share.of + local.share.shard;
         let Some(wanted) = local.ramp.wanted(number, 0) else { continue };
@@ -117,12 +115,12 @@ async fn start_connections<P: Protocol>(local: Rc<Local<P>>) {
         poll_fn(|cx| local.poll_room_to_open(cx)).await;
         local.opening.set(local.opening.get() + 1);
         local.tally.borrow_mut().connections.requested += 1;
-        spawn_detached(Connection::new(Rc::clone(&local), number));
+        spawn_detached(P::connection(Rc::clone(&local), number));
     }
 }
 
 /// Wakes connections that are free when requests are due.
-async fn keep_pace<P: Protocol>(local: Rc<Local<P>>, mut timer: PreciseTimer) {
+async fn keep_pace<P: Client>(local: Rc<Local<P>>, mut timer: PreciseTimer) {
     loop {
         let now = local.clock.now();
         let backlog = local.dealer.backlog(now);

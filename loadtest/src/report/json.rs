@@ -21,7 +21,7 @@ impl Report<'_> {
     /// |---|---|
     /// | `schema` | [`SCHEMA`] |
     /// | `target` | `scheme`, `authority`, `path`, `addresses` |
-    /// | `plan` | `connections`, `threads`, `duration_s`, `warmup_s`, `timeout_s`, `requests`, `loop` (`open`, `closed`), `pipelined`, `rate_per_s`, `connect_rate_per_s`, `stages` of `time_s` and `connections` |
+    /// | `plan` | `connections`, `threads`, `duration_s`, `warmup_s`, `timeout_s`, `requests`, `loop` (`open`, `closed`, `silent`), `pipelined`, `rate_per_s`, `connect_rate_per_s`, `stages` of `time_s` and `connections` |
     /// | `ended` | `done`, `interrupted` or `nobody_left` |
     /// | `elapsed_s` | what was measured, without the warm-up |
     /// | `connections` | `requested`, `established`, `failed`, `lost`, `renewed`, `lost_per_minute` |
@@ -194,6 +194,7 @@ impl Plan {
         let (r#loop, pipelined, rate_per_s) = match plan.pace {
             Pace::Closed { pipelined } => ("closed", Some(pipelined), None),
             Pace::Open { rate } => ("open", None, Some(rate)),
+            Pace::Silent => ("silent", None, None),
         };
         let stage = |stage: &crate::plan::Stage| Stage {
             time_s: stage.time.as_secs_f64(),

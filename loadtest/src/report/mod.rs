@@ -57,6 +57,7 @@ impl Report<'_> {
             Pace::Open { rate } => format!("open loop {}/s", crate::numbers::rate(rate)),
             Pace::Closed { pipelined: 0 | 1 } => "closed loop".to_owned(),
             Pace::Closed { pipelined } => format!("closed loop, {pipelined} pipelined"),
+            Pace::Silent => "nothing asked".to_owned(),
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct Sample {
 pub struct Outcome {
     /// Counts and times, without the warm-up.
     pub tally: Tally,
+    /// How long it took until every connection that was wanted from the beginning stood or had failed.
+    pub connecting: Duration,
     /// How long was measured, without the warm-up.
     pub elapsed: Duration,
     /// Why it ended.

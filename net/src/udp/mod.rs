@@ -230,12 +230,22 @@ impl UdpSocket {
         self.registration.poll_io(Direction::Write, cx, || self.inner.send_to(buf, peer))
     }
 
+    /// Ready with a datagram of the connected peer.
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.registration.poll_io(Direction::Read, cx, || self.inner.recv(buf))
+    }
+
+    /// Ready once the datagram is sent to the connected peer.
+    pub fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.registration.poll_io(Direction::Write, cx, || self.inner.send(buf))
+    }
+
     /// Waits for a datagram of the connected peer. Cancel safe.
     ///
     /// # Errors
     /// Those of recv(2); `ConnectionRefused` if the peer's host has reported the port unreachable.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.registration.poll_io(Direction::Read, cx, || self.inner.recv(buf))).await
+        poll_fn(|cx| self.poll_recv(cx, buf)).await
     }
 
     /// Sends a datagram to the connected peer. Cancel safe.
@@ -243,7 +253,7 @@ impl UdpSocket {
     /// # Errors
     /// Those of send(2); `NotConnected` without a peer.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        poll_fn(|cx| self.registration.poll_io(Direction::Write, cx, || self.inner.send(buf))).await
+        poll_fn(|cx| self.poll_send(cx, buf)).await
     }
 
     /// Waits for a datagram and leaves it in the queue. Cancel safe.

@@ -2,7 +2,7 @@ use super::{Http, Reader};
 use crate::{
     client::{Answer, Protocol, Sink},
     plan::{HttpRequest, Target},
-    stats::{Cause, Tally},
+    stats::Cause,
 };
 use proptest::prelude::*;
 
@@ -19,9 +19,8 @@ fn request(request: &HttpRequest) -> String {
 /// What came of bytes that arrive in these parts, and then the end: answers, whether the server closes.
 fn read_parts(request: &HttpRequest, parts: &[&[u8]]) -> Result<(Vec<Answer>, bool), String> {
     let (http, mut reader) = (http(request), Reader::default());
-    let (mut answers, mut out, mut tally) = (Vec::new(), Vec::new(), Tally::default());
-    let mut sink =
-        Sink { stands: false, closes: false, answers: &mut answers, out: &mut out, tally: &mut tally };
+    let (mut answers, mut out) = (Vec::new(), Vec::new());
+    let mut sink = Sink { stands: false, closes: false, answers: &mut answers, out: &mut out, now: 0 };
     for part in parts {
         http.receive(&mut reader, part, &mut sink).map_err(|failure| {
             assert_eq!(failure.cause, Cause::Garbage);
