@@ -8,8 +8,8 @@ use tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
-/// The longest header of a frame without a mask.
-const HEADER_AT_MOST: usize = 10;
+/// The longest header of a frame, with a mask: what has one is refused when it is there as a whole.
+const HEADER_AT_MOST: usize = 14;
 /// The longest payload of a control frame.
 const CONTROL_AT_MOST: usize = 125;
 
