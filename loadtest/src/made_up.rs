@@ -26,7 +26,14 @@ pub(crate) fn open_plan(rate: f64) -> Plan {
 /// So many requests in ten seconds, all of them well: 300 µs to 2 ms, and the last one 12 ms.
 pub(crate) fn outcome(requests: u64) -> Outcome {
     let mut tally = Tally {
-        connections: Connections { requested: 64, established: 64, failed: 0, lost: 0, renewed: 0 },
+        connections: Connections {
+            requested: 64,
+            established: 64,
+            failed: 0,
+            lost: 0,
+            answered: 64,
+            renewed: 0,
+        },
         sent: requests,
         completed: requests,
         statuses: [0, 0, requests, 0, 0, 0],
@@ -80,7 +87,13 @@ pub(crate) fn million() -> (Plan, Outcome) {
         samples: samples(60, 1_000_000, 0),
         ..outcome(0)
     };
-    outcome.tally.connections =
-        Connections { requested: 1_000_000, established: 1_000_000, failed: 0, lost: 3, renewed: 0 };
+    outcome.tally.connections = Connections {
+        requested: 1_000_000,
+        established: 1_000_000,
+        failed: 0,
+        lost: 3,
+        answered: 0,
+        renewed: 0,
+    };
     (plan, outcome)
 }

@@ -37,9 +37,7 @@ pub(crate) struct Connection<P: Protocol> {
     number: u32,
     /// How often it has failed in a row.
     failures: u8,
-    /// It has stood, or failed, at least once; it has stood at least once.
-    tried: bool,
-    stood: bool,
+    past: Past,
     /// When `timer` fires; [`NEVER`] if it is not set.
     armed: Nanos,
     timer: Sleep,
@@ -73,6 +71,25 @@ enum State {
     Opening,
     /// Requests may be sent.
     Standing,
+}
+
+/// What a connection has come to at least once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Past {
+    New,
+    /// It has failed, or stood.
+    Tried,
+    Stood,
+    Answered,
+}
+
+impl Past {
+    /// Whether it comes to this for the first time.
+    fn reach(&mut self, past: Past) -> bool {
+        let is_first = *self < past;
+        *self = past.max(*self);
+        is_first
+    }
 }
 
 impl<P: Protocol> Unpin for Connection<P> {}
@@ -145,8 +162,7 @@ impl<P: Protocol> Connection<P> {
             state: State::Resting,
             number: number as u32,
             failures: 0,
-            tried: false,
-            stood: false,
+            past: Past::New,
             armed: NEVER,
             began: now,
             until: NEVER,
@@ -194,16 +210,17 @@ impl<P: Protocol> Connection<P> {
     fn stand(&mut self) {
         self.state = State::Standing;
         self.failures = 0;
-        self.local.stands(self.began, !mem::replace(&mut self.stood, true));
+        // Before it has stood.
+        self.settle();
+        self.local.stands(self.began, self.past.reach(Past::Stood));
         self.local.protocol.stood(&mut self.session);
         // Pings are apart from here on.
         self.began = self.local.clock.now();
-        self.settle();
     }
 
     /// The first attempt has come to its end, good or bad.
     fn settle(&mut self) {
-        if !mem::replace(&mut self.tried, true) {
+        if self.past.reach(Past::Tried) {
             self.local.settle();
         }
     }
@@ -244,6 +261,9 @@ impl<P: Protocol> Connection<P> {
     fn ask(&mut self, buffers: &mut Buffers, now: Nanos) -> Result<(), End> {
         if now >= self.until {
             return if self.flight.len() == 0 { Err(End::Unwanted) } else { Ok(()) };
+        }
+        if !self.local.may_ask(&mut self.idle) {
+            return Ok(());
         }
         buffers.output.clear();
         while self.has_room()
@@ -312,6 +332,9 @@ impl<P: Protocol> Connection<P> {
             let Some(request) = self.flight.pop() else {
                 return Err(End::Failed(Failure::new(Cause::Garbage, "an answer to no request")));
             };
+            if self.past.reach(Past::Answered) {
+                tally.connections.answered += 1;
+            }
             local.count_answer(&mut tally, answer, request, now);
         }
         drop(tally);

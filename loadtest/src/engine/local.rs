@@ -5,7 +5,7 @@ use super::{
     control::{Control, Report},
     dealer::Dealer,
     flight::Flight,
-    idle::Idle,
+    idle::{Idle, Ticket},
     share::Share,
 };
 use crate::{
@@ -118,6 +118,17 @@ impl<P: Client> Local<P> {
             tally.late += u64::from(now - due > LATE);
         }
         Some(due)
+    }
+
+    /// Whether it is the turn of the connection with this ticket. In an open loop those come first that have waited
+    /// longer: they are called when a request is due.
+    #[inline]
+    pub(crate) fn may_ask(&self, ticket: &mut Ticket) -> bool {
+        if !matches!(self.plan.pace, Pace::Open { .. }) {
+            return true;
+        }
+        let mut idle = self.idle.borrow_mut();
+        idle.answer(ticket) || idle.is_empty()
     }
 
     /// Counts an answer to a request that was due and sent then.
@@ -286,8 +297,10 @@ impl<P: Client> Local<P> {
         self.control.has_ended()
     }
 
-    /// Lets connections that have waited longest send, as many as there are.
+    /// Lets connections that have waited longest send, as many as there are; those that were called before and have not
+    /// had their turn yet count.
     pub(super) fn wake_idle(&self, many: u64) {
+        let many = many.saturating_sub(self.idle.borrow().called());
         for _ in 0..many {
             let Some(place) = self.idle.borrow_mut().pop() else { return };
             place.wake();

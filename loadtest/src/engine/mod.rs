@@ -29,6 +29,7 @@ mod news;
 mod run;
 mod shard;
 mod share;
+mod tables;
 #[cfg(test)]
 mod tests;
 

@@ -16,7 +16,7 @@ use crate::{
     stats::{Ended, Outcome, Sample, Tally},
     usage::Watched,
 };
-use lakh_core::Runtime;
+use lakh_core::{Runtime, sys::limits::raise_descriptor_limit};
 use std::{
     fmt, io,
     sync::{
@@ -91,7 +91,8 @@ impl Run {
     /// # Errors
     /// `InvalidInput` if the plan contradicts itself, `Unsupported` if its protocol is not there yet; or if no threads
     /// or event loops can be made.
-    pub fn start(plan: Plan) -> io::Result<Run> {
+    pub fn start(mut plan: Plan) -> io::Result<Run> {
+        plan.fit_tables(raise_descriptor_limit()?.soft);
         if let Some(fault) = plan.fault() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, fault));
         }

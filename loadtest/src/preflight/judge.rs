@@ -4,7 +4,7 @@ use super::{Check, Machine, Row, Verdict};
 use crate::{Plan, numbers, plan::Scheme};
 
 /// Descriptors of a process that are no connections: standard streams, loops, files, and some in reserve.
-const OTHER_DESCRIPTORS: u64 = 512;
+pub(crate) const OTHER_DESCRIPTORS: u64 = 512;
 /// Bytes that the kernel takes for one end of an idle TCP connection, descriptor and all: measured with a million.
 const KERNEL_PER_END: u64 = 3300;
 /// Bytes that a process takes for a connection.

@@ -10,6 +10,7 @@ mod memory;
 use crate::{numbers, report::Paint};
 use std::fmt::Write as _;
 
+pub(crate) use judge::OTHER_DESCRIPTORS;
 pub use judge::{Need, check};
 pub use machine::Machine;
 

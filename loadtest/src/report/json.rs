@@ -24,7 +24,7 @@ impl Report<'_> {
     /// | `plan` | `connections`, `threads`, `duration_s`, `warmup_s`, `timeout_s`, `requests`, `loop` (`open`, `closed`, `silent`), `pipelined`, `rate_per_s`, `connect_rate_per_s`, `stages` of `time_s` and `connections` |
     /// | `ended` | `done`, `interrupted` or `nobody_left` |
     /// | `elapsed_s` | what was measured, without the warm-up |
-    /// | `connections` | `requested`, `established`, `failed`, `lost`, `renewed`, `lost_per_minute` |
+    /// | `connections` | `requested`, `established`, `failed`, `lost`, `answered` (at least once), `renewed`, `lost_per_minute` |
     /// | `requests` | `sent`, `completed`, `completed_per_s`, `late`, `late_share`, `unsent` (due, and no connection was free), `unanswered` (at the end) |
     /// | `statuses` | `1xx` to `5xx`, `other` |
     /// | `bytes` | `sent_bytes`, `received_bytes`, `sent_per_s`, `received_per_s` |
@@ -88,6 +88,7 @@ impl<'a> Document<'a> {
                 established: tally.connections.established,
                 failed: tally.connections.failed,
                 lost: tally.connections.lost,
+                answered: tally.connections.answered,
                 renewed: tally.connections.renewed,
                 lost_per_minute: outcome.drops_per_minute(),
             },
@@ -222,6 +223,7 @@ struct Connections {
     established: u64,
     failed: u64,
     lost: u64,
+    answered: u64,
     renewed: u64,
     lost_per_minute: f64,
 }

@@ -1,75 +1,82 @@
 //! Times, in a histogram of fixed size.
 
 use hdrhistogram::Histogram;
-use std::time::Duration;
+use std::{sync::OnceLock, time::Duration};
 
 /// A longer time counts as this one.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 const DIGITS: u8 = 3;
 
-/// Times from a microsecond to an hour, to three significant digits, in a fixed amount of memory.
-#[derive(Clone, Debug)]
-pub struct Latency(Histogram<u64>);
+/// Times from a microsecond to an hour, to three significant digits, in a fixed amount of memory: 190 KB from the
+/// first one on, and none before.
+#[derive(Clone, Debug, Default)]
+pub struct Latency(Option<Box<Histogram<u64>>>);
 
 impl Latency {
     /// None yet.
     pub fn new() -> Self {
-        let bounds = Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, DIGITS);
-        Latency(bounds.expect("the bounds are constants that hold"))
+        Latency(None)
+    }
+
+    #[inline]
+    fn own(&mut self) -> &mut Histogram<u64> {
+        self.0.get_or_insert_with(|| Box::new(empty()))
     }
 
     /// Adds one. Less than a microsecond counts as one, more than an hour as an hour.
     #[inline]
     pub fn record(&mut self, time: Duration) {
-        self.0.saturating_record(microseconds(time));
+        self.own().saturating_record(microseconds(time));
     }
 
     /// Adds one, in nanoseconds.
     #[inline]
     pub fn record_nanos(&mut self, nanos: u64) {
-        self.0.saturating_record(nanos / 1000);
+        self.own().saturating_record(nanos / 1000);
     }
 
     /// Adds another's.
     pub fn merge(&mut self, other: &Latency) {
-        self.0.add(&other.0).expect("both have the same bounds");
+        if let Some(others) = &other.0 {
+            self.own().add(&**others).expect("both have the same bounds");
+        }
     }
 
     /// How many.
     pub fn count(&self) -> u64 {
-        self.0.len()
+        self.histogram().len()
     }
 
     /// The time that this share of all (0 to 1) did not exceed; 0 if there are none.
     pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_micros(self.0.value_at_quantile(share)).min(LONGEST)
+        Duration::from_micros(self.histogram().value_at_quantile(share)).min(LONGEST)
     }
 
     /// The longest, 0 if there are none.
     pub fn max(&self) -> Duration {
-        Duration::from_micros(self.0.max()).min(LONGEST)
+        Duration::from_micros(self.histogram().max()).min(LONGEST)
     }
 
     /// The mean, 0 if there are none.
     pub fn mean(&self) -> Duration {
-        Duration::from_secs_f64(self.0.mean() / 1e6)
+        Duration::from_secs_f64(self.histogram().mean() / 1e6)
     }
 
     /// Whether the histogram counts both times at one place.
     pub fn is_same(&self, one: Duration, other: Duration) -> bool {
-        self.0.equivalent(microseconds(one), microseconds(other))
+        self.histogram().equivalent(microseconds(one), microseconds(other))
     }
 
     /// The histogram itself, in microseconds.
     pub fn histogram(&self) -> &Histogram<u64> {
-        &self.0
+        static EMPTY: OnceLock<Histogram<u64>> = OnceLock::new();
+        self.0.as_deref().unwrap_or_else(|| EMPTY.get_or_init(empty))
     }
 }
 
-impl Default for Latency {
-    fn default() -> Self {
-        Latency::new()
-    }
+fn empty() -> Histogram<u64> {
+    let bounds = Histogram::new_with_bounds(1, LONGEST.as_micros() as u64, DIGITS);
+    bounds.expect("the bounds are constants that hold")
 }
 
 fn microseconds(time: Duration) -> u64 {

@@ -13,6 +13,8 @@ pub struct Connections {
     pub failed: u64,
     /// How often one that stood broke before the run's end.
     pub lost: u64,
+    /// That have had an answer at least once, each counted once.
+    pub answered: u64,
     /// Made anew after one that was lost, or that its server had ended in order.
     pub renewed: u64,
 }
@@ -64,6 +66,7 @@ impl Tally {
         own.established += others.established;
         own.failed += others.failed;
         own.lost += others.lost;
+        own.answered += others.answered;
         own.renewed += others.renewed;
         self.failures.merge(&other.failures);
         self.sent += other.sent;
@@ -141,7 +144,14 @@ mod tests {
     #[test]
     fn merging_adds_everything() {
         let mut tally = Tally {
-            connections: Connections { requested: 1, established: 2, failed: 3, lost: 4, renewed: 14 },
+            connections: Connections {
+                requested: 1,
+                established: 2,
+                failed: 3,
+                lost: 4,
+                answered: 17,
+                renewed: 14,
+            },
             sent: 5,
             completed: 6,
             statuses: [7; 6],
@@ -175,7 +185,7 @@ mod tests {
 
         assert_eq!(
             both.connections,
-            Connections { requested: 2, established: 4, failed: 6, lost: 8, renewed: 28 }
+            Connections { requested: 2, established: 4, failed: 6, lost: 8, answered: 34, renewed: 28 }
         );
         assert_eq!((both.sent, both.completed, both.statuses), (10, 12, [14; 6]));
         assert_eq!((both.bytes_sent, both.bytes_received, both.late), (16, 18, 20));

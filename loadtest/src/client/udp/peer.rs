@@ -40,6 +40,8 @@ pub(crate) struct Peer {
     number: u32,
     /// It was made, or could not be, at least once.
     tried: bool,
+    /// It has had an answer at least once.
+    answered: bool,
     /// When it may be made; then, when the ramp wants it no more.
     at: Nanos,
     /// Until when nothing is sent, after an error.
@@ -85,6 +87,7 @@ impl Peer {
             socket: None,
             number: number as u32,
             tried: false,
+            answered: false,
             at: now,
             silent_until: 0,
             flight: Flight::default(),
@@ -176,6 +179,7 @@ impl Peer {
     fn send(&mut self, buffers: &mut Buffers, now: Nanos, cx: &mut Context<'_>) {
         let local = Rc::clone(&self.local);
         while self.has_room()
+            && local.may_ask(&mut self.idle)
             && let Some(due) = local.take_request(now)
         {
             let socket = self.socket.as_ref().expect("a socket that was made");
@@ -242,6 +246,9 @@ impl Peer {
         let pattern = &local.protocol.pattern;
         let is_same = datagram.len() == pattern.len() && pattern.matches(number, 0, datagram);
         let answer = if is_same { Answer::Good(0) } else { Answer::Bad(0, Cause::Body) };
+        if !std::mem::replace(&mut self.answered, true) {
+            tally.connections.answered += 1;
+        }
         local.count_answer(&mut tally, answer, sent, now);
         drop(tally);
         local.requests_settled();

@@ -79,7 +79,7 @@ fn causes_have_counts_and_examples() {
     outcome.tally.failures.add(Cause::Status);
     outcome.tally.statuses = [1, 0, 90, 0, 4, 5];
     outcome.tally.connections =
-        Connections { requested: 64, established: 60, failed: 4, lost: 5, renewed: 2 };
+        Connections { requested: 64, established: 60, failed: 4, lost: 5, answered: 60, renewed: 2 };
     let text = text(&made_up::plan(), &outcome);
     for line in [
         "  requests    100   10.0/s   errors 1,202   2xx 90   4xx 4   5xx 5",
