@@ -42,7 +42,11 @@ fn run(flags: &Flags, is_async: bool) -> std::io::Result<()> {
         let app = App::new();
         match is_async {
             false => app
-                .ws_with("/topic/{name}", config.clone(), callbacks(|Path(name): Path<String>| Topic(name)))
+                .ws_with(
+                    "/topic/{name}",
+                    config.clone(),
+                    callbacks(|Path(name): Path<String>| Topic(name.into())),
+                )
                 .ws_with("/", config.clone(), callbacks(|| Echo))
                 .ws_with("/{*path}", config.clone(), callbacks(|| Echo)),
             true => app
@@ -70,7 +74,8 @@ impl Callbacks for Echo {
     }
 }
 
-struct Topic(String);
+/// Of one topic. A `String` would keep its capacity, too.
+struct Topic(Box<str>);
 
 impl Callbacks for Topic {
     fn on_open(&mut self, socket: &Socket) {

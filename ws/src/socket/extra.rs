@@ -9,7 +9,6 @@ use crate::{
         Decoder,
         deflate::{Compressor, Deflate, Inflater},
     },
-    topics::Subscriptions,
 };
 use bytes::BytesMut;
 use lakh_core::{WaitSlot, Wakers};
@@ -30,15 +29,13 @@ pub(crate) struct Extra {
     pub(crate) held: u32,
     /// Who receives, if that is another task than the connection's.
     pub(crate) receiver: WaitSlot,
-    pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// Contexts of its own.
     pub(crate) deflate: Option<Box<Dedicated>>,
     pub(crate) close: Option<Box<CloseInfo>>,
     pub(crate) controls: Option<Box<Controls>>,
 }
 
-// A subscriber keeps it for as long as it is subscribed.
-const _: () = assert!(size_of::<Extra>() <= 112);
+const _: () = assert!(size_of::<Extra>() <= 104);
 
 /// Control frames that wait.
 #[derive(Default)]
@@ -91,7 +88,6 @@ impl Extra {
             || !self.input.is_empty()
             || self.inbox.is_some()
             || self.receiver.is_set()
-            || self.subscriptions.is_some()
             || self.deflate.is_some()
             || self.close.is_some()
             || self.controls.is_some()

@@ -12,6 +12,7 @@ use crate::{
         CloseCode, Opcode, Role,
         encode::{self, ClosePayload},
     },
+    topics::Subscriptions,
 };
 use bytes::BytesMut;
 pub(crate) use extra::{Dedicated, Extra, Incoming};
@@ -44,6 +45,8 @@ pub struct Socket(pub(crate) Rc<Shared>);
 pub(crate) struct Shared {
     pub(crate) terms: Rc<Terms>,
     extra: Cell<Option<Box<Extra>>>,
+    /// Not in there, since subscribers are as many as there are idle sockets.
+    pub(crate) subscriptions: Cell<Option<Box<Subscriptions>>>,
     /// Gone once the connection is, whoever holds the socket.
     stream: Cell<Option<TcpStream>>,
     /// The connection's task.
@@ -55,7 +58,7 @@ pub(crate) struct Shared {
 }
 
 // The budget of an idle connection; see ARCHITECTURE.md for the sum. (mio's sockets are larger in debug builds.)
-const _: () = assert!(cfg!(debug_assertions) || size_of::<Shared>() <= 40);
+const _: () = assert!(cfg!(debug_assertions) || size_of::<Shared>() <= 48);
 
 /// How far a connection's life has gone. Only ever grows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -95,6 +98,7 @@ impl Socket {
         let socket = Socket(Rc::new(Shared {
             terms,
             extra: Cell::new(None),
+            subscriptions: Cell::new(None),
             stream: Cell::new(Some(stream)),
             task: WaitSlot::new(),
             mark: Cell::new(lakh_core::with(lakh_core::Shard::coarse_now)),
@@ -178,14 +182,13 @@ impl Socket {
 
     /// The connection is over: nothing is sent any more, and nobody waits for that.
     pub(crate) fn drop_queue(&self) {
-        let subscriptions = self.peek(|extra| {
+        self.peek(|extra| {
             extra.out = None;
             extra.incoming = Incoming::default();
             extra.input = BytesMut::new();
             extra.take_control(|waiting| &mut waiting.unanswered);
-            extra.subscriptions.take()
         });
-        drop(subscriptions);
+        self.leave_topics();
         self.wake_senders();
         self.wake_receiver();
     }

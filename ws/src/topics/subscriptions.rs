@@ -1,24 +1,24 @@
 //! What a socket is subscribed to.
 
 use super::{LocalTopics, SubscribeError, local::Topic, pending::Unseen};
-use crate::{
-    Socket,
-    local::Local,
-    socket::{Extra, Flag},
-};
+use crate::{Socket, local::Local, socket::Flag};
+use smallvec::SmallVec;
 use std::rc::Rc;
 
 /// A socket's subscriptions. They end when this is dropped.
 pub(crate) struct Subscriptions {
     local: Rc<LocalTopics>,
     /// Each with the socket's place among the topic's subscribers.
-    topics: Vec<(Rc<Topic>, usize)>,
+    /// Most sockets have one.
+    topics: SmallVec<[(Rc<Topic>, usize); 1]>,
 }
 
+// A subscriber keeps it for as long as it is subscribed; see ARCHITECTURE.md for the sum.
+const _: () = assert!(size_of::<Subscriptions>() <= 32);
+
 impl Subscriptions {
-    /// Most sockets have one topic.
     fn new(local: &Rc<LocalTopics>) -> Self {
-        Subscriptions { local: Rc::clone(local), topics: Vec::with_capacity(1) }
+        Subscriptions { local: Rc::clone(local), topics: SmallVec::new() }
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -79,8 +79,8 @@ impl Socket {
 
     /// Ends a subscription; false if there was none. What has been published before still comes.
     pub fn unsubscribe(&self, topic: &str) -> bool {
-        let position = |extra: &mut Extra| extra.subscriptions.as_ref()?.position(topic);
-        let Some(at) = self.peek(position).flatten() else { return false };
+        let position = |subscriptions: &mut Subscriptions| subscriptions.position(topic);
+        let Some(at) = self.peek_subscriptions(position).flatten() else { return false };
         self.settle_topic();
         if let Some(mut subscriptions) = self.take_subscriptions() {
             subscriptions.leave(at);
@@ -92,13 +92,21 @@ impl Socket {
 
     /// Taken out while they change.
     fn take_subscriptions(&self) -> Option<Box<Subscriptions>> {
-        self.peek(|extra| extra.subscriptions.take()).flatten()
+        self.0.subscriptions.take()
     }
 
     fn put_subscriptions(&self, subscriptions: Box<Subscriptions>) {
         if !subscriptions.topics.is_empty() {
-            self.with_extra(|extra| extra.subscriptions = Some(subscriptions));
+            self.0.subscriptions.set(Some(subscriptions));
         }
+    }
+
+    /// Calls `f` with its subscriptions, if it has any. `f` runs nobody else's code.
+    fn peek_subscriptions<R>(&self, f: impl FnOnce(&mut Subscriptions) -> R) -> Option<R> {
+        let mut subscriptions = self.0.subscriptions.take()?;
+        let value = f(&mut subscriptions);
+        self.0.subscriptions.set(Some(subscriptions));
+        Some(value)
     }
 
     /// Queues what its topics have to give out for it, before something else is sent.
@@ -113,23 +121,19 @@ impl Socket {
 
     /// Collects what it has not got of its topics' messages, as which they count from now on. How many topics it has.
     pub(super) fn take_unseen(&self, unseen: &mut Vec<Unseen>) -> usize {
-        let take = |extra: &mut Extra| {
-            extra.subscriptions.as_ref().map_or(0, |subscriptions| {
-                subscriptions.take_unseen(unseen);
-                subscriptions.topics.len()
-            })
+        let take = |subscriptions: &mut Subscriptions| {
+            subscriptions.take_unseen(unseen);
+            subscriptions.topics.len()
         };
-        self.peek(take).unwrap_or(0)
+        self.peek_subscriptions(take).unwrap_or(0)
     }
 
     /// The topics that it is subscribed to.
     pub fn subscriptions(&self) -> Vec<String> {
-        let names = |extra: &mut Extra| {
-            extra.subscriptions.as_ref().map(|subscriptions| {
-                subscriptions.topics.iter().map(|(topic, _)| topic.name.to_string()).collect()
-            })
+        let names = |subscriptions: &mut Subscriptions| {
+            subscriptions.topics.iter().map(|(topic, _)| topic.name.to_string()).collect()
         };
-        self.peek(names).flatten().unwrap_or_default()
+        self.peek_subscriptions(names).unwrap_or_default()
     }
 
     /// Ends all subscriptions: nothing is sent any more, and the peer may take its time for the connection's end.
@@ -138,9 +142,8 @@ impl Socket {
     }
 
     pub(super) fn set_place(&self, topic: &Rc<Topic>, place: usize) {
-        self.peek(|extra| {
-            let topics = extra.subscriptions.iter_mut().flat_map(|subscriptions| &mut subscriptions.topics);
-            for (own, own_place) in topics {
+        self.peek_subscriptions(|subscriptions| {
+            for (own, own_place) in &mut subscriptions.topics {
                 if Rc::ptr_eq(own, topic) {
                     *own_place = place;
                 }
