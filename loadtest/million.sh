@@ -8,7 +8,7 @@ set -u
 cd "$(dirname "$0")/.."
 
 count=${1:-1000000}
-[[ $count =~ ^[1-9][0-9]*$ ]] && ((count <= 2000000)) || { echo "usage: $0 [COUNT]" >&2; exit 2; }
+[[ $count =~ ^[1-9][0-9]{0,8}$ ]] || { echo "usage: $0 [COUNT]" >&2; exit 2; }
 few=$((count / 10 > 0 ? count / 10 : 1))
 hold=${HOLD:-60}
 rate=${RATE:-50000}
