@@ -13,12 +13,13 @@ pub(crate) fn say(text: &str) {
 
 /// Whether what goes to standard output may be coloured.
 pub(crate) fn may_colour() -> bool {
-    io::stdout().is_terminal() && !wants_no_colour() && env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stdout().is_terminal() && wants_colour()
 }
 
-/// Whether the user wants no colours anywhere (`NO_COLOR`).
-pub(crate) fn wants_no_colour() -> bool {
-    env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+/// Whether a terminal may be coloured: the user may want no colours anywhere (`NO_COLOR`).
+pub(crate) fn wants_colour() -> bool {
+    let wants_none = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !wants_none && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Colours for standard output, or none.

@@ -31,8 +31,10 @@ fn report(addr: SocketAddr, options: &[&str]) -> (i32, String) {
 
 #[track_caller]
 fn assert_says(report: &str, parts: &[&str]) {
+    // How columns are aligned is tested elsewhere.
+    let words = report.split([' ', '\n']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ") + " ";
     for part in parts {
-        assert!(report.contains(part), "{part:?} is not in\n{report}");
+        assert!(words.contains(part), "{part:?} is not in\n{report}");
     }
 }
 
@@ -81,7 +83,7 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
         ("http://127.0.0.1:0/", &[], "1 to 65535"),
         ("http://no.such.host.invalid/", &[], "not resolved yet"),
         ("http://127.0.0.1/", &["-c", "many"], "20k"),
-        ("http://127.0.0.1/", &["-R", "0"], "20k/s"),
+        ("http://127.0.0.1/", &["-R", "0"], "no rate"),
         ("http://127.0.0.1/", &["-R", "5", "-p", "2"], "cannot be used with"),
         ("http://127.0.0.1/", &["-H", "no field"], "Name: value"),
         ("http://127.0.0.1/", &["-H", "a: b\r\nc: d"], "control characters"),
@@ -89,6 +91,20 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
         ("http://127.0.0.1/", &["--stages", "1s"], "TIME:CONNECTIONS"),
         ("http://127.0.0.1/", &["--stages", "1s:9", "-c", "8"], "more connections than -c"),
         ("http://127.0.0.1/", &["-b", "@/no/such/file"], "/no/such/file"),
+        ("http://127.0.0.1/", &["--json", "/no/such/file"], "/no/such/file"),
+        ("http://127.0.0.1/", &["--fail-if", "p99"], "p99>5ms"),
+        ("http://127.0.0.1/", &["--fail-if", "speed>5"], "is no metric"),
+        ("http://127.0.0.1/", &["--ws", "echo"], "--ws has a meaning for ws URLs only"),
+        ("http://127.0.0.1/", &["--size", "1k"], "for ws, tcp and udp URLs only"),
+        ("ws://127.0.0.1/", &["-H", "a: b"], "--header has a meaning for http URLs only"),
+        ("ws://127.0.0.1/", &["--ws", "never"], "echo, broadcast, idle"),
+        ("ws://127.0.0.1/", &["--ws", "idle,echo"], "--hold"),
+        ("ws://127.0.0.1/", &["--ws", "idle", "-n", "5"], "-n has no meaning"),
+        ("ws://127.0.0.1/", &["--ws", "idle", "-d", "5", "--hold", "5"], "are the same"),
+        ("ws://127.0.0.1/", &["--msg-rate", "5"], "--ws broadcast"),
+        ("ws://127.0.0.1/", &["--ws", "broadcast", "--ws-trigger", "x"], "{message}"),
+        ("udp://127.0.0.1:9/", &["--ping", "5s"], "--ping has a meaning for ws URLs only"),
+        ("udp://127.0.0.1:9/", &["--size", "1m"], "65,507"),
     ] {
         let Output { status, stdout, stderr } = load(url, options).output().unwrap();
         let errors = String::from_utf8(stderr).unwrap();
@@ -110,10 +126,99 @@ fn a_run_in_order_ends_with_0_and_counts_every_request() {
     let options =
         ["-n", "1k", "-c", "8", "-m", "put", "-H", "X-A: b", "--expect-status", "200", "--expect-body", "ok"];
     let (status, report) = report(addr, &options);
-    assert_says(&report, &["requests 1000", "errors 0", "2xx 1000", "established 8", "lost 0"]);
+    assert_says(&report, &["requests 1,000 ", "errors 0", "2xx 1,000 ", "established 8", "lost 0"]);
     assert_eq!(status, 0);
     let expected = format!("put / HTTP/1.1\r\nHost: {addr}\r\nX-A: b\r\nContent-Length: 0\r\n\r\n");
     assert_eq!(told.iter().take(8).collect::<Vec<_>>(), vec![expected; 8]);
+}
+
+#[test]
+fn a_condition_that_holds_ends_it_with_99() {
+    let addr = serve(|mut connection| connection.answer_all());
+    let options = ["-n", "50", "-c", "2", "--fail-if", "errors>0", "--fail-if", "p99>0ms"];
+    let (status, text) = report(addr, &options);
+    assert_says(&text, &["PASS errors 0 ≤ 0", "FAIL p99"]);
+    assert_eq!(status, 99, "{text}");
+    let (status, text) = report(addr, &["-n", "50", "-c", "2", "--fail-if", "errors>0"]);
+    assert_eq!(status, 0, "{text}");
+}
+
+#[test]
+fn the_report_goes_to_files_too() {
+    let addr = serve(|mut connection| connection.answer_all());
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (json, html, hdr) = (path("a.json"), path("a.html"), path("a.hgrm"));
+    let options = ["-n", "50", "-c", "2", "--json", &json, "--html", &html, "--hdr", &hdr];
+    let (status, text) = report(addr, &options);
+    assert_eq!(status, 0, "{text}");
+    let read = |path| std::fs::read_to_string(path).unwrap();
+    let (json, html, hdr) = (read(&json), read(&html), read(&hdr));
+    assert!(
+        json.starts_with('{') && json.trim_end().ends_with('}') && json.contains("\"completed\""),
+        "{json}"
+    );
+    assert!(html.contains("<svg") && !html.contains("https://") && !html.contains("src="), "{html}");
+    assert!(hdr.contains("Percentile") && hdr.contains("#[Max"), "{hdr}");
+}
+
+#[test]
+fn what_the_machine_lacks_is_said_before_anything_is_sent() {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (status, text) = report(addr, &["--check", "-c", "10"]);
+    assert_says(&text, &["preflight", "open files need", "memory"]);
+    assert_eq!(status, 0, "{text}");
+    // More than any machine has memory for.
+    let (status, text) = report(addr, &["--check", "-c", "4000m"]);
+    assert_says(&text, &["NOT ENOUGH"]);
+    assert_eq!(status, 1, "{text}");
+    let output = load(&format!("http://{addr}/"), &["-c", "4000m"]).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("NOT ENOUGH") && errors.contains("cannot do that"), "{errors}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+}
+
+#[test]
+fn datagrams_come_back_or_are_missing() {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut buf = [0; 2048];
+        for number in 1.. {
+            let (n, peer) = socket.recv_from(&mut buf).unwrap();
+            assert_eq!(n, 100);
+            // Every tenth is lost.
+            if number % 10 != 0 {
+                socket.send_to(&buf[..n], peer).unwrap();
+            }
+        }
+    });
+    let url = format!("udp://{addr}");
+    let options = ["-n", "100", "-c", "1", "--size", "100", "-T", "100ms"];
+    let output = load(&url, &options).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_says(&text, &["datagrams 90 ", "missing 10 (10%)", "duplicated 0"]);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+}
+
+#[test]
+fn bytes_come_back_over_tcp() {
+    let addr = serve(|mut connection| {
+        let mut bytes = [0; 100];
+        while connection.0.read_exact(&mut bytes).is_ok() && connection.send(&bytes) {}
+    });
+    let output = load(&format!("tcp://{addr}"), &["-n", "100", "-c", "4", "--size", "100"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_says(&text, &["messages 100 ", "errors 0", "established 4", "lost 0"]);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+}
+
+#[test]
+fn lines_tell_of_it_where_there_is_no_terminal() {
+    let addr = serve(|mut connection| connection.answer_all());
+    let output = load(&format!("http://{addr}/"), &["-d", "2s", "-c", "2"]).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("2 of 2 connections") && !errors.contains('\x1b'), "{errors}");
 }
 
 #[test]
@@ -150,8 +255,7 @@ fn a_server_that_dies_half_way() {
         }
     });
     let (status, report) = report(addr, &["-d", FOREVER, "-c", "4", "-T", "1s"]);
-    let parts =
-        ["requests 100 ", "closed by the server 4\n", "connection refused", "established 4", "lost 4"];
+    let parts = ["requests 100 ", "4 closed by the server ", "connection refused", "established 4", "lost 4"];
     assert_says(&report, &parts);
     assert_eq!(status, 3, "{report}");
 }
@@ -164,7 +268,7 @@ fn a_server_that_answers_garbage() {
         connection.request();
     });
     let (status, report) = report(addr, &["-d", FOREVER, "-n", "8", "-c", "4"]);
-    assert_says(&report, &["requests 0 ", "errors 8", "not the protocol 8", "established 4", "lost 8"]);
+    assert_says(&report, &["requests 0 ", "errors 8", "8 not the protocol ", "established 4", "lost 8"]);
     assert_eq!(status, 3, "{report}");
 }
 
@@ -172,7 +276,7 @@ fn a_server_that_answers_garbage() {
 fn a_server_that_answers_nothing() {
     let addr = serve(|mut connection| while !connection.request().is_empty() {});
     let (status, report) = report(addr, &["-d", FOREVER, "-n", "8", "-c", "4", "-T", "200ms"]);
-    assert_says(&report, &["requests 0 ", "answer timed out 8", "established 4"]);
+    assert_says(&report, &["requests 0 ", "8 answer timed out ", "established 4"]);
     assert_eq!(status, 3, "{report}");
 }
 
@@ -191,9 +295,9 @@ fn a_server_that_closes_as_it_says_it_will_loses_nothing() {
 fn what_was_expected_and_did_not_come_is_an_error() {
     let addr = serve(|mut connection| connection.answer_all());
     let (_, status) = report(addr, &["-n", "10", "--expect-status", "204"]);
-    assert_says(&status, &["errors 10", "unexpected status 10", "2xx 10"]);
+    assert_says(&status, &["errors 10", "10 unexpected status ", "2xx 10"]);
     let (_, body) = report(addr, &["-n", "10", "--expect-body", "no"]);
-    assert_says(&body, &["errors 10", "unexpected body 10"]);
+    assert_says(&body, &["errors 10", "10 unexpected body "]);
 }
 
 /// One that has sent requests, and would go on.

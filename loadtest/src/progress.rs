@@ -71,7 +71,7 @@ impl Progress {
             target: numbers::plain(&narrow.collect::<String>(), LONGEST_TARGET),
             things,
             connections: plan.connections as u64,
-            duration: plan.duration + plan.warmup,
+            duration: plan.parts().iter().map(|(_, time)| *time).sum::<Duration>() + plan.warmup,
             warmup: plan.warmup,
             requests: plan.requests,
             samples: VecDeque::with_capacity(REMEMBERED),

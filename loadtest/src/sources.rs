@@ -10,7 +10,8 @@ use std::{
 
 /// Ports that a connection may come from: below are those of services.
 const FIRST_PORT: u16 = 10_000;
-const PORTS: u64 = (u16::MAX - FIRST_PORT) as u64 + 1;
+/// Ports of an address that connections come from.
+pub(crate) const PORTS: u64 = (u16::MAX - FIRST_PORT) as u64 + 1;
 /// Addresses of a network that are used.
 const ADDRESSES: u32 = 1 << 16;
 /// Connections to one address for which the kernel finds ports without searching for long.

@@ -1,10 +1,16 @@
 //! The options of `lakh load`.
 
-use super::units::{parse_count, parse_rate, parse_stages};
-use crate::{args::MAX_SHARDS, human};
-use clap::builder::{RangedU64ValueParser, TypedValueParser};
-use lakh_loadtest::plan::{Source, Stage};
-use std::time::Duration;
+use crate::args::MAX_SHARDS;
+use clap::{
+    ValueEnum,
+    builder::{RangedU64ValueParser, TypedValueParser},
+};
+use lakh_loadtest::{
+    plan::{Source, Stage},
+    threshold::Threshold,
+    units::{ParseUnitError, parse_count, parse_duration, parse_rate, parse_size},
+};
+use std::{path::PathBuf, time::Duration};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -12,13 +18,16 @@ Examples:
   lakh load -R 50k http://127.0.0.1:8080/          50,000 requests a second, whatever the server does
   lakh load -c 20k -d 1m http://127.0.0.1:8080/    20,000 connections for a minute
   lakh load --stages 30s:1k,1m:1k,30s:0 http://127.0.0.1:8080/
+  lakh load -c 100k --hold 1m --ws echo,broadcast -n 100k -R 20k ws://127.0.0.1:8080/topic/all
+  lakh load --fail-if 'p99>5ms' --fail-if 'errors>0' --json run.json http://127.0.0.1:8080/
 
-Exit status: 0 done, 1 it could not run, 2 usage, 3 connections were not established or lost.";
+Exit status: 0 done, 1 it could not run, 2 usage, 3 connections were not established or lost,
+99 a condition of --fail-if held.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Load {
-    /// http://HOST[:PORT][/PATH]; HOST is an address, localhost or a name in /etc/hosts
+    /// http://, ws://, tcp:// or udp://HOST[:PORT][/PATH]; HOST is an address or a name in /etc/hosts
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
@@ -27,11 +36,11 @@ pub(crate) struct Load {
     pub(crate) connections: Option<usize>,
 
     /// How long to measure [default: 10s; no end with -n; the time of --stages]
-    #[arg(short, long, value_name = "TIME", value_parser = human::parse_duration, help_heading = "Load")]
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration, help_heading = "Load")]
     pub(crate) duration: Option<Duration>,
 
     /// End after so many requests
-    #[arg(short = 'n', long, value_name = "N", value_parser = parse_count, help_heading = "Load")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = requests, help_heading = "Load")]
     pub(crate) requests: Option<u64>,
 
     /// Open loop: so many requests a second over all connections, at times fixed beforehand
@@ -50,15 +59,15 @@ pub(crate) struct Load {
     pub(crate) pipeline: Option<usize>,
 
     /// Time before the measuring begins
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = human::parse_duration, help_heading = "Load")]
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration, help_heading = "Load")]
     pub(crate) warmup: Duration,
 
     /// Grow to -c connections in this time, which comes before -d
-    #[arg(long, value_name = "TIME", value_parser = human::parse_duration, conflicts_with = "stages", help_heading = "Load")]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with = "stages", help_heading = "Load")]
     pub(crate) ramp: Option<Duration>,
 
     /// Go to so many connections in so much time, step by step: 30s:10k,2m:1m,30s:0
-    #[arg(long, value_name = "LIST", value_parser = parse_stages.map(Stages), help_heading = "Load")]
+    #[arg(long, value_name = "LIST", value_parser = stages.map(Stages), help_heading = "Load")]
     pub(crate) stages: Option<Stages>,
 
     /// Begin at most so many connections a second: 20k/s
@@ -94,9 +103,61 @@ pub(crate) struct Load {
     #[arg(long, value_name = "TEXT", help_heading = "Request")]
     pub(crate) expect_body: Option<String>,
 
-    /// For a connection to be made, and for an answer
-    #[arg(short = 'T', long, value_name = "TIME", default_value = "10s", value_parser = human::parse_duration, help_heading = "Request")]
-    pub(crate) timeout: Duration,
+    /// For a connection to be made, and for an answer [default: 10s; 1s for udp]
+    #[arg(short = 'T', long, value_name = "TIME", value_parser = parse_duration, help_heading = "Request")]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Bytes of a message or datagram that is to come back [default: 64]
+    #[arg(long, value_name = "BYTES", value_parser = size, help_heading = "Messages")]
+    pub(crate) size: Option<usize>,
+
+    /// How long connections only stand before anything is sent
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration, help_heading = "Messages")]
+    pub(crate) hold: Duration,
+
+    /// WebSockets: what is done with them; echo,broadcast is one after the other [default: echo]
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', help_heading = "Messages")]
+    pub(crate) ws: Vec<WsMode>,
+
+    /// WebSockets: the text that is sent first on each of them
+    #[arg(long, value_name = "MESSAGE", help_heading = "Messages")]
+    pub(crate) ws_open: Option<String>,
+
+    /// Broadcast: what makes the server publish, with {message} in it [default: the message alone]
+    #[arg(long, value_name = "TEXT", help_heading = "Messages")]
+    pub(crate) ws_trigger: Option<String>,
+
+    /// Broadcast: messages a second [default: 1]
+    #[arg(long, value_name = "RATE", value_parser = parse_rate, help_heading = "Messages")]
+    pub(crate) msg_rate: Option<f64>,
+
+    /// WebSockets: how often each of them pings
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Messages")]
+    pub(crate) ping: Option<Duration>,
+
+    /// End with status 99 if this holds, as 'p99>5ms', 'errors>0', 'rps<20k'; may be repeated
+    #[arg(long, value_name = "CONDITION", help_heading = "Report")]
+    pub(crate) fail_if: Vec<Threshold>,
+
+    /// Write the report as JSON, too
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write it as a page with plots, in one file
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) html: Option<PathBuf>,
+
+    /// Write the response times' percentiles, as HdrHistogram's plotters read them
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub(crate) hdr: Option<PathBuf>,
+
+    /// Lines instead of a view while it runs
+    #[arg(long, help_heading = "Report")]
+    pub(crate) no_tui: bool,
+
+    /// Only say whether this machine can do it
+    #[arg(long, help_heading = "Client")]
+    pub(crate) check: bool,
 
     /// Event loops [default: one for each CPU]
     #[arg(
@@ -120,12 +181,46 @@ pub(crate) struct Load {
 #[derive(Debug, Clone)]
 pub(crate) struct Stages(pub(crate) Vec<Stage>);
 
+/// What is done with WebSockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WsMode {
+    /// Messages come back to their sender.
+    Echo,
+    /// One more connection sends messages that all receive.
+    Broadcast,
+    /// They stand.
+    Idle,
+}
+
+/// `text` as a number of at least 1.
+fn requests(text: &str) -> Result<u64, String> {
+    match parse_count(text) {
+        Ok(0) => Err("at least 1".to_owned()),
+        other => other.map_err(|error| error.to_string()),
+    }
+}
+
 fn connections(text: &str) -> Result<usize, String> {
-    let count = parse_count(text)?;
-    usize::try_from(count)
-        .ok()
-        .filter(|&count| count <= u32::MAX as usize)
-        .ok_or_else(|| "too many".to_owned())
+    let count = requests(text)?;
+    u32::try_from(count).map(|count| count as usize).map_err(|_| "too many".to_owned())
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let bytes = parse_size(text).map_err(|error| error.to_string())?;
+    usize::try_from(bytes).map_err(|_| "too much".to_owned())
+}
+
+/// Times and numbers of connections, as `30s:10k,2m:1m`.
+fn stages(text: &str) -> Result<Vec<Stage>, String> {
+    let text_of = |error: ParseUnitError| error.to_string();
+    let stage = |part: &str| {
+        let (time, connections) = part.split_once(':').ok_or("not stages; write TIME:CONNECTIONS,...")?;
+        let time = parse_duration(time).map_err(text_of)?;
+        let connections = parse_count(connections).map_err(text_of)?;
+        let connections = u32::try_from(connections).map_err(|_| "too many connections")? as usize;
+        Ok(Stage { time, connections })
+    };
+    text.split(',').map(stage).collect()
 }
 
 fn source(text: &str) -> Result<Source, String> {

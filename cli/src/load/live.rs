@@ -5,7 +5,12 @@
 
 use crate::terminal;
 use lakh_core::stderr;
-use lakh_loadtest::{Plan, progress::Progress, report::Paint, stats::Sample};
+use lakh_loadtest::{
+    Plan,
+    engine::{News, Phase},
+    progress::Progress,
+    report::Paint,
+};
 use std::{
     env,
     io::{self, IsTerminal},
@@ -20,6 +25,8 @@ const USUAL_SIZE: (usize, usize) = (80, 24);
 /// What tells a person how the run goes.
 pub(crate) struct Live {
     progress: Progress,
+    /// What the next phase begins with.
+    afresh: Option<Progress>,
     screen: Option<Screen>,
 }
 
@@ -28,13 +35,20 @@ impl Live {
     pub(crate) fn new(plan: &Plan, plain: bool) -> Self {
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         let view = !plain && !dumb && io::stderr().is_terminal();
-        let paint = if terminal::wants_no_colour() { Paint::PLAIN } else { Paint::COLOUR };
-        Live { progress: Progress::new(plan), screen: view.then(|| Screen::new(paint)) }
+        let paint = if terminal::wants_colour() { Paint::COLOUR } else { Paint::PLAIN };
+        let progress = Progress::new(plan);
+        Live { afresh: Some(progress.clone()), progress, screen: view.then(|| Screen::new(paint)) }
     }
 
     /// Tells of another second.
-    pub(crate) fn tell(&mut self, sample: &Sample) {
-        self.progress.add(sample);
+    pub(crate) fn tell(&mut self, news: &News<'_>) {
+        // Its time begins at zero again.
+        if news.phase == Phase::Measuring
+            && let Some(afresh) = self.afresh.take()
+        {
+            self.progress = afresh;
+        }
+        self.progress.add(&news.sample);
         match &mut self.screen {
             Some(screen) => {
                 let (columns, rows) = size();

@@ -1,46 +1,95 @@
 //! `lakh load`: from the options to the report.
 
 mod args;
+mod files;
 mod interrupt;
+mod live;
 mod plan;
-mod report;
-mod units;
 
 pub(crate) use args::Load;
 
-use crate::failure::Failure;
-use lakh_core::stderr;
-use lakh_loadtest::{Outcome, Run, Stop, stats::Ended};
+use crate::{failure::Failure, terminal};
+use files::Files;
+use lakh_core::{stderr, sys::limits::raise_descriptor_limit};
+use lakh_loadtest::{
+    Run, Stop,
+    preflight::{self, Check, Machine, Need},
+    report::{Paint, Report},
+    stats::Ended,
+};
+use live::Live;
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     process::ExitCode,
     time::Duration,
 };
 
 /// Some connections were never established, or lost.
 const EXIT_CONNECTIONS: u8 = 3;
+/// A condition of `--fail-if` held; k6 ends with the same.
+const EXIT_THRESHOLD: u8 = 99;
 /// How long the end waits for whoever reads standard error.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     stderr::report_panics();
-    let plan = plan::plan(options)?;
+    let mut plan = plan::plan(options)?;
+    let limit = raise_descriptor_limit()
+        .map_err(|error| Failure::broken(format!("cannot raise the limit of open files: {error}")))?;
+    plan.fit_tables(limit.soft);
+    let check = preflight::check(&Need::of(&plan), &Machine::read());
+    if options.check {
+        print(&check.text(paint(io::stdout().is_terminal())));
+        return Ok(if check.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    warn(&check)?;
+    let mut files = Files::create(options)?;
     let stop = Stop::default();
     interrupt::watch(&stop).map_err(|error| Failure::broken(format!("cannot catch Ctrl-C: {error}")))?;
-    let run = Run::start(plan.clone()).map_err(|error| Failure::broken(format!("cannot begin: {error}")))?;
-    let outcome = run.finish(&stop, |_| {});
-    let text = report::text(&plan, &outcome);
+    let run = Run::start(plan.clone()).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => Failure::refused(error.to_string()),
+        _ => Failure::broken(format!("cannot begin: {error}")),
+    })?;
+    let mut live = Live::new(&plan, options.no_tui);
+    let outcome = run.finish(&stop, |news| live.tell(news));
+    live.finish();
+    let verdicts: Vec<_> = options.fail_if.iter().map(|threshold| threshold.judge(&outcome)).collect();
+    let report = Report { plan: &plan, outcome: &outcome, verdicts: &verdicts };
+    print(&report.text(paint(io::stdout().is_terminal())));
+    let written = files.write(&report);
+    // Who does not read it must not keep the process.
+    let _ = stderr::flush(LAST_LINES);
+    written?;
+    Ok(ExitCode::from(status(&report)))
+}
+
+/// Says what the machine has too little of; an error if the run would fail.
+fn warn(check: &Check) -> Result<(), Failure> {
+    if check.is_remarkable() {
+        terminal::say(&check.text(paint(io::stderr().is_terminal())));
+    }
+    match check.passed() {
+        true => Ok(()),
+        false => Err(Failure::broken("this machine cannot do that: see above")),
+    }
+}
+
+fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     // Nobody reads it: nothing is left to be done.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    // Who does not read it must not keep the process.
-    let _ = stderr::flush(LAST_LINES);
-    Ok(ExitCode::from(status(&outcome)))
 }
 
-fn status(outcome: &Outcome) -> u8 {
-    let connections = &outcome.tally.connections;
+fn paint(is_terminal: bool) -> Paint {
+    if is_terminal && terminal::wants_colour() { Paint::COLOUR } else { Paint::PLAIN }
+}
+
+fn status(report: &Report<'_>) -> u8 {
+    let connections = &report.outcome.tally.connections;
     let all_stood = connections.failed == 0 && connections.lost == 0;
-    let in_order = all_stood && outcome.ended != Ended::NobodyLeft;
-    if in_order { 0 } else { EXIT_CONNECTIONS }
+    match () {
+        () if !report.passed() => EXIT_THRESHOLD,
+        () if !all_stood || report.outcome.ended == Ended::NobodyLeft => EXIT_CONNECTIONS,
+        () => 0,
+    }
 }

@@ -1,7 +1,7 @@
 //! Comparing what a run needs with what a machine has. Nothing here reads anything.
 
 use super::{Check, Machine, Row, Verdict};
-use crate::{Plan, numbers, plan::Scheme};
+use crate::{Plan, numbers, plan::Scheme, sources::PORTS};
 
 /// Descriptors of a process that are no connections: standard streams, loops, files, and some in reserve.
 pub(crate) const OTHER_DESCRIPTORS: u64 = 512;
@@ -41,15 +41,16 @@ pub struct Need {
 }
 
 impl Need {
-    /// What a plan takes, with one source address and one table of descriptors for all shards.
+    /// What a plan takes.
     pub fn of(plan: &Plan) -> Self {
+        let network = plan.source.network(&plan.target.addrs, plan.connections);
         Need {
             connections: plan.connections as u64,
             shards: plan.shards as u64,
-            private_tables: false,
-            sources: 1,
+            private_tables: plan.private_descriptors,
+            sources: network.map_or(1, |network| network.len().into()),
             destinations: plan.target.addrs.len().max(1) as u64,
-            ports: None,
+            ports: network.map(|_| PORTS),
             local: plan.target.addrs.iter().all(|addr| addr.ip().is_loopback()),
             stream: plan.target.scheme != Scheme::Udp,
         }
