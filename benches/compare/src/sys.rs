@@ -1,7 +1,7 @@
 //! The system calls that std does not offer. All unsafe code of the package is here.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -85,6 +85,41 @@ pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
 /// the default: it is theirs to choose, and alike for all.
 pub fn use_reno(stream: &TcpStream) -> io::Result<()> {
     set_option(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CONGESTION, *b"reno")
+}
+
+/// Begins a connection from `source`, whose end will be a reset. What comes of it, the socket's readiness says.
+pub fn connect_from(source: Ipv4Addr, to: SocketAddr) -> io::Result<OwnedFd> {
+    let SocketAddr::V4(to) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    // The port is chosen by connect(2), which knows the whole address.
+    set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1 as libc::c_int)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, libc::linger { l_onoff: 1, l_linger: 0 })?;
+    let address = |ip: Ipv4Addr, port: u16| libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(ip).to_be() },
+        sin_zero: [0; 8],
+    };
+    let (from, to) = (address(source, 0), address(*to.ip(), to.port()));
+    let size = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: the kernel reads `size` bytes of `from`.
+    check(unsafe { libc::bind(fd, (&raw const from).cast(), size) })?;
+    // SAFETY: the kernel reads `size` bytes of `to`.
+    match check(unsafe { libc::connect(fd, (&raw const to).cast(), size) }) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
+    }
+}
+
+/// Gives the calling thread a descriptor table of its own, a copy: unshare(2).
+pub fn leave_table() -> io::Result<()> {
+    // SAFETY: takes no pointers; descriptors keep their numbers.
+    check(unsafe { libc::unshare(libc::CLONE_FILES) })?;
+    Ok(())
 }
 
 fn set_option<T>(fd: RawFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {
