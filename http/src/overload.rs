@@ -46,13 +46,23 @@ impl Overload {
     /// `lag` is that of the loop at `now`, the turn's beginning.
     fn is_too_late(&self, age: Duration, now: Instant, lag: Duration) -> bool {
         let Some(limit) = self.limit.filter(|&limit| age > limit) else { return false };
-        let first = match self.late.get() {
-            // The last turn had late ones, or one within the limit from here.
-            Some((first, last)) if now.saturating_duration_since(last) <= limit.saturating_add(lag) => first,
-            _ => now,
-        };
+        let first = self.late_since(now, lag).unwrap_or(now);
         self.late.set(Some((first, now)));
         now.saturating_duration_since(first) > limit
+    }
+
+    /// Connections are accepted that may be late. They show in the next turn, and until then it has not caught up.
+    fn note_backlog(&self, now: Instant, lag: Duration) {
+        if let Some(first) = self.late_since(now, lag) {
+            self.late.set(Some((first, now)));
+        }
+    }
+
+    /// Since when the shard is late, if it has not caught up: the last turn had late ones, or one within the limit
+    /// from here.
+    fn late_since(&self, now: Instant, lag: Duration) -> Option<Instant> {
+        let ((first, last), limit) = (self.late.get()?, self.limit?);
+        (now.saturating_duration_since(last) <= limit.saturating_add(lag)).then_some(first)
     }
 }
 
@@ -84,12 +94,15 @@ impl Room {
         &mut self,
         listener: &TcpListener,
         overload: &Overload,
-        now: Instant,
+        shard: &Shard,
         served: impl FnOnce(&AcceptMetrics) -> u64,
     ) -> bool {
         let is_suspect = overload.is_suspect(listener.backlog_age());
         let wanted = match overload.limit {
-            Some(limit) if is_suspect => self.measured(now, served(listener.metrics()), limit),
+            Some(limit) if is_suspect => {
+                overload.note_backlog(shard.now(), shard.lag());
+                self.measured(shard.now(), served(listener.metrics()), limit)
+            }
             _ => {
                 self.from = None;
                 Some(self.full)
@@ -149,6 +162,15 @@ mod tests {
         let (overload, start) = (Overload::new(Some(LIMIT)), Instant::now());
         assert!(!overload.is_too_late(millis(500), start, millis(500)));
         assert!(overload.is_too_late(millis(500), start + millis(500), millis(500)));
+    }
+
+    #[test]
+    fn a_turn_that_only_accepts_late_connections_is_no_pause() {
+        let (overload, start) = (Overload::new(Some(LIMIT)), Instant::now());
+        overload.note_backlog(start, millis(500));
+        assert!(!overload.is_too_late(millis(500), start, millis(500)), "they alone are no lateness");
+        overload.note_backlog(start + millis(500), millis(500));
+        assert!(overload.is_too_late(millis(500), start + millis(501), millis(1)));
     }
 
     #[test]

@@ -234,7 +234,7 @@ async fn accept(listener: TcpListener, mut room: Room, service: Rc<Service>) {
             Ok((stream, _)) => {
                 let served =
                     |accept: &AcceptMetrics| accept.accepted().saturating_sub(service.metrics().shed());
-                let is_late = room.tend(&listener, service.overload(), service.shard().now(), served);
+                let is_late = room.tend(&listener, service.overload(), service.shard(), served);
                 service.serve(Connection::new(stream, Rc::clone(&service), is_late));
             }
             Err(error) => {

@@ -100,17 +100,17 @@ impl Outcome {
     }
 }
 
-struct Connection {
+/// A socket, connected again and again: to make and close one costs the client half as much again as its connection.
+struct Slot {
     socket: OwnedFd,
-    due: Instant,
-    is_sent: bool,
+    /// How often it was connected.
+    generation: u32,
+    request: Option<Request>,
 }
 
-/// A place for a connection, with the number of times that it was taken.
-#[derive(Default)]
-struct Slot {
-    generation: u32,
-    connection: Option<Connection>,
+struct Request {
+    due: Instant,
+    is_sent: bool,
 }
 
 struct Client<'a> {
@@ -168,9 +168,9 @@ impl<'a> Client<'a> {
             let timeout = i32::from(began_all);
             let got = self.epoll.wait(&mut events, timeout).context(|| "epoll_wait".to_owned())?;
             for event in &events[..got] {
-                self.handle_event(event.u64)?;
+                self.handle_event(event.u64 as u32)?;
             }
-            self.give_up(Instant::now());
+            self.give_up(Instant::now())?;
         }
     }
 
@@ -209,49 +209,52 @@ impl<'a> Client<'a> {
     }
 
     fn begin(&mut self, due: Instant) -> Result<()> {
-        let source = [127, 0, 1 + self.number as u8, 1 + (self.begun % u64::from(SOURCES)) as u8];
-        let socket = sys::connect_from(source.into(), self.run.to).context(|| "connecting".to_owned())?;
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            self.slots.len() as u32 - 1
-        });
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => self.new_slot()?,
+        };
         let slot = &mut self.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
-        let token = u64::from(slot.generation) << 32 | u64::from(index);
-        let interest = sys::EPOLLIN | sys::EPOLLOUT | sys::EPOLLET;
+        slot.request = Some(Request { due, is_sent: false });
         self.deadlines.push_back((index, slot.generation, due + PATIENCE));
-        let fd = socket.as_raw_fd();
-        slot.connection = Some(Connection { socket, due, is_sent: false });
+        sys::connect(&slot.socket, self.run.to).context(|| "connecting".to_owned())?;
         // On loopback the handshake is mostly over by now.
-        self.send(index);
-        if self.slots[index as usize].connection.is_some() {
-            self.epoll.add(fd, interest, token).context(|| "epoll_ctl".to_owned())?;
+        self.send(index)
+    }
+
+    fn new_slot(&mut self) -> Result<u32> {
+        let index = self.slots.len() as u32;
+        let source = [127, 0, 1 + self.number as u8, 1 + (index % SOURCES) as u8];
+        let socket = sys::bound_socket(source.into()).context(|| "a socket".to_owned())?;
+        let interest = sys::EPOLLIN | sys::EPOLLOUT | sys::EPOLLET;
+        self.epoll.add(socket.as_raw_fd(), interest, index.into()).context(|| "epoll_ctl".to_owned())?;
+        self.slots.push(Slot { socket, generation: 0, request: None });
+        Ok(index)
+    }
+
+    fn send(&mut self, index: u32) -> Result<()> {
+        let slot = &mut self.slots[index as usize];
+        let Some(request) = &mut slot.request else { return Ok(()) };
+        let sent = sys::send(slot.socket.as_raw_fd(), self.run.request);
+        if sent == self.run.request.len() as isize {
+            request.is_sent = true;
+        } else if sent >= 0 || !would_block() {
+            self.settle(index, Fate::Failed)?;
         }
         Ok(())
     }
 
-    fn send(&mut self, index: u32) {
-        let Some(connection) = &mut self.slots[index as usize].connection else { return };
-        let sent = sys::send(connection.socket.as_raw_fd(), self.run.request);
-        if sent == self.run.request.len() as isize {
-            connection.is_sent = true;
-        } else if sent >= 0 || !would_block() {
-            self.settle(index, Fate::Failed);
+    /// An event may be left from the socket's last connection: it costs a call that would block.
+    fn handle_event(&mut self, index: u32) -> Result<()> {
+        if self.slots[index as usize].request.as_ref().is_some_and(|request| !request.is_sent) {
+            self.send(index)?;
         }
-    }
-
-    fn handle_event(&mut self, token: u64) -> Result<()> {
-        let (index, generation) = (token as u32, (token >> 32) as u32);
         let slot = &self.slots[index as usize];
-        let Some(connection) = slot.connection.as_ref().filter(|_| slot.generation == generation) else {
+        if !slot.request.as_ref().is_some_and(|request| request.is_sent) {
             return Ok(());
-        };
-        if !connection.is_sent {
-            self.send(index);
         }
-        let Some(connection) = &self.slots[index as usize].connection else { return Ok(()) };
         let mut answer = [0; 1024];
-        let got = sys::recv(connection.socket.as_raw_fd(), &mut answer);
+        let got = sys::recv(slot.socket.as_raw_fd(), &mut answer);
         if got < 0 && would_block() {
             return Ok(());
         }
@@ -262,28 +265,30 @@ impl<'a> Client<'a> {
             [] => Fate::Failed,
             _ => return Err(crate::load::unexpected(answer)),
         };
-        self.settle(index, fate);
-        Ok(())
+        self.settle(index, fate)
     }
 
-    fn give_up(&mut self, now: Instant) {
+    fn give_up(&mut self, now: Instant) -> Result<()> {
         while let Some(&(index, generation, at)) = self.deadlines.front()
             && at <= now
         {
             self.deadlines.pop_front();
             if self.slots[index as usize].generation == generation {
-                self.settle(index, Fate::TimedOut);
+                self.settle(index, Fate::TimedOut)?;
             }
         }
+        Ok(())
     }
 
-    fn settle(&mut self, index: u32, fate: Fate) {
-        let Some(connection) = self.slots[index as usize].connection.take() else { return };
+    fn settle(&mut self, index: u32, fate: Fate) -> Result<()> {
+        let slot = &mut self.slots[index as usize];
+        let Some(Request { due, .. }) = slot.request.take() else { return Ok(()) };
+        sys::disconnect(&slot.socket).context(|| "disconnecting".to_owned())?;
         self.free.push(index);
-        if !self.counts(connection.due) {
-            return;
+        if !self.counts(due) {
+            return Ok(());
         }
-        let took = connection.due.elapsed();
+        let took = due.elapsed();
         let outcome = &mut self.outcome;
         match fate {
             Fate::Answered | Fate::Refused if took > PATIENCE => outcome.timed_out += 1,
@@ -298,6 +303,7 @@ impl<'a> Client<'a> {
             Fate::TimedOut => outcome.timed_out += 1,
             Fate::Failed => outcome.failed += 1,
         }
+        Ok(())
     }
 }
 
