@@ -39,6 +39,7 @@ mod into_response;
 mod limits;
 mod metrics;
 pub mod middleware;
+mod overload;
 pub mod proto;
 mod request;
 mod response;

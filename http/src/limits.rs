@@ -41,6 +41,15 @@ pub struct Limits {
     /// How long the peer may be silent meanwhile, and how long it may still send once the server drains. 5 s by
     /// default.
     pub linger_silence: Duration,
+    /// Overload: how long a request may have waited for its handler to begin, from when the kernel had its last
+    /// byte, while a shard gets more than it can do. Beyond it: 503 with `Retry-After`, and the
+    /// connection is closed; no handler runs, and no body is read. What was late is answered all the same
+    /// for as long once more, so that a shard which has only stalled catches up and nobody is refused. How many new
+    /// connections wait is kept to what can be answered or refused in this time: beyond that, the
+    /// kernel answers no SYN, and clients try again. Unlike deadlines, kept to the kernel's ticks (1 to
+    /// 10 ms). 500 ms by default; `None` sheds nothing, and so does every system but Linux. Counted
+    /// in [`ServiceMetrics::shed`](crate::ServiceMetrics::shed).
+    pub queue_age: Option<Duration>,
 }
 
 /// Limits of one route, in the place of the server's; what is not set stays as it is there.
@@ -102,6 +111,7 @@ impl Default for Limits {
             rate: 1024,
             linger: Duration::from_secs(30),
             linger_silence: Duration::from_secs(5),
+            queue_age: Some(Duration::from_millis(500)),
         }
     }
 }

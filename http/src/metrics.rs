@@ -13,6 +13,7 @@ use std::sync::{
 pub struct ServiceMetrics {
     accept: Arc<AcceptMetrics>,
     slow_readers: AtomicU64,
+    shed: AtomicU64,
 }
 
 impl ServiceMetrics {
@@ -25,6 +26,18 @@ impl ServiceMetrics {
     /// ([`Limits::rate`](crate::Limits::rate)).
     pub fn slow_readers(&self) -> u64 {
         self.slow_readers.load(Relaxed)
+    }
+
+    /// Requests that were refused with 503 because they had waited for too long
+    /// ([`Limits::queue_age`](crate::Limits::queue_age)). Connections that the kernel did not let in are not among
+    /// them: nobody here knows of those (`ListenOverflows` in `/proc/net/netstat`).
+    pub fn shed(&self) -> u64 {
+        self.shed.load(Relaxed)
+    }
+
+    pub(crate) fn count_shed(&self) {
+        // One thread writes.
+        self.shed.store(self.shed() + 1, Relaxed);
     }
 
     pub(crate) fn count_slow_reader(&self) {

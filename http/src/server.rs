@@ -7,13 +7,14 @@ use crate::{
     connection::Connection,
     limits::Limits,
     metrics::ServiceMetrics,
+    overload::Room,
     router::Router,
     service::Service,
 };
 use lakh_core::{
     Builder, DrainReport, Runtime, Shard, ShardHandle, Stall, pool::PoolConfig, warn, yield_now,
 };
-use lakh_net::{Keepalive, ListenOptions, ListenerGroup, TcpListener};
+use lakh_net::{AcceptMetrics, Keepalive, ListenOptions, ListenerGroup, TcpListener};
 use std::{
     fmt,
     future::poll_fn,
@@ -199,7 +200,7 @@ impl Server {
             for group in &listeners {
                 let Some(listener) = group.listen(shard)? else { continue };
                 let listener = listener.count_in(Arc::clone(service.metrics().accept()));
-                shard.spawn_detached(accept(listener, Rc::clone(&service)));
+                shard.spawn_detached(accept(listener, Room::new(group.backlog()), Rc::clone(&service)));
             }
             Ok(())
         })?;
@@ -223,14 +224,19 @@ impl fmt::Debug for Server {
 }
 
 /// Takes connections until the shard drains; then those that already wait, and the listener is closed.
-async fn accept(listener: TcpListener, service: Rc<Service>) {
+async fn accept(listener: TcpListener, mut room: Room, service: Rc<Service>) {
     let next = |cx: &mut Context<'_>| match service.is_draining() {
         true => Poll::Ready(None),
         false => listener.poll_accept(cx).map(Some),
     };
     while let Some(accepted) = poll_fn(next).await {
         match accepted {
-            Ok((stream, _)) => service.serve(Connection::new(stream, Rc::clone(&service))),
+            Ok((stream, _)) => {
+                let served =
+                    |accept: &AcceptMetrics| accept.accepted().saturating_sub(service.metrics().shed());
+                let is_late = room.tend(&listener, service.overload(), service.shard(), served);
+                service.serve(Connection::new(stream, Rc::clone(&service), is_late));
+            }
             Err(error) => {
                 warn(format_args!("lakh: a listener has failed and is closed: {error}"));
                 return;
@@ -241,7 +247,7 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
     let _guard = service.guard();
     let mut backlog = listener.close();
     while let Some((stream, _)) = backlog.next().await {
-        service.serve(Connection::new(stream, Rc::clone(&service)));
+        service.serve(Connection::new(stream, Rc::clone(&service), false));
     }
     drop(backlog);
     yield_now().await;

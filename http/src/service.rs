@@ -6,6 +6,7 @@ use crate::{
     head_start::HeadStart,
     limits::Limits,
     metrics::ServiceMetrics,
+    overload::Overload,
     proto::HeadMemo,
     request::ParamSpans,
     response::Response,
@@ -54,6 +55,7 @@ impl Scratch {
 pub(crate) struct Service {
     router: Router,
     limits: Rc<Limits>,
+    overload: Overload,
     shard: Shard,
     on_access: Option<Rc<dyn Fn(AccessRecord)>>,
     scratch: Cell<Option<Box<Scratch>>>,
@@ -74,6 +76,7 @@ impl Service {
         router.set_limits(&limits);
         Rc::new(Service {
             router,
+            overload: Overload::new(limits.queue_age),
             limits,
             shard: shard.clone(),
             on_access,
@@ -134,6 +137,20 @@ impl Service {
     /// Runs a connection as a task of its own.
     pub(crate) fn serve(&self, connection: Connection) {
         self.shard.spawn_detached(connection);
+    }
+
+    /// Whether requests may have waited for so long, since the loop was last here, that it is worth to ask.
+    #[inline]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.overload.is_suspect(self.shard.lag())
+    }
+
+    pub(crate) fn overload(&self) -> &Overload {
+        &self.overload
+    }
+
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shard
     }
 
     pub(crate) fn count_slow_reader(&self) {

@@ -25,6 +25,11 @@ impl Histogram {
         self.total += times;
     }
 
+    pub fn add(&mut self, other: &Histogram) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        self.total += other.total;
+    }
+
     /// The latency that `share` of all did not exceed; zero without samples.
     pub fn percentile(&self, share: f64) -> Duration {
         let wanted = (self.total as f64 * share).ceil().max(1.0) as u64;

@@ -1,7 +1,7 @@
 //! The system calls that std does not offer. All unsafe code of the package is here.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -85,6 +85,64 @@ pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
 /// the default: it is theirs to choose, and alike for all.
 pub fn use_reno(stream: &TcpStream) -> io::Result<()> {
     set_option(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CONGESTION, *b"reno")
+}
+
+/// A socket that connects from `source`, and from a port that [`connect`] chooses.
+pub fn bound_socket(source: Ipv4Addr) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1 as libc::c_int)?;
+    let from = socket_address(libc::AF_INET, source, 0);
+    // SAFETY: the kernel reads `ADDRESS` bytes of `from`.
+    check(unsafe { libc::bind(fd, (&raw const from).cast(), ADDRESS) })?;
+    Ok(socket)
+}
+
+/// Begins a connection. What comes of it, the socket's readiness says.
+pub fn connect(socket: &OwnedFd, to: SocketAddr) -> io::Result<()> {
+    let SocketAddr::V4(to) = to else { return Err(io::ErrorKind::Unsupported.into()) };
+    let to = socket_address(libc::AF_INET, *to.ip(), to.port());
+    // SAFETY: the kernel reads `ADDRESS` bytes of `to`.
+    match check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const to).cast(), ADDRESS) }) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Ends a connection by a reset, so that the socket can be connected again: AF_UNSPEC in connect(2).
+pub fn disconnect(socket: &OwnedFd) -> io::Result<()> {
+    let nowhere = socket_address(libc::AF_UNSPEC, Ipv4Addr::UNSPECIFIED, 0);
+    // SAFETY: the kernel reads `ADDRESS` bytes of `nowhere`.
+    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const nowhere).cast(), ADDRESS) })?;
+    // What the end of a handshake leaves would be the error of the next call.
+    let (mut error, mut size): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the kernel writes `size` bytes to `error`.
+    check(unsafe {
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_ERROR);
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut error).cast(), &mut size)
+    })?;
+    Ok(())
+}
+
+const ADDRESS: libc::socklen_t = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+
+fn socket_address(family: libc::c_int, ip: Ipv4Addr, port: u16) -> libc::sockaddr_in {
+    libc::sockaddr_in {
+        sin_family: family as libc::sa_family_t,
+        sin_port: port.to_be(),
+        sin_addr: libc::in_addr { s_addr: u32::from(ip).to_be() },
+        sin_zero: [0; 8],
+    }
+}
+
+/// Gives the calling thread a descriptor table of its own, a copy: unshare(2).
+pub fn leave_table() -> io::Result<()> {
+    // SAFETY: takes no pointers; descriptors keep their numbers.
+    check(unsafe { libc::unshare(libc::CLONE_FILES) })?;
+    Ok(())
 }
 
 fn set_option<T>(fd: RawFd, level: libc::c_int, name: libc::c_int, value: T) -> io::Result<()> {

@@ -59,6 +59,7 @@ struct Inner {
     pool: Pool,
     /// When the turn began.
     now: Cell<Instant>,
+    lag: Cell<Duration>,
     budget: Cell<u32>,
     draining: Cell<bool>,
     drain_waiters: RefCell<Slab<Waker>>,
@@ -94,6 +95,7 @@ impl Shard {
             timers: Timers::new(now),
             pool,
             now: Cell::new(now),
+            lag: Cell::new(Duration::ZERO),
             budget: Cell::new(POLL_BUDGET),
             draining: Cell::new(false),
             drain_waiters: RefCell::new(Slab::new()),
@@ -139,6 +141,14 @@ impl Shard {
     /// The time at which the current turn began: one clock reading serves the whole turn.
     pub fn now(&self) -> Instant {
         self.0.now.get()
+    }
+
+    /// How far the loop is behind: what the kernel has told it of before this turn may have waited for so long by
+    /// the turn's beginning, and no longer. It is what the last turn took, and those before it as far as
+    /// there were more events than one turn takes.
+    #[inline]
+    pub fn lag(&self) -> Duration {
+        self.0.lag.get()
     }
 
     /// Whole seconds from the shard's start to the current turn, for coarse deadlines.

@@ -77,6 +77,7 @@ impl Shard {
     /// Asks the kernel for events; sleeps if there is nothing else to do.
     fn wait(&self, events: &mut Events, polled: usize, done: &dyn Fn() -> bool) {
         let metrics = &self.0.remote.metrics;
+        let had_all = events.iter().count() < EVENTS_PER_TURN;
         let before = Instant::now();
         let mut timeout = Some(Duration::ZERO);
         if !self.0.tasks.any_ready() {
@@ -98,7 +99,11 @@ impl Shard {
         }
         self.0.remote.doze().awake();
         let after = Instant::now();
-        metrics.record_turn(before - self.now(), after - before, polled);
+        let busy = before - self.now();
+        metrics.record_turn(busy, after - before, polled);
+        // What did not fit among a turn's events has waited since before it.
+        let before_that = if had_all { Duration::ZERO } else { self.lag() };
+        self.0.lag.set(before_that + busy);
         self.start_turn(after);
     }
 

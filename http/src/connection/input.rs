@@ -11,6 +11,7 @@ use crate::{
     guard::{catch, drop_guarded},
     handler::{Answer, Incoming, Outcome},
     limits::seconds,
+    overload,
     proto::{HeadScan, Parsed, ParsedHead},
     request::{Head, Peer},
     response::Response,
@@ -75,7 +76,7 @@ impl Driver<'_, '_> {
     /// Answers requests from `input` until it is used up, ends within one, or one takes longer.
     /// Gives the number of bytes used.
     fn take_requests(&mut self, input: &[u8]) -> usize {
-        let mut used = 0;
+        let (mut used, is_overdue) = (0, self.is_overdue());
         while used < input.len()
             && self.is_free()
             && self.requests < REQUESTS
@@ -86,7 +87,7 @@ impl Driver<'_, '_> {
                 Ok(Parsed::Complete) => {
                     self.connection.phase = Phase::Busy;
                     self.requests += 1;
-                    used += self.take_request(rest);
+                    used += if is_overdue { self.shed(rest) } else { self.take_request(rest) };
                 }
                 Ok(Parsed::Partial) => break,
                 Err(error) => {
@@ -110,17 +111,50 @@ impl Driver<'_, '_> {
         })
     }
 
-    /// Hands the request whose head is parsed to its handler. Gives the number of bytes that head
-    /// and body have taken from `input`.
-    fn take_request(&mut self, input: &[u8]) -> usize {
+    /// Whether what was read last has waited for too long. One compare, unless the shard is behind.
+    #[inline]
+    fn is_overdue(&mut self) -> bool {
+        (self.connection.is_late || self.service.is_behind()) && self.ask_overdue()
+    }
+
+    #[cold]
+    fn ask_overdue(&mut self) -> bool {
+        self.connection.is_late = false;
+        !self.service.is_draining() && self.service.overload().is_overdue(self.stream, self.service.shard())
+    }
+
+    /// Refuses the request whose head is parsed, which nobody may want any more, and all that follows it.
+    #[cold]
+    fn shed(&mut self, input: &[u8]) -> usize {
+        self.service.metrics().count_shed();
+        self.find_route(input);
+        let has_body = IncomingBody::of(self.scratch.head.head(), || self.service.limits()).is_some();
+        let meta = Meta::new(self.scratch, input, self.open_record(input)).closing();
+        self.answer(overload::refusal(), meta, None);
+        let active = self.active();
+        active.input = Vec::new();
+        active.close = super::Close::WhenSent { linger: has_body };
+        input.len()
+    }
+
+    /// Finds what the request whose head is parsed is for. Every head has to come by here: for the next one, if it
+    /// is the same, what was found stands.
+    #[inline]
+    fn find_route(&mut self, input: &[u8]) {
         let (router, scratch) = (self.service.router(), &mut *self.scratch);
         if !scratch.head.is_repeated() {
             scratch.found = router.find(scratch.head.head(), input, &mut scratch.params);
             scratch.work = router.work_of(scratch.found);
             scratch.is_plain = is_plain(scratch.head.head());
         }
-        let (service, found) = (self.service, scratch.found);
-        match IncomingBody::of(scratch.head.head(), || service.limits_of(found)) {
+    }
+
+    /// Hands the request whose head is parsed to its handler. Gives the number of bytes that head
+    /// and body have taken from `input`.
+    fn take_request(&mut self, input: &[u8]) -> usize {
+        self.find_route(input);
+        let (service, found) = (self.service, self.scratch.found);
+        match IncomingBody::of(self.scratch.head.head(), || service.limits_of(found)) {
             Some(body) => self.take_request_with_body(input, Box::new(body)),
             None => {
                 self.take_bare_request(input);

@@ -59,6 +59,8 @@ struct State {
     /// In seconds of the shard; belongs to `phase`.
     deadline: u32,
     phase: Phase,
+    /// Whether its first request may have waited for too long already when the connection was accepted.
+    is_late: bool,
     service: Rc<Service>,
     active: Option<Box<Active>>,
 }
@@ -131,9 +133,10 @@ enum Step {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, service: Rc<Service>) -> Self {
+    /// `is_late`: its first request may have waited for too long already.
+    pub(crate) fn new(stream: TcpStream, service: Rc<Service>, is_late: bool) -> Self {
         let timer = CoarseTimer::new();
-        let state = State { timer, deadline: 0, phase: Phase::New, service, active: None };
+        let state = State { timer, deadline: 0, phase: Phase::New, is_late, service, active: None };
         Connection { state, stream: Some(stream) }
     }
 }

@@ -35,8 +35,8 @@ pub(crate) fn send(mut socket: &mio::net::TcpStream, buf: &[u8]) -> io::Result<u
     socket.write(buf)
 }
 
-/// What listen(2) does with a backlog of 0 differs: the backlog stays as it is.
-pub(crate) fn shrink_backlog(_: &mio::net::TcpListener) -> io::Result<()> {
+/// What a second listen(2) does differs: the backlog stays as it is.
+pub(crate) fn set_backlog(_: &mio::net::TcpListener, _: i32) -> io::Result<()> {
     Ok(())
 }
 

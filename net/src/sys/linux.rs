@@ -67,10 +67,10 @@ pub(crate) fn send(socket: &mio::net::TcpStream, buf: &[u8]) -> io::Result<usize
     socket.try_io(|| Ok(rustix::net::send(socket, buf, SendFlags::NOSIGNAL)?))
 }
 
-/// Leaves a listener no room for new connections; those that wait stay: listen(2) may be called again.
-/// The kernel lets one in whenever none waits, and drops the other SYNs, so that clients try again.
-pub(crate) fn shrink_backlog(listener: &mio::net::TcpListener) -> io::Result<()> {
-    Ok(rustix::net::listen(listener, 0)?)
+/// Changes how many connections may wait to be accepted; those that do stay: listen(2) may be called again.
+/// The kernel lets one in more than that, and drops the other SYNs, so that clients try again.
+pub(crate) fn set_backlog(listener: &mio::net::TcpListener, connections: i32) -> io::Result<()> {
+    Ok(rustix::net::listen(listener, connections)?)
 }
 
 #[cfg(test)]

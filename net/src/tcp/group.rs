@@ -173,6 +173,11 @@ impl ShardListeners {
         self.addr
     }
 
+    /// How many connections wait in each listener at most, as [`ListenOptions::backlog`] has it.
+    pub fn backlog(&self) -> i32 {
+        self.options.backlog
+    }
+
     /// The current shard's listener: to be called on `shard`, best in the runtime's start. `None` where the
     /// first shard takes all connections, on the others, and at each further call.
     ///

@@ -5,10 +5,10 @@ use super::{
     shortage::{self, Attempt},
 };
 use crate::{sys, table};
-use lakh_core::{Direction, Registration, Sleep, poll_budget, sleep, warn};
+use lakh_core::{Direction, Registration, Shard, Sleep, poll_budget, sleep, warn};
 use socket2::Type;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::{Future, poll_fn},
     hash::{BuildHasher, RandomState},
     io, mem,
@@ -52,6 +52,8 @@ pub struct TcpListener {
     registration: Registration,
     inner: mio::net::TcpListener,
     pause: RefCell<Option<Sleep>>,
+    /// No connection in the backlog can be older. `None`: it was empty.
+    waiting_since: Cell<Option<Instant>>,
     metrics: Arc<AcceptMetrics>,
 }
 
@@ -92,7 +94,8 @@ impl TcpListener {
         listener.set_nonblocking(true)?;
         let (registration, inner) = table::register(mio::net::TcpListener::from_std(listener))?;
         shortage::prepare();
-        Ok(TcpListener { registration, inner, pause: RefCell::new(None), metrics: Arc::default() })
+        let (pause, waiting_since) = (RefCell::new(None), Cell::new(None));
+        Ok(TcpListener { registration, inner, pause, waiting_since, metrics: Arc::default() })
     }
 
     pub(crate) fn inner(&self) -> &mio::net::TcpListener {
@@ -118,12 +121,27 @@ impl TcpListener {
         &self.metrics
     }
 
+    /// How long the connection that was accepted last may have waited in the backlog, and no longer: since the
+    /// backlog was last found empty. Zero once it has been found so again.
+    pub fn backlog_age(&self) -> Duration {
+        let now = lakh_core::with(Shard::now);
+        self.waiting_since.get().map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// Changes how many connections the kernel lets wait, in the place of
+    /// [`ListenOptions::backlog`]; those that do stay. For the others the kernel answers no SYN, so that
+    /// clients try again, on Linux after a second. Elsewhere nothing changes. What goes wrong is
+    /// counted ([`AcceptMetrics::errors`]).
+    pub fn set_backlog(&self, connections: i32) {
+        if let Err(error) = sys::set_backlog(&self.inner, connections) {
+            self.note_error(&error);
+        }
+    }
+
     /// Takes no new connections (as far as the kernel knows a way) and gives those that wait in the
     /// backlog, which dropping the listener would reset.
     pub fn close(self) -> Backlog {
-        if let Err(error) = sys::shrink_backlog(&self.inner) {
-            self.note_error(&error);
-        }
+        self.set_backlog(0);
         Backlog { listener: self, left: BACKLOG_AT_MOST }
     }
 
@@ -173,6 +191,7 @@ impl TcpListener {
                 match shortage::accept(&self.inner) {
                     Attempt::Accepted(stream, peer) => {
                         self.metrics.count_accepted();
+                        self.note_waiting();
                         return Poll::Ready(Ok((stream, peer)));
                     }
                     Attempt::Short { shed, cause } => self.note_shortage(shed, &cause),
@@ -192,6 +211,14 @@ impl TcpListener {
             self.pause.replace(Some(sleep));
         }
         poll
+    }
+
+    /// Whoever is accepted first has come since the loop last looked, or the listener would have been ready before.
+    fn note_waiting(&self) {
+        if self.waiting_since.get().is_none() {
+            let looked = lakh_core::with(|shard| shard.now().checked_sub(shard.lag()));
+            self.waiting_since.set(looked);
+        }
     }
 
     /// epoll_ctl(2): no watch or no memory is left for a connection, which is closed.
@@ -217,7 +244,10 @@ impl TcpListener {
     /// accept(2): errors of the connection that was waiting, or of the network, end nothing.
     fn note_error(&self, error: &io::Error) {
         match error.kind() {
-            io::ErrorKind::WouldBlock => self.registration.would_block(Direction::Read),
+            io::ErrorKind::WouldBlock => {
+                self.waiting_since.set(None);
+                self.registration.would_block(Direction::Read);
+            }
             io::ErrorKind::Interrupted => {}
             _ => self.metrics.count_error(),
         }

@@ -301,6 +301,18 @@ impl TcpStream {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// How long ago the kernel got the newest bytes of the peer, read or not; if there have been none, how long
+    /// ago the connection was made. In the kernel's ticks of 1 to 10 ms. A system call (TCP_INFO in tcp(7)).
+    ///
+    /// # Errors
+    /// Those of getsockopt(2); `Unsupported` where the system does not tell.
+    pub fn since_received(&self) -> io::Result<Duration> {
+        #[cfg(target_os = "linux")]
+        return sys::since_received(&self.inner);
+        #[cfg(not(target_os = "linux"))]
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// How long close(2) tries to send what is left; zero resets the connection (SO_LINGER in
     /// socket(7)). More than zero makes dropping the stream block its whole shard, although the
     /// socket is non-blocking: a server uses zero or `None`.

@@ -7,6 +7,7 @@ mod files;
 mod idle_memory;
 mod instructions;
 mod options;
+mod overload;
 mod progress;
 mod rounds;
 mod service;
@@ -47,6 +48,7 @@ fn run() -> Result<()> {
         Command::Json => service::run_json(&options),
         Command::Files => files::run(&options),
         Command::Fairness => fairness::run(&options),
+        Command::Overload => overload::run(&options),
         Command::IdleMemory => idle_memory::run(&options),
         Command::Instructions => instructions::run(&options),
         Command::Ws => ws::run(&options),

@@ -9,7 +9,7 @@ use lakh_compare::process::{HugePages, Server, Spec};
 use lakh_compare::{Context, Error, Result};
 
 const HELP: &str = "\
-compare [speed | service | json | files | fairness | idle-memory | instructions | all
+compare [speed | service | json | files | fairness | overload | idle-memory | instructions | all
          | ws | ws-idle-memory | ws-instructions | broadcast] [options]
 
   speed          server CPU per request, in paired rounds (the default)
@@ -17,6 +17,7 @@ compare [speed | service | json | files | fairness | idle-memory | instructions 
   json           the same for TechEmpower's JSON
   files          the same for static files, beside file servers
   fairness       what is left to 64 connections beside three greedy ones
+  overload       what is answered of up to ten times as many requests as a server can answer
   idle-memory    user memory per idle keep-alive connection
   instructions   user-space instructions per request, under callgrind
   all            speed, idle-memory and instructions, one after the other
@@ -27,7 +28,8 @@ compare [speed | service | json | files | fairness | idle-memory | instructions 
 
 Servers
   --lakh PATH               the `hello` example, or for `files` the `lakh` binary; found under target/dist
-                            of the repository; for `service` and `fairness` the `lakh_service` of this package;
+                            of the repository; for `service` and `fairness` the `lakh_service` of this package, for
+                            `overload` its `busy_service`;
                             for WebSockets the `ws_echo` example
   --style STYLE             of `ws_echo`, for WebSockets: callback, async or both: both
   --no-lakh                 leave it out
@@ -45,7 +47,7 @@ Load
   --head KIND               bare (as wrk), browser (12 fields), varied, varied-browser: bare; for `service`
                             browser
   --rounds N                15; fewer than 6 give no 95 % interval
-  --seconds S               measured per server and round: 1
+  --seconds S               measured per server and round: 1; for `overload` 5
   --requests N              this many requests per round instead of a time
   --idle N                  idle connections, or subscribers: 15000
   --spin                    the generator never sleeps, so servers never pay for waking it
@@ -62,6 +64,7 @@ pub(crate) enum Command {
     Json,
     Files,
     Fairness,
+    Overload,
     IdleMemory,
     Instructions,
     All,
@@ -146,7 +149,7 @@ impl Options {
         let (all_peers, all_rows): (&[Peer], &[&str]) = match command {
             Command::Service => (&SERVICE_PEERS, &[]),
             Command::Json => (&JSON_PEERS, &[]),
-            Command::Fairness => (&[], &[]),
+            Command::Fairness | Command::Overload => (&[], &[]),
             Command::Files => (&FILE_SERVERS, &FILES),
             Command::Ws => (&WS_PEERS, &ECHOES),
             Command::WsIdleMemory | Command::WsInstructions => (&WS_PEERS, &[]),
@@ -156,6 +159,7 @@ impl Options {
         let peer_names: Vec<&str> = all_peers.iter().map(|&(name, _)| name).collect();
         let lakh = match command {
             Command::Service | Command::Fairness => Some(folder.join("lakh_service")),
+            Command::Overload => Some(folder.join("busy_service")),
             Command::Files => built_lakh(program, "lakh"),
             _ if command.is_ws() => built_lakh(program, "examples/ws_echo"),
             _ => built_lakh(program, "examples/hello"),
@@ -164,6 +168,7 @@ impl Options {
         let (path, head) = match command {
             Command::Service | Command::Fairness => ("/users/4711", Head::Browser),
             Command::Json => ("/json", Head::Bare),
+            Command::Overload => ("/", Head::Bare),
             _ => ("/plaintext", Head::Bare),
         };
         let mut options = Options {
@@ -175,7 +180,7 @@ impl Options {
             path: path.to_owned(),
             head,
             rounds: 15,
-            window: Duration::from_secs(1),
+            window: Duration::from_secs(if command == Command::Overload { 5 } else { 1 }),
             requests: None,
             idle_connections: 15_000,
             spin: false,
@@ -232,6 +237,7 @@ impl Options {
             Command::Instructions | Command::Service | Command::Json | Command::Files | Command::Fairness => {
                 0
             }
+            Command::Overload => 15_000,
             Command::Ws | Command::WsInstructions => 0,
             Command::Speed | Command::IdleMemory | Command::All => self.idle_connections as u64,
             Command::WsIdleMemory | Command::Broadcast => self.idle_connections as u64,
@@ -275,6 +281,7 @@ fn command(word: Option<String>) -> Result<Command> {
         Some("json") => Ok(Command::Json),
         Some("files") => Ok(Command::Files),
         Some("fairness") => Ok(Command::Fairness),
+        Some("overload") => Ok(Command::Overload),
         Some("idle-memory") => Ok(Command::IdleMemory),
         Some("instructions") => Ok(Command::Instructions),
         Some("all") => Ok(Command::All),
