@@ -11,9 +11,10 @@ use std::{
 };
 
 /// The packages of the workspace: folder, name, and which of the others each may use.
-const PACKAGES: [(&str, &str, &[&str]); 7] = [
+const PACKAGES: [(&str, &str, &[&str]); 8] = [
     ("core", "lakh-core", &[]),
     ("net", "lakh-net", &["lakh-core"]),
+    ("password", "lakh-password", &["lakh-core"]),
     ("http", "lakh-http", &["lakh-core", "lakh-net"]),
     ("ws", "lakh-ws", &["lakh-core", "lakh-net", "lakh-http"]),
     ("", "lakh", &["lakh-core", "lakh-net", "lakh-http", "lakh-ws"]),
