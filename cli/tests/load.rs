@@ -209,7 +209,7 @@ fn bytes_come_back_over_tcp() {
     });
     let output = load(&format!("tcp://{addr}"), &["-n", "100", "-c", "4", "--size", "100"]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_says(&text, &["messages 100 ", "errors 0", "established 4", "lost 0"]);
+    assert_says(&text, &["messages 100 ", "errors 0 connections", "established 4", "lost 0"]);
     assert_eq!(output.status.code(), Some(0), "{text}");
 }
 

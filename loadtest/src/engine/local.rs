@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     client::{Answer, Client, Failure},
-    plan::{Pace, Plan},
+    plan::{Pace, Plan, Scheme},
     schedule::Ramp,
     sources::Sources,
     stats::{Cause, Tally},
@@ -158,7 +158,9 @@ impl<P: Client> Local<P> {
                 class
             }
         };
-        tally.statuses[usize::from(class).min(5)] += 1;
+        if self.plan.target.scheme == Scheme::Http {
+            tally.statuses[usize::from(class).min(5)] += 1;
+        }
     }
 
     /// Counts why the requests in `flight` get no answer, or, if there are none, why a connection ends.

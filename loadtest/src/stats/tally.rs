@@ -30,7 +30,7 @@ pub struct Tally {
     pub sent: u64,
     /// Requests that were answered, whatever the answer.
     pub completed: u64,
-    /// Answers by the first digit of their status; 0 is anything else.
+    /// Answers by the first digit of their status, where the protocol has one; 0 is anything else.
     pub statuses: [u64; 6],
     /// Bytes sent, without those of TCP and below.
     pub bytes_sent: u64,
