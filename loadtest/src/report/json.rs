@@ -23,6 +23,7 @@ impl Report<'_> {
     /// | `target` | `scheme`, `authority`, `path`, `addresses` |
     /// | `plan` | `connections`, `threads`, `duration_s`, `warmup_s`, `timeout_s`, `requests`, `loop` (`open`, `closed`, `silent`), `pipelined`, `rate_per_s`, `connect_rate_per_s`, `stages` of `time_s` and `connections` |
     /// | `ended` | `done`, `interrupted` or `nobody_left` |
+    /// | `connecting_s` | until every connection that was wanted from the beginning had been tried |
     /// | `elapsed_s` | what was measured, without the warm-up |
     /// | `connections` | `requested`, `established`, `failed`, `lost`, `answered` (at least once), `renewed`, `lost_per_minute` |
     /// | `requests` | `sent`, `completed`, `completed_per_s`, `late`, `late_share`, `unsent` (due, and no connection was free), `unanswered` (at the end) |
@@ -52,6 +53,7 @@ struct Document<'a> {
     target: Target<'a>,
     plan: Plan,
     ended: &'static str,
+    connecting_s: f64,
     elapsed_s: f64,
     connections: Connections,
     requests: Requests,
@@ -82,6 +84,7 @@ impl<'a> Document<'a> {
                 Ended::Interrupted => "interrupted",
                 Ended::NobodyLeft => "nobody_left",
             },
+            connecting_s: outcome.connecting.as_secs_f64(),
             elapsed_s: outcome.elapsed.as_secs_f64(),
             connections: Connections {
                 requested: tally.connections.requested,
@@ -460,6 +463,7 @@ mod tests {
         let mut outcome = made_up::outcome(100_000);
         outcome.tally.failures.add_with(Cause::Reset, || "gone \u{1b}\"".into());
         outcome.tally.statuses = [1, 2, 3, 4, 5, 6];
+        outcome.connecting = Duration::from_millis(250);
         outcome.server = Some(outcome.client);
         let verdict = "p99>1ms".parse::<threshold::Threshold>().unwrap().judge(&outcome);
         let document = parsed(&made_up::open_plan(10_000.0), &outcome, &[verdict]);
@@ -473,6 +477,7 @@ mod tests {
             ("/plan/threads", json!(2)),
             ("/ended", json!("done")),
             ("/elapsed_s", json!(10.0)),
+            ("/connecting_s", json!(0.25)),
             ("/connections/established", json!(64)),
             ("/requests/completed_per_s", json!(10_000.0)),
             ("/statuses/2xx", json!(3)),

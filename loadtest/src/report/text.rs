@@ -6,13 +6,15 @@ use crate::{
     plan::Scheme,
     stats::{Ended, Latency, Usage},
 };
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 /// Columns of a terminal that everybody has.
 const COLUMNS: usize = 80;
 /// Those that the names of rows take up.
 const NAME: usize = 11;
 const GAP: &str = "   ";
+/// Connecting that takes so long is told of.
+const LONG_CONNECTING: Duration = Duration::from_secs(1);
 
 impl Report<'_> {
     /// The report as text: what was asked for, what stood, what was lost, errors by cause, statuses, bytes, times, and
@@ -80,9 +82,13 @@ impl Report<'_> {
 
         let connections = &tally.connections;
         let (failed, lost) = (connections.failed, connections.lost);
+        let within = match outcome.connecting {
+            time if time < LONG_CONNECTING => String::new(),
+            time => format!(" in {}", numbers::duration(time)),
+        };
         let mut items = vec![
             Item::new(format!("requested {}", numbers::count(connections.requested))),
-            Item::new(format!("established {}", numbers::count(connections.established))),
+            Item::new(format!("established {}{within}", numbers::count(connections.established))),
         ];
         if failed > 0 {
             items.push(Item::new(format!("failed {}", numbers::count(failed))).bad_if(true));

@@ -70,6 +70,16 @@ fn an_open_loop_does_not_say_so() {
 }
 
 #[test]
+fn connecting_for_long_is_told_of() {
+    let mut outcome = made_up::outcome();
+    assert!(!text(&made_up::plan(), &outcome).contains("established 64 in"));
+    outcome.connecting = Duration::from_millis(1500);
+    outcome.tally.connections.established = 64;
+    let text = text(&made_up::plan(), &outcome);
+    assert!(text.contains("established 64 in 1.5s"), "{text}");
+}
+
+#[test]
 fn causes_have_counts_and_examples() {
     let mut outcome = made_up::outcome(100);
     for _ in 0..1200 {
