@@ -71,7 +71,7 @@ fn an_open_loop_does_not_say_so() {
 
 #[test]
 fn connecting_for_long_is_told_of() {
-    let mut outcome = made_up::outcome();
+    let mut outcome = made_up::outcome(100);
     assert!(!text(&made_up::plan(), &outcome).contains("established 64 in"));
     outcome.connecting = Duration::from_millis(1500);
     outcome.tally.connections.established = 64;
