@@ -141,6 +141,29 @@ fn what_waits_for_a_shard_is_bounded_and_the_publisher_is_told_of_what_is_refuse
 }
 
 #[test]
+fn what_is_in_the_mailbox_of_a_shard_that_does_nothing_is_bounded() {
+    const COUNT: u32 = 60;
+    const LEN: usize = 1 << 20;
+    let mut pair = Pair::start();
+    let held_up = pair.hold_up();
+    let mut taken = Vec::new();
+    for number in 0..COUNT {
+        let refused = pair.publish(vec![number.to_be_bytes().repeat(LEN / 4)]);
+        taken.extend((refused == 0).then_some(number));
+        round(&pair.shards[0], 1);
+    }
+    assert!((15..=32).contains(&taken.len()), "16 MiB are in the mailbox, as many wait for it: {taken:?}");
+    let of_a_thread = pair.topics.publish("t", vec![0; 16 * LEN]);
+    assert_eq!(of_a_thread, Err(PublishError::Refused));
+    drop(held_up);
+    expect_numbers(&mut pair.clients[1], taken.into_iter());
+    assert_eq!(pair.publish(short(1)), 0);
+    expect_numbers(&mut pair.clients[1], 0..1);
+    assert_eq!(pair.topics.publish("t", "of a thread"), Ok(()));
+    pair.clients[1].expect_text("of a thread");
+}
+
+#[test]
 fn what_is_published_within_a_turn_is_one_message_for_another_shard() {
     const COUNT: u32 = 200;
     let mut pair = Pair::start();

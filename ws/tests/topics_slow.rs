@@ -162,6 +162,69 @@ fn a_slow_subscriber_gets_the_latest_message_in_place_of_those_that_wait() {
     assert!(got.len() < next as usize - 4);
 }
 
+/// A subscriber to whom a message is half sent that fills up its queue, and how many there have been.
+fn half_sent() -> (Server, Client, u32) {
+    let config = Config::new().queue(1000).slow_consumer(SlowConsumer::KeepLatest).idle_timeout(None);
+    let server = Server::start(config);
+    let slow = server.subscribe_narrow();
+    let mut next = 0;
+    while server.queued().0 == 0 {
+        assert!(next < 1000, "the kernel takes everything");
+        server.topics.publish("t", message(next)).unwrap();
+        next += 1;
+    }
+    (server, slow, next)
+}
+
+#[test]
+fn the_latest_message_waits_behind_one_that_is_half_sent_though_that_fills_the_queue() {
+    let (server, mut slow, mut next) = half_sent();
+    for _ in 0..5 {
+        server.topics.publish("t", message(next)).unwrap();
+        next += 1;
+        assert!(server.queued().0 <= 2 * (LEN + 10), "one that is half sent, and the latest");
+    }
+    let got = numbers(&mut slow);
+    assert!(got.is_sorted() && got.last() == Some(&(next - 1)), "{got:?} of {next}");
+    let metrics = server.topics.metrics();
+    assert_eq!((metrics.delivered, metrics.dropped), (u64::from(next), 0), "each was queued");
+}
+
+#[test]
+fn of_messages_that_come_together_the_latest_counts_as_delivered_and_the_others_as_dropped() {
+    let (server, mut slow, next) = half_sent();
+    let topics = server.topics.clone();
+    on_shard(&server.server, move || {
+        (0..4).for_each(|number| topics.publish("t", vec![number; 500]).unwrap());
+    });
+    server.queued();
+    let metrics = server.topics.metrics();
+    assert_eq!((metrics.delivered, metrics.dropped), (u64::from(next) + 1, 3));
+    slow.send(Opcode::Ping, b"");
+    let frames = std::iter::from_fn(|| slow.frame().filter(|frame| frame.opcode != Opcode::Pong));
+    assert_eq!(frames.last().unwrap().payload, [3; 500]);
+}
+
+#[test]
+fn a_latest_message_that_is_longer_than_those_that_wait_is_not_lost_with_them() {
+    let config = Config::new().queue(LEN).slow_consumer(SlowConsumer::KeepLatest).idle_timeout(None);
+    let server = Server::start(config);
+    let mut slow = server.subscribe_narrow();
+    let mut asked = 0;
+    while server.queued().0 == 0 {
+        assert!(asked < 100_000, "the kernel takes everything");
+        slow.text("1");
+        asked += 1;
+    }
+    server.topics.publish("t", "short").unwrap();
+    server.topics.publish("t", message(7)).unwrap();
+    server.queued();
+    slow.send(Opcode::Ping, b"");
+    let frames = std::iter::from_fn(|| slow.frame().filter(|frame| frame.opcode != Opcode::Pong));
+    let of_topic = frames.filter(|frame| frame.payload.len() != OWN);
+    assert_eq!(number(&of_topic.last().expect("one of them")), 7);
+}
+
 #[test]
 fn a_slow_subscriber_is_closed_with_1013() {
     let server = Server::policy(SlowConsumer::Close);

@@ -104,18 +104,31 @@ impl Outgoing {
         self.pieces.push_back(Piece::Topic(frame));
     }
 
-    /// Forgets the messages of `frame`'s topic of which nothing is sent yet; how many bytes they had.
-    pub(crate) fn forget_topic(&mut self, frame: &Frame) -> usize {
-        self.forget_frames(|old| old.is_of_same_topic(frame))
+    /// Bytes that are left of the message of `frame`'s topic that is half sent, and those of the messages of which nothing
+    /// is.
+    pub(crate) fn bytes_of_topic(&self, frame: &Frame) -> (usize, usize) {
+        let of_topic = |piece: &Piece| match piece {
+            Piece::Topic(old) if old.is_of_same_topic(frame) => old.bytes().len(),
+            _ => 0,
+        };
+        let is_begun = self.sent > 0;
+        let begun = self.pieces.front().filter(|_| is_begun).map_or(0, of_topic);
+        let waiting = self.pieces.iter().skip(usize::from(is_begun)).map(of_topic).sum();
+        (begun.saturating_sub(self.sent), waiting)
+    }
+
+    /// Forgets the messages of `frame`'s topic of which nothing is sent yet.
+    pub(crate) fn forget_topic(&mut self, frame: &Frame) {
+        self.forget_frames(|old| old.is_of_same_topic(frame));
     }
 
     /// Forgets the messages of all topics of which nothing is sent yet. What is the socket's own stays: its pieces
     /// may begin within a frame.
-    pub(crate) fn forget_topics(&mut self) -> usize {
-        self.forget_frames(|_| true)
+    pub(crate) fn forget_topics(&mut self) {
+        self.forget_frames(|_| true);
     }
 
-    fn forget_frames(&mut self, is_old: impl Fn(&QueuedFrame) -> bool) -> usize {
+    fn forget_frames(&mut self, is_old: impl Fn(&QueuedFrame) -> bool) {
         let (sent, mut at, mut gone) = (self.sent, 0, 0);
         self.pieces.retain(|piece| {
             let is_begun = at == 0 && sent > 0;
@@ -129,7 +142,6 @@ impl Outgoing {
             }
         });
         self.bytes -= gone;
-        gone
     }
 
     /// Hands the first pieces to `write`, which says how many bytes it took.

@@ -263,28 +263,24 @@ impl Socket {
         frame.is_deflated() && self.0.terms.deflate.is_some_and(takes)
     }
 
-    /// Queues `count` messages of a topic, of which `last` is the last, or does what the route does with slow consumers. Says
-    /// whether they, or the last of them, are queued.
-    pub(crate) fn deliver(&self, frames: &Rc<Frame>, last: &Rc<Frame>, count: u64) -> bool {
+    /// Queues `count` messages of a topic, of which `last` is the last, or does what the route does with slow consumers. How
+    /// many of them are queued: all, the last, or none.
+    pub(crate) fn deliver(&self, frames: &Rc<Frame>, last: &Rc<Frame>, count: u64) -> u64 {
         if !self.is_open() {
-            return false;
+            return 0;
         }
-        let policy = self.0.terms.config.slow_consumer;
-        let mut is_queued = self.push_frame(frames, 0);
-        let mut sent = count;
-        if !is_queued && policy == SlowConsumer::KeepLatest {
-            let forget = |out: &mut Box<Outgoing>| out.forget_topic(last);
-            let gone = self.peek(|extra| extra.out.as_mut().map_or(0, forget)).unwrap_or(0);
-            is_queued = self.push_frame(last, gone);
-            sent = 1;
-        }
-        if is_queued {
-            self.count_sent(sent);
+        let queued = if self.push_frame(frames) {
+            count
+        } else {
+            u64::from(self.0.terms.config.slow_consumer == SlowConsumer::KeepLatest && self.push_latest(last))
+        };
+        if queued > 0 {
+            self.count_sent(queued);
             self.wake();
         } else {
             self.miss_messages();
         }
-        is_queued
+        queued
     }
 
     /// It misses messages of a topic: does what the route does with slow consumers.
@@ -296,22 +292,41 @@ impl Socket {
         }
     }
 
-    /// Queues a topic's messages if there is room for them, or if they take the place of so many bytes.
-    fn push_frame(&self, frame: &Rc<Frame>, in_place_of: usize) -> bool {
+    /// Queues a topic's messages if there is room for them.
+    fn push_frame(&self, frame: &Rc<Frame>) -> bool {
         let config = &self.0.terms.config;
         let deflated = self.takes_deflated(frame);
-        let len = frame.bytes(deflated).len();
         self.spill();
         let (queued, of_shard) = (self.queued(), Local::with(|local| local.queued.get()));
-        let has_room =
-            of_shard + frame.cost() <= config.shard_queue && (queued == 0 || queued + len <= config.queue);
-        let is_queued = has_room || len <= in_place_of;
-        if is_queued {
+        let fits = queued == 0 || queued + frame.bytes(deflated).len() <= config.queue;
+        let has_room = fits && of_shard + frame.cost() <= config.shard_queue;
+        if has_room {
             self.with_extra(|extra| {
                 extra.out.get_or_insert_with(queue).push_frame(Rc::clone(frame), deflated);
             });
         }
-        is_queued
+        has_room
+    }
+
+    /// Queues a topic's message in place of those that wait, if it takes no more than they do, or as one's own messages
+    /// may: when less waits than may, the last one may go beyond it. One that is half sent keeps no other one from its
+    /// place. Without room, those that wait stay.
+    fn push_latest(&self, frame: &Rc<Frame>) -> bool {
+        let config = &self.0.terms.config;
+        let deflated = self.takes_deflated(frame);
+        let of_shard = Local::with(|local| local.queued.get());
+        let replace = |out: &mut Box<Outgoing>| {
+            let (begun, waiting) = out.bytes_of_topic(frame);
+            let others = out.bytes() - begun - waiting;
+            let is_last = others < config.queue && of_shard + frame.cost() <= config.shard_queue;
+            let has_room = is_last || frame.bytes(deflated).len() <= waiting;
+            if has_room {
+                out.forget_topic(frame);
+                out.push_frame(Rc::clone(frame), deflated);
+            }
+            has_room
+        };
+        self.peek(|extra| extra.out.as_mut().is_some_and(replace)).unwrap_or(false)
     }
 
     /// Queues a topic's messages, of which the first bytes are sent already, where nothing else waits.

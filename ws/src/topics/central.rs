@@ -1,6 +1,6 @@
 //! What all shards share of the topics.
 
-use super::Relay;
+use super::{Relay, outbox::Target};
 use lakh_core::ShardHandle;
 use std::{
     collections::HashMap,
@@ -24,7 +24,7 @@ pub(crate) struct Central {
 
 #[derive(Default)]
 struct State {
-    shards: Vec<Option<ShardHandle>>,
+    shards: Vec<Option<Target>>,
     /// Subscribers by shard.
     subscribers: HashMap<Arc<str>, Vec<usize>>,
 }
@@ -53,7 +53,7 @@ impl Central {
         let at = state.shards.iter().position(Option::is_none).unwrap_or(state.shards.len());
         let len = state.shards.len().max(at + 1);
         state.shards.resize_with(len, || None);
-        state.shards[at] = Some(handle);
+        state.shards[at] = Some(Target::new(handle));
         at
     }
 
@@ -63,7 +63,7 @@ impl Central {
     }
 
     /// The shards with subscribers.
-    pub(super) fn shards_of(&self, topic: &str) -> Vec<(usize, ShardHandle)> {
+    pub(super) fn shards_of(&self, topic: &str) -> Vec<(usize, Target)> {
         let state = self.lock();
         let Some(counts) = state.subscribers.get(topic) else { return Vec::new() };
         let has_any = |(at, count): (usize, &usize)| {

@@ -141,11 +141,11 @@ impl Topics {
 
     /// Sends a message to all subscribers of a topic, and to the relay if there is one.
     ///
-    /// It does not block. What is published on a shard of these topics goes to the others once a turn, and waits for one
-    /// whose mailbox is full, up to 16 MiB for each. Elsewhere (on a thread of one's own) nothing can wait: then a full
-    /// mailbox refuses the message. So does a shard that gets more than it gives out, once 64 MiB wait there and none
-    /// of them is an older message of the same topic, that this one could replace; if that is not the publisher's own
-    /// shard, it can only count it.
+    /// It does not block. What is published on a shard of these topics goes to the others once a turn. While the mailbox of
+    /// one is full, or 16 MiB are in it, up to 16 MiB more wait here. Elsewhere (on a thread of one's own) nothing can
+    /// wait: then the message is refused. So it is by a shard that gets more than it gives out, once 64 MiB wait there
+    /// and none of them is an older message of the same topic, that this one could replace; if that is not the publisher's
+    /// own shard, it can only count it.
     ///
     /// # Errors
     /// [`PublishError::Refused`] if a shard misses the message. The others have it, and so has the relay.
@@ -171,14 +171,14 @@ impl Topics {
         let letter = Letter { topic: topic.into(), encoded };
         let local = LocalTopics::find(&self.0);
         let (mut is_here, mut refused) = (false, 0);
-        for (at, shard) in shards {
+        for (at, target) in shards {
             let is_taken = match &local {
                 Some(local) if local.shard() == at => {
                     is_here = true;
                     continue;
                 }
-                Some(local) => local.post(at, shard, letter.clone()),
-                None => outbox::send(&self.0, &shard, vec![letter.clone()]).is_ok(),
+                Some(local) => local.post(at, target, letter.clone()),
+                None => outbox::send(&self.0, &target, vec![letter.clone()]).is_ok(),
             };
             refused += u64::from(!is_taken);
         }

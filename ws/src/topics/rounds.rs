@@ -68,8 +68,10 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&mut self, is_delivered: bool, messages: u64) {
-        *(if is_delivered { &mut self.delivered } else { &mut self.dropped }) += messages;
+    /// So many of some messages were sent or queued.
+    fn count(&mut self, delivered: u64, of: u64) {
+        self.delivered += delivered;
+        self.dropped += of - delivered;
     }
 }
 
@@ -232,9 +234,9 @@ impl Drop for Giving {
 }
 
 impl Socket {
-    /// Says whether it gets the messages.
+    /// How many of the messages it gets.
     #[inline]
-    fn give(&self, batch: &Batch, how: How) -> bool {
+    fn give(&self, batch: &Batch, how: How) -> u64 {
         if how == How::Queue || self.has_queue() || !self.is_open() {
             return self.deliver(&batch.frames, &batch.last, batch.count);
         }
@@ -243,12 +245,12 @@ impl Socket {
         match self.with_stream(|stream| stream.try_write(bytes)) {
             Some(Ok(sent)) if sent == bytes.len() => {
                 self.count_sent(batch.count);
-                true
+                batch.count
             }
             Some(Ok(sent)) => {
                 self.count_sent(batch.count);
                 self.queue_begun(Rc::clone(&batch.frames), deflated, sent);
-                true
+                batch.count
             }
             // The kernel takes nothing, or the connection is broken, which its task will find.
             Some(Err(_)) | None => self.deliver(&batch.frames, &batch.last, batch.count),
