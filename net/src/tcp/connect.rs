@@ -85,13 +85,12 @@ impl TcpStream {
 fn connect_from(local: SocketAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    // One port may lead to several destinations, if all who have it agree, and one that was just closed does not hold it.
+    // On Windows the option would let the port be taken away.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
     if local.port() == 0 {
         sys::take_port_late(&socket)?;
-    } else {
-        // One port may lead to several destinations, and one that was just closed does not hold it. On Windows the
-        // option would let the port be taken away.
-        #[cfg(unix)]
-        socket.set_reuse_address(true)?;
     }
     socket.bind(&local.into())?;
     match socket.connect(&addr.into()) {
