@@ -157,6 +157,7 @@ impl Socket {
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.settle_topic();
         if self.is_open() {
+            let code = encode::sent_as(code);
             self.begin_close(CloseInfo { code, reason: reason.to_owned(), by_peer: false }, Phase::Closing);
         }
     }
