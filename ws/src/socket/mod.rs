@@ -183,6 +183,7 @@ impl Socket {
             extra.out = None;
             extra.incoming = Incoming::default();
             extra.input = BytesMut::new();
+            extra.deflate = None;
             extra.take_control(|waiting| &mut waiting.unanswered);
             extra.subscriptions.take()
         });
