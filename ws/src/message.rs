@@ -1,6 +1,7 @@
 //! Messages, in memory of their own or borrowed.
 
 use bytes::Bytes;
+use std::fmt;
 use tungstenite::Utf8Bytes;
 
 /// A message, in memory that is its own and is shared when it is cloned.
@@ -9,9 +10,10 @@ use tungstenite::Utf8Bytes;
 /// use lakh_ws::Message;
 ///
 /// assert_eq!(Message::from("hello").as_text(), Some("hello"));
+/// assert_eq!(format!("{:?}", Message::from("hello")), r#"Text("hello")"#);
 /// assert_eq!(Message::from(vec![1, 2]).as_bytes(), [1, 2]);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Message {
     /// Text.
     Text(Utf8Bytes),
@@ -44,6 +46,16 @@ impl Message {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.as_bytes().is_empty()
+    }
+}
+
+/// As that of [`Payload`]: texts as texts.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Message::Text(text) => f.debug_tuple("Text").field(&text.as_str()).finish(),
+            Message::Binary(bytes) => f.debug_tuple("Binary").field(bytes).finish(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::proto::CloseCode;
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -36,7 +37,8 @@ pub struct SocketMetrics(Arc<Mutex<Shards>>);
 
 #[derive(Default)]
 struct Shards {
-    counting: Vec<Arc<Counts>>,
+    /// By their addresses.
+    counting: HashMap<usize, Arc<Counts>>,
     /// What those have counted that are gone.
     gone: Counts,
 }
@@ -101,13 +103,13 @@ impl SocketMetrics {
     /// Counts on this shard.
     pub(crate) fn counter(&self) -> Counter {
         let counts = Arc::<Counts>::default();
-        self.lock().counting.push(Arc::clone(&counts));
+        self.lock().counting.insert(Arc::as_ptr(&counts).addr(), Arc::clone(&counts));
         Counter { counts, metrics: self.clone() }
     }
 
     fn sum(&self, of: impl Fn(&Counts) -> (u64, u64)) -> (u64, u64) {
         let shards = self.lock();
-        let all = shards.counting.iter().map(|counts| &**counts).chain([&shards.gone]);
+        let all = shards.counting.values().map(|counts| &**counts).chain([&shards.gone]);
         all.map(of).fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1))
     }
 
@@ -163,7 +165,7 @@ impl Counter {
 impl Drop for Counter {
     fn drop(&mut self) {
         let mut shards = self.metrics.lock();
-        shards.counting.retain(|counts| !Arc::ptr_eq(counts, &self.counts));
+        shards.counting.remove(&Arc::as_ptr(&self.counts).addr());
         let (gone, last) = (&shards.gone, &self.counts);
         for (sum, more) in gone.all().zip(last.all()) {
             add(sum, get(more));

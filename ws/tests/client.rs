@@ -359,7 +359,7 @@ fn what_cannot_be_sent_is_refused_before_anybody_is_asked() {
         let twice = Config::new().protocols(["a", "a"]);
         for (connect, why) in [
             (url().header("sec-websocket-key", "x"), "handshake's own"),
-            (url().header("Host", "x"), "handshake's own"),
+            (url().header("Host", "x"), "`host` is the handshake's own"),
             (url().header("a b", "x"), "cannot be sent"),
             (url().header("a", "x\r\ny: z"), "cannot be sent"),
             (url().origin("x\n"), "cannot be sent"),

@@ -221,19 +221,25 @@ fn a_handler_that_returns_closes_with_1000() {
 
 #[test]
 fn codes_that_may_not_be_sent_are_sent_as_1002_and_long_reasons_are_cut() {
-    struct Closes;
+    struct Closes(Sender<u16>);
     impl Callbacks for Closes {
         fn on_message(&mut self, socket: &Socket, message: Payload<'_>) {
             let code: u16 = message.as_text().unwrap().parse().unwrap();
             socket.close(CloseCode::from(code), &"ä".repeat(100));
             socket.close(CloseCode::Normal, "the second does nothing");
+            self.0.send(socket.close_info().unwrap().code.into()).unwrap();
         }
     }
-    let server = TestServer::start(|_| App::new().ws("/", callbacks(|| Closes)));
+    let (tell, codes) = mpsc::channel();
+    let server = TestServer::start(move |_| {
+        let tell = tell.clone();
+        App::new().ws("/", callbacks(move || Closes(tell.clone())))
+    });
     for (asked, sent) in [(1006, 1002), (1015, 1002), (999, 1002), (1000, 1000), (4999, 4999)] {
         let mut client = Client::open(&server, "/");
         client.text(&asked.to_string());
         assert_eq!(client.expect_close_frame(sent), "ä".repeat(61));
+        assert_eq!(codes.recv_timeout(SAFETY_NET), Ok(sent), "and this is what the server says of it");
     }
     let mut client = Client::open(&server, "/");
     client.text("1005");

@@ -3,14 +3,14 @@
 use crate::proto::handshake::AnswerError;
 use http::{HeaderMap, StatusCode};
 use lakh_net::ConnectAnyError;
-use std::{error, fmt, io};
+use std::{borrow::Cow, error, fmt, io};
 
 /// Why [`connect`](crate::connect()) gave no WebSocket.
 pub struct ConnectError(Box<Kind>);
 
 pub(super) enum Kind {
     /// The URL, or an option.
-    Invalid(&'static str),
+    Invalid(Cow<'static, str>),
     /// A name that is not in the hosts file.
     Unknown(String),
     /// The hosts file cannot be read.
@@ -99,7 +99,8 @@ impl From<Kind> for ConnectError {
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            Kind::Invalid(why) | Kind::Answer(why) => f.write_str(why),
+            Kind::Invalid(why) => f.write_str(why),
+            Kind::Answer(why) => f.write_str(why),
             Kind::Unknown(name) => write!(
                 f,
                 "{name} is not in the hosts file, and the DNS is not asked yet: name an address, or set `Connect::addr`"

@@ -22,7 +22,7 @@ use error::Kind;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use lakh_core::Shard;
 use lakh_net::{ConnectOptions, TcpStream, connect_any};
-use std::{cell::OnceCell, fmt, net::SocketAddr, pin::Pin, rc::Rc, time::Duration};
+use std::{borrow::Cow, cell::OnceCell, fmt, net::SocketAddr, pin::Pin, rc::Rc, time::Duration};
 use url::{Host, Url};
 
 /// The handshake's own, and what would give the request a body.
@@ -107,7 +107,7 @@ pub struct Connect {
     local_addr: Option<SocketAddr>,
     requires_deflate: bool,
     /// What is wrong with an option.
-    invalid: Option<&'static str>,
+    invalid: Option<Cow<'static, str>>,
 }
 
 impl Connect {
@@ -142,12 +142,12 @@ impl Connect {
     {
         match (name.try_into(), value.try_into()) {
             (Ok(name), Ok(_)) if RESERVED.contains(&name) => {
-                self.invalid = Some("a header field is the handshake's own");
+                self.invalid = Some(format!("the header field `{name}` is the handshake's own").into());
             }
             (Ok(name), Ok(value)) => {
                 self.headers.append(name, value);
             }
-            _ => self.invalid = Some("a header field cannot be sent"),
+            _ => self.invalid = Some("a header field cannot be sent".into()),
         }
         self
     }
@@ -156,7 +156,7 @@ impl Connect {
     pub fn origin(mut self, origin: &str) -> Self {
         match HeaderValue::from_str(origin) {
             Ok(origin) => drop(self.headers.insert(header::ORIGIN, origin)),
-            Err(_) => self.invalid = Some("the origin cannot be sent"),
+            Err(_) => self.invalid = Some("the origin cannot be sent".into()),
         }
         self
     }
@@ -223,13 +223,12 @@ impl Connect {
     }
 
     async fn handshake(&self) -> Result<Opened, ConnectError> {
-        if let Some(why) = self.invalid {
-            return Err(Kind::Invalid(why).into());
+        if let Some(why) = &self.invalid {
+            return Err(Kind::Invalid(why.clone()).into());
         }
         if self.requires_deflate && self.config.deflate.is_none() {
-            return Err(
-                Kind::Invalid("compression is required and not offered: set `Config::deflate`").into()
-            );
+            let why = "compression is required and not offered: set `Config::deflate`";
+            return Err(Kind::Invalid(why.into()).into());
         }
         let url = Url::parse(&self.url)?;
         let handshake = self.client_handshake()?;
@@ -259,7 +258,7 @@ impl Connect {
         getrandom::fill(&mut random).map_err(|error| Kind::Io(error.into()))?;
         let protocols: Vec<&str> = self.config.protocols.iter().map(String::as_str).collect();
         ClientHandshake::new(random, &protocols, self.config.deflate)
-            .map_err(|_| Kind::Invalid("the subprotocols have to be different tokens").into())
+            .map_err(|_| Kind::Invalid("the subprotocols have to be different tokens".into()).into())
     }
 
     /// A TCP connection to the first address that answers.

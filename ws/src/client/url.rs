@@ -2,9 +2,11 @@
 
 use super::error::{ConnectError, Kind};
 use http::Uri;
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const DEFAULT_PORT: u16 = 80;
+const NO_SCHEME: &str = "the URL does not begin with ws://";
 
 /// What a URL says.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,18 +28,22 @@ pub(super) enum Host {
 
 impl Url {
     pub(super) fn parse(text: &str) -> Result<Self, ConnectError> {
-        let refuse = |why| Err(ConnectError::new(Kind::Invalid(why)));
+        let refuse = |why| Err(ConnectError::new(Kind::Invalid(Cow::Borrowed(why))));
         if text.contains('#') {
             return refuse("a WebSocket URL has no fragment");
         }
         if !text.is_ascii() {
             return refuse("the URL is not ASCII: percent-encode its path, and write its host in punycode");
         }
+        // A mere `host:port/` cannot be read either.
+        if !text.contains("://") {
+            return refuse(NO_SCHEME);
+        }
         let Ok(uri) = text.parse::<Uri>() else { return refuse("the URL cannot be read") };
         match uri.scheme_str().map(str::to_ascii_lowercase).as_deref() {
             Some("ws") => {}
             Some("wss") => return refuse("wss:// needs TLS, which is not there yet"),
-            _ => return refuse("the URL does not begin with ws://"),
+            _ => return refuse(NO_SCHEME),
         }
         let Some(authority) = uri.authority() else { return refuse("the URL names no host") };
         if authority.as_str().contains('@') {
@@ -109,6 +115,7 @@ mod tests {
             ("http://a/", "ws://"),
             ("/a", "ws://"),
             ("a:80", "ws://"),
+            ("127.0.0.1:80/a", "ws://"),
             ("ws:///a", "cannot be read"),
             ("ws://u:p@a/", "user"),
             ("ws://a:/", "port"),

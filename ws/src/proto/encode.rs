@@ -67,14 +67,13 @@ pub struct ClosePayload {
 impl ClosePayload {
     /// A reason of more than 123 bytes is cut between two characters.
     ///
-    /// Code 1005 says that there was none, so it makes an empty payload; other codes that may not be sent
-    /// ([`may_be_sent`]) become 1002.
+    /// Code 1005 says that there was none, so it makes an empty payload; other codes that may not be sent become 1002
+    /// ([`sent_as`]).
     pub fn new(code: CloseCode, reason: &str) -> Self {
         let mut payload = ClosePayload { bytes: [0; MAX_CONTROL_PAYLOAD], len: 0 };
         if code != CloseCode::Status {
-            let code = if may_be_sent(code.into()) { code } else { CloseCode::Protocol };
             let reason = &reason[..reason.floor_char_boundary(MAX_CONTROL_PAYLOAD - 2)];
-            payload.bytes[..2].copy_from_slice(&u16::from(code).to_be_bytes());
+            payload.bytes[..2].copy_from_slice(&u16::from(sent_as(code)).to_be_bytes());
             payload.bytes[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
             payload.len = 2 + reason.len() as u8;
         }
@@ -88,6 +87,11 @@ impl Deref for ClosePayload {
     fn deref(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
+}
+
+/// What a code is sent as: one that may not be ([`may_be_sent`]) as 1002, but 1005 as none, which it stands for.
+pub fn sent_as(code: CloseCode) -> CloseCode {
+    if code == CloseCode::Status || may_be_sent(code.into()) { code } else { CloseCode::Protocol }
 }
 
 /// Whether a close frame may have this code (RFC 6455, 7.4, and IANA's registry).

@@ -161,6 +161,7 @@ impl Socket {
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.settle_topic();
         if self.is_open() {
+            let code = encode::sent_as(code);
             self.begin_close(CloseInfo { code, reason: reason.to_owned(), by_peer: false }, Phase::Closing);
         }
     }
@@ -186,6 +187,7 @@ impl Socket {
             extra.out = None;
             extra.incoming = Incoming::default();
             extra.input = BytesMut::new();
+            extra.deflate = None;
             extra.take_control(|waiting| &mut waiting.unanswered);
         });
         self.leave_topics();

@@ -3,7 +3,7 @@
 use crate::{
     local::Local,
     pace::Pace,
-    topics::{Frame, QueuedFrame},
+    topics::{Frame, PLACE, QueuedFrame},
 };
 use bytes::Bytes;
 use std::{collections::VecDeque, io::IoSlice, rc::Rc};
@@ -38,6 +38,8 @@ enum Piece {
     /// A topic's, which all of its subscribers share.
     Topic(QueuedFrame),
 }
+
+const _: () = assert!(size_of::<Piece>() <= PLACE);
 
 impl Piece {
     fn bytes(&self) -> &[u8] {

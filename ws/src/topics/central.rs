@@ -10,6 +10,9 @@ use std::{
     },
 };
 
+/// Places for topics, or for subscribers of one, that are kept though they are empty.
+pub(super) const KEPT: usize = 64;
+
 pub(crate) struct Central {
     pub(super) id: u64,
     state: Mutex<State>,
@@ -27,6 +30,13 @@ struct State {
     shards: Vec<Option<Target>>,
     /// Subscribers by shard.
     subscribers: HashMap<Arc<str>, Vec<usize>>,
+}
+
+/// A table that was much larger once gives its memory back.
+pub(super) fn shrink<V>(topics: &mut HashMap<Arc<str>, V>) {
+    if topics.capacity() > KEPT && topics.len() < topics.capacity() / 8 {
+        topics.shrink_to(2 * topics.len());
+    }
 }
 
 impl Central {
@@ -95,10 +105,26 @@ impl Central {
         counts[shard] = counts[shard].saturating_add_signed(change);
         if counts.iter().all(|count| *count == 0) {
             state.subscribers.remove(topic);
+            shrink(&mut state.subscribers);
         }
     }
 
     pub(super) fn count_refused(&self, messages: u64) {
         self.refused.fetch_add(messages, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_that_are_gone_take_no_memory() {
+        let central = Central::new(None);
+        let names: Vec<Arc<str>> = (0..10_000).map(|number: u32| number.to_string().into()).collect();
+        names.iter().for_each(|name| central.count_subscriber(name, 0, 1));
+        names.iter().skip(10).for_each(|name| central.count_subscriber(name, 0, -1));
+        assert_eq!((central.topics(), central.subscribers("9")), (10, 1));
+        assert!(central.lock().subscribers.capacity() < 200);
     }
 }

@@ -1,7 +1,7 @@
 //! A shard's part of the topics: who is subscribed to what.
 
 use super::{
-    Central, Letter,
+    Central, Letter, central,
     outbox::Outbox,
     pending::{Pending, Unseen},
     rounds::Rounds,
@@ -106,7 +106,9 @@ impl LocalTopics {
 
     pub(super) fn drop_if_empty(&self, topic: &Topic) {
         if topic.subscribers.borrow().is_empty() {
-            self.topics.borrow_mut().remove(&topic.name);
+            let mut topics = self.topics.borrow_mut();
+            topics.remove(&topic.name);
+            central::shrink(&mut topics);
         }
     }
 
@@ -156,6 +158,10 @@ impl Topic {
             subscribers[place].socket.set_place(self, place);
         }
         let gone = subscribers.swap_remove(hole);
+        if subscribers.capacity() > central::KEPT && subscribers.len() < subscribers.capacity() / 8 {
+            let kept = 2 * subscribers.len();
+            subscribers.shrink_to(kept);
+        }
         if let Some(moved) = subscribers.get(hole) {
             moved.socket.set_place(self, hole);
         }

@@ -11,7 +11,7 @@ mod subscriptions;
 use crate::{Message, Socket};
 use central::Central;
 use frame::Encoded;
-pub(crate) use frame::{Frame, QueuedFrame, WINDOW_BITS};
+pub(crate) use frame::{Frame, PLACE, QueuedFrame, WINDOW_BITS};
 pub(crate) use local::LocalTopics;
 use outbox::Letter;
 use std::{

@@ -1,7 +1,7 @@
 //! What a topic has to give out.
 
 use super::Frame;
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, mem, rc::Rc};
 
 /// Bytes of messages that go out together.
 const JOIN_UP_TO: usize = 64 * 1024;
@@ -135,6 +135,12 @@ impl Pending {
         Some(freed)
     }
 
+    /// Forgets everything, since nobody is left to get it: bytes of memory that this has freed.
+    pub(super) fn clear(&mut self) -> usize {
+        (self.round, self.behind) = (None, 0);
+        mem::take(&mut self.messages).iter().map(|message| message.frame.memory()).sum()
+    }
+
     /// A subscriber leaves its place. If the round has been there, the last one whom it has served has to move there,
     /// and leaves its own, which is given back: so nobody is passed over, and nobody served twice.
     pub(super) fn leave(&mut self, place: usize) -> usize {
@@ -200,6 +206,18 @@ mod tests {
         assert_eq!(pending.advance(3, 3), Some(2 * memory[1]));
         assert!(pending.is_empty() && pending.round().is_none());
         assert_eq!((pending.newest(), missed(&pending, 5).len()), (5, 0));
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_is_cleared_within_a_round() {
+        let mut pending = Pending::default();
+        (0..3).for_each(|order| pending.push(order, frame(40_000)));
+        pending.round().unwrap();
+        assert_eq!(pending.clear(), 3 * frame(40_000).memory());
+        assert!(pending.is_empty() && pending.round().is_none());
+        assert_eq!((pending.can_shed(), pending.newest()), (0, 3));
+        pending.push(3, frame(1));
+        assert_eq!(pending.round().unwrap().0.end(), 4);
     }
 
     #[test]

@@ -168,11 +168,16 @@ impl LocalTopics {
 
     /// Gives one round's messages to at most `left` subscribers. True if all have got them.
     fn give(&self, topic: &Topic, how: How, left: &mut usize) -> bool {
+        let subscribers = topic.subscribers.borrow();
+        if subscribers.is_empty() {
+            *left = left.saturating_sub(1);
+            self.rounds.bytes.set(self.rounds.bytes.get() - topic.pending.borrow_mut().clear());
+            return true;
+        }
         let Some((batch, from)) = topic.pending.borrow_mut().round() else { return true };
         // No other topic has anything to give out.
         let is_alone = Local::with(|local| local.topics_waiting.get() == 1);
         let cost = if how == How::Write { 1 + batch.frames.len() / BYTES_AS_ONE } else { 1 };
-        let subscribers = topic.subscribers.borrow();
         let (mut next, mut tally) = (from, Tally::default());
         for Subscriber { socket, seen } in subscribers.get(from..).unwrap_or_default() {
             if *left == 0 {
