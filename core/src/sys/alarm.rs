@@ -1,9 +1,9 @@
 //! A clock that becomes readable.
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
 #[path = "alarm/fallback.rs"]
 mod imp;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #[path = "alarm/linux.rs"]
 mod imp;
 
