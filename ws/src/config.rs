@@ -118,7 +118,8 @@ impl Config {
     }
 
     /// Bytes that wait for a socket's peer at most, beside what the kernel holds. Sending goes on waiting, or fails,
-    /// while there are as many; the last message may go beyond it.
+    /// while there are as many; the last message may go beyond it. Topics' messages count with 40 bytes more for each that
+    /// was not published together with others.
     pub fn queue(mut self, bytes: usize) -> Self {
         self.queue = bytes;
         self

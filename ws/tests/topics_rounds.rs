@@ -225,6 +225,34 @@ fn more_than_a_shard_gives_out_is_up_to_the_sockets_policy_when_their_turn_comes
     }
 }
 
+#[test]
+fn short_messages_that_wait_for_a_socket_count_with_the_places_that_they_take() {
+    const QUEUE: usize = 300_000;
+    const SHORT: usize = 8000;
+    let config = Config::new().slow_consumer(SlowConsumer::Drop).queue(QUEUE);
+    let hall = Hall::open(config, 1, Client::open_narrow);
+    let queued = hall.run(|sockets| async move {
+        sockets.all[0].subscribe("t").unwrap();
+        for _ in 0..1000 {
+            sockets.publish("t", vec![0; 100_000]);
+            lakh_core::yield_now().await;
+            lakh_core::yield_now().await;
+            if sockets.touched() > 0 {
+                break;
+            }
+        }
+        for _ in 0..SHORT {
+            sockets.publish("t", "each of its own");
+            lakh_core::yield_now().await;
+            lakh_core::yield_now().await;
+        }
+        sockets.all[0].queued()
+    });
+    let dropped = hall.topics.metrics().dropped as usize;
+    assert!((1000..SHORT).contains(&dropped), "some are not queued: {dropped}");
+    assert!(queued + (SHORT - dropped) * 30 < QUEUE, "{queued} with {dropped} left out");
+}
+
 fn number(frame: &Frame) -> u32 {
     u32::from_be_bytes(*frame.payload.first_chunk().unwrap())
 }

@@ -65,6 +65,11 @@ impl Outgoing {
         self.bytes
     }
 
+    /// As [`Outgoing::bytes`], with those of the places that they take.
+    pub(crate) fn cost(&self) -> usize {
+        self.bytes + self.pieces.len() * PLACE
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }

@@ -11,7 +11,7 @@ use crate::{
         encode,
         frame::MAX_CONTROL_PAYLOAD,
     },
-    topics::{Frame, WINDOW_BITS},
+    topics::{Frame, PLACE, WINDOW_BITS},
 };
 use bytes::Bytes;
 use lakh_core::WakerKey;
@@ -297,8 +297,9 @@ impl Socket {
         let config = &self.0.terms.config;
         let deflated = self.takes_deflated(frame);
         self.spill();
-        let (queued, of_shard) = (self.queued(), Local::with(|local| local.queued.get()));
-        let fits = queued == 0 || queued + frame.bytes(deflated).len() <= config.queue;
+        let queued = self.peek(|extra| extra.out.as_ref().map_or(0, |out| out.cost())).unwrap_or(0);
+        let fits = queued == 0 || queued + frame.bytes(deflated).len() + PLACE <= config.queue;
+        let of_shard = Local::with(|local| local.queued.get());
         let has_room = fits && of_shard + frame.cost() <= config.shard_queue;
         if has_room {
             self.with_extra(|extra| {
