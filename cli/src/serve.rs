@@ -30,7 +30,7 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
     stderr::report_panics();
     let files = open(&options.path).map_err(|error| unservable(&options.path, &error))?;
-    let paint = Paint { on: terminal::may_colour() };
+    let paint = Paint { on: terminal::may_colour(&io::stdout()) };
     let log = match options.log {
         LogForm::Pretty => Some(access_log(paint).map_err(no_stdout)?),
         LogForm::Off => None,

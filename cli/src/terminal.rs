@@ -11,15 +11,15 @@ pub(crate) fn say(text: &str) {
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
-/// Whether what goes to standard output may be coloured.
-pub(crate) fn may_colour() -> bool {
-    io::stdout().is_terminal() && wants_colour()
+/// Whether what goes to a stream may be coloured: a terminal's user may want no colours anywhere (`NO_COLOR`).
+pub(crate) fn may_colour(stream: &impl IsTerminal) -> bool {
+    let wants_none = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !wants_none && !is_dumb()
 }
 
-/// Whether a terminal may be coloured: the user may want no colours anywhere (`NO_COLOR`).
-pub(crate) fn wants_colour() -> bool {
-    let wants_none = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !wants_none && env::var_os("TERM").is_none_or(|term| term != "dumb")
+/// Whether the terminal knows no control sequences.
+pub(crate) fn is_dumb() -> bool {
+    env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// Colours for standard output, or none.

@@ -2,18 +2,21 @@
 
 #![cfg(unix)]
 
+#[path = "../../loadtest/tests/common/mod.rs"]
+mod common;
+
+use common::{Connection, OK, serve};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener},
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     thread,
 };
 
 /// Longer than any test: what ends, ends by itself.
 const FOREVER: &str = "1h";
-const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn load(url: &str, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lakh"));
@@ -35,44 +38,6 @@ fn assert_says(report: &str, parts: &[&str]) {
     let words = report.split([' ', '\n']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ") + " ";
     for part in parts {
         assert!(words.contains(part), "{part:?} is not in\n{report}");
-    }
-}
-
-/// Serves each connection on a thread of its own, for as long as the test lasts.
-fn serve(serve: impl Fn(Connection) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (stream, serve) = (stream.unwrap(), Arc::clone(&serve));
-            thread::spawn(move || serve(Connection(BufReader::new(stream))));
-        }
-    });
-    addr
-}
-
-struct Connection(BufReader<TcpStream>);
-
-impl Connection {
-    /// The head of the next request, or nothing if the client has gone.
-    fn request(&mut self) -> String {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            match self.0.read_line(&mut head) {
-                Ok(0) | Err(_) => return String::new(),
-                Ok(_) => {}
-            }
-        }
-        head
-    }
-
-    fn send(&mut self, bytes: &[u8]) -> bool {
-        self.0.get_mut().write_all(bytes).is_ok()
-    }
-
-    fn answer_all(&mut self) {
-        while !self.request().is_empty() && self.send(OK) {}
     }
 }
 

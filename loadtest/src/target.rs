@@ -1,16 +1,12 @@
 //! Where requests go: a URL, and the addresses of its host.
 
 use crate::plan::{Scheme, Target};
+use lakh_net::hosts;
 use std::{
-    error, fmt,
-    fs::File,
-    io::{self, Read},
+    error, fmt, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-const HOSTS: &str = if cfg!(windows) { r"C:\Windows\System32\drivers\etc\hosts" } else { "/etc/hosts" };
-/// Bytes of the hosts file that are read.
-const HOSTS_AT_MOST: u64 = 1 << 20;
 /// Addresses of one host that are used.
 const ADDRESSES: usize = 64;
 
@@ -42,10 +38,10 @@ impl Target {
     /// # Errors
     /// A scheme that is not known or not there yet, a host without an address, a port that is none.
     pub fn parse(url: &str) -> Result<Target, TargetError> {
-        Self::parse_with(url, read_hosts)
+        Self::parse_with(url, hosts::read)
     }
 
-    fn parse_with(url: &str, hosts: impl Fn() -> io::Result<Vec<u8>>) -> Result<Target, TargetError> {
+    fn parse_with(url: &str, read_hosts: impl Fn() -> io::Result<Vec<u8>>) -> Result<Target, TargetError> {
         let fail = |what: &str| Err(TargetError(format!("{url:?} is no target: {what}")));
         if url.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
             return fail("a URL has no spaces and no control characters; write %20 for a space");
@@ -72,10 +68,10 @@ impl Target {
         let Some(port) = port.or(default) else {
             return fail("it needs a port: tcp://HOST:PORT");
         };
-        let hosts =
-            addresses(host, hosts).map_err(|what| TargetError(format!("{url:?} is no target: {what}")))?;
+        let found = addresses(host, read_hosts)
+            .map_err(|what| TargetError(format!("{url:?} is no target: {what}")))?;
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        let addrs = hosts.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+        let addrs = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         Ok(Target { scheme, authority: authority.to_owned(), path, addrs })
     }
 }
@@ -98,7 +94,8 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     Some((host, Some(port)))
 }
 
-fn addresses(host: &str, hosts: impl Fn() -> io::Result<Vec<u8>>) -> Result<Vec<IpAddr>, String> {
+/// Connections are spread over all that are found, so they are of one family: of the hosts file's IPv4 before IPv6.
+fn addresses(host: &str, read_hosts: impl Fn() -> io::Result<Vec<u8>>) -> Result<Vec<IpAddr>, String> {
     if host.is_empty() {
         return Err("it names no host".to_owned());
     }
@@ -106,48 +103,20 @@ fn addresses(host: &str, hosts: impl Fn() -> io::Result<Vec<u8>>) -> Result<Vec<
         return Ok(vec![ip]);
     }
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    // Never asked of anybody (RFC 6761, 6.3).
-    if name == "localhost" || name.ends_with(".localhost") {
+    if hosts::is_localhost(&name) {
         return Ok(vec![Ipv4Addr::LOCALHOST.into()]);
     }
-    let text = hosts().map_err(|error| format!("{HOSTS} cannot be read: {error}"))?;
-    let found = find(&text, &name);
+    let path = hosts::PATH;
+    let text = read_hosts().map_err(|error| format!("{path} cannot be read: {error}"))?;
+    let mut found = hosts::find(&text, &name, ADDRESSES);
+    let has_v4 = found.iter().any(IpAddr::is_ipv4);
+    found.retain(|ip| ip.is_ipv4() == has_v4);
     if found.is_empty() {
         return Err(format!(
-            "{host:?} is neither an address nor a name in {HOSTS}, and other names are not resolved yet"
+            "{host:?} is neither an address nor a name in {path}, and other names are not resolved yet"
         ));
     }
     Ok(found)
-}
-
-/// A file that is not there lists nothing.
-fn read_hosts() -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    match File::open(HOSTS) {
-        Ok(file) => file.take(HOSTS_AT_MOST).read_to_end(&mut text)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(error),
-    };
-    Ok(text)
-}
-
-/// hosts(5): an address, then names; `#` begins a comment. Connections are spread over all that are found, so
-/// addresses of one family only: those of the first, IPv4 before IPv6.
-fn find(text: &[u8], name: &str) -> Vec<IpAddr> {
-    let mut found: Vec<IpAddr> = Vec::new();
-    for line in String::from_utf8_lossy(text).lines() {
-        let line = line.split('#').next().unwrap_or_default();
-        let mut words = line.split_ascii_whitespace();
-        // An address with a zone is left out: it would need an interface.
-        let Some(address) = words.next().and_then(|word| word.parse::<IpAddr>().ok()) else { continue };
-        let is_it = words.any(|word| word.strip_suffix('.').unwrap_or(word).eq_ignore_ascii_case(name));
-        if is_it && !found.contains(&address) && found.len() < ADDRESSES {
-            found.push(address);
-        }
-    }
-    let has_v4 = found.iter().any(IpAddr::is_ipv4);
-    found.retain(|ip| ip.is_ipv4() == has_v4);
-    found
 }
 
 #[cfg(test)]

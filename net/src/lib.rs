@@ -23,10 +23,12 @@
 //! # std::io::Result::Ok(())
 //! ```
 //!
-//! Names are not resolved here: every function takes socket addresses.
+//! Names are not resolved here: every function takes socket addresses. What a machine's own file says of names is in
+//! [`hosts`].
 
 #![deny(unsafe_code)]
 
+pub mod hosts;
 pub mod sys;
 mod table;
 mod tcp;
@@ -34,6 +36,6 @@ mod udp;
 
 pub use tcp::{
     AcceptMetrics, Accepted, Backlog, ConnectAnyError, ConnectOptions, Keepalive, ListenOptions,
-    ListenerGroup, ShardListeners, TcpListener, TcpStream, connect_any,
+    ListenerGroup, ShardListeners, TcpListener, TcpStream, connect_any, is_exhausted,
 };
 pub use udp::{UdpOptions, UdpSocket, bind_udp_group};

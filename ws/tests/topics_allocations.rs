@@ -164,15 +164,21 @@ fn a_message_is_there_once_for_all_subscribers_and_a_subscription_takes_little()
     assert!(left < 4096, "{left} bytes when they have left");
 }
 
+/// One that misses what does not fit in its short queue.
+fn slow_subscriber(topics: &Topics) -> (TestServer, Client) {
+    let config =
+        Config::new().topics(topics).queue(1000).slow_consumer(SlowConsumer::Drop).idle_timeout(None);
+    let server = TestServer::start(move |_| App::new().ws_with("/", config.clone(), callbacks(|| Listens)));
+    let mut client = Client::open(&server, "/");
+    tell(slice::from_mut(&mut client), "t");
+    (server, client)
+}
+
 #[test]
 fn what_waits_in_topics_is_no_more_than_it_may_be_however_short_it_is() {
     let _alone = ALONE.lock();
     let topics = Topics::new();
-    let config =
-        Config::new().topics(&topics).queue(1000).slow_consumer(SlowConsumer::Drop).idle_timeout(None);
-    let server = TestServer::start(move |_| App::new().ws_with("/", config.clone(), callbacks(|| Listens)));
-    let mut client = Client::open(&server, "/");
-    tell(slice::from_mut(&mut client), "t");
+    let (_server, mut client) = slow_subscriber(&topics);
     let before = held();
     MOST_HELD.store(before, Ordering::Relaxed);
     client.text("many");
@@ -190,11 +196,7 @@ fn messages_that_nobody_is_left_to_get_are_not_put_together() {
     let _alone = ALONE.lock();
     const LEN: u64 = 1000 * 30_000;
     let topics = Topics::new();
-    let config =
-        Config::new().topics(&topics).queue(1000).slow_consumer(SlowConsumer::Drop).idle_timeout(None);
-    let server = TestServer::start(move |_| App::new().ws_with("/", config.clone(), callbacks(|| Listens)));
-    let mut client = Client::open(&server, "/");
-    tell(slice::from_mut(&mut client), "t");
+    let (_server, mut client) = slow_subscriber(&topics);
     let (before, allocated) = (held(), ALLOCATED.load(Ordering::Relaxed));
     client.text("publish and leave");
     eventually("it has left", || topics.metrics().dropped > 900);

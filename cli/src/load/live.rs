@@ -12,7 +12,6 @@ use lakh_loadtest::{
     report::Paint,
 };
 use std::{
-    env,
     io::{self, IsTerminal},
     time::Duration,
 };
@@ -33,9 +32,8 @@ pub(crate) struct Live {
 impl Live {
     /// A view if standard error is a terminal and `plain` is not asked for, lines otherwise.
     pub(crate) fn new(plan: &Plan, plain: bool) -> Self {
-        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let view = !plain && !dumb && io::stderr().is_terminal();
-        let paint = if terminal::wants_colour() { Paint::COLOUR } else { Paint::PLAIN };
+        let view = !plain && !terminal::is_dumb() && io::stderr().is_terminal();
+        let paint = super::paint(&io::stderr());
         let progress = Progress::new(plan);
         Live { afresh: Some(progress.clone()), progress, screen: view.then(|| Screen::new(paint)) }
     }

@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     plan.fit_tables(limit.soft);
     let check = preflight::check(&Need::of(&plan), &Machine::read());
     if options.check {
-        print(&check.text(paint(io::stdout().is_terminal())));
+        print(&check.text(paint(&io::stdout())));
         return Ok(if check.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     warn(&check)?;
@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     live.finish();
     let verdicts: Vec<_> = options.fail_if.iter().map(|threshold| threshold.judge(&outcome)).collect();
     let report = Report { plan: &plan, outcome: &outcome, verdicts: &verdicts };
-    print(&report.text(paint(io::stdout().is_terminal())));
+    print(&report.text(paint(&io::stdout())));
     let written = files.write(&report);
     // Who does not read it must not keep the process.
     let _ = stderr::flush(LAST_LINES);
@@ -66,7 +66,7 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
 /// Says what the machine has too little of; an error if the run would fail.
 fn warn(check: &Check) -> Result<(), Failure> {
     if check.is_remarkable() {
-        terminal::say(&check.text(paint(io::stderr().is_terminal())));
+        terminal::say(&check.text(paint(&io::stderr())));
     }
     match check.passed() {
         true => Ok(()),
@@ -80,8 +80,8 @@ fn print(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-fn paint(is_terminal: bool) -> Paint {
-    if is_terminal && terminal::wants_colour() { Paint::COLOUR } else { Paint::PLAIN }
+fn paint(stream: &impl IsTerminal) -> Paint {
+    if terminal::may_colour(stream) { Paint::COLOUR } else { Paint::PLAIN }
 }
 
 fn status(report: &Report<'_>) -> u8 {

@@ -9,12 +9,8 @@ use lakh_loadtest::{
 };
 use std::{fs::File, io::Read, time::Duration};
 
-const DEFAULT_CONNECTIONS: usize = 64;
-const DEFAULT_DURATION: Duration = Duration::from_secs(10);
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A datagram that has not come by then was lost.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
-const DEFAULT_SIZE: usize = 64;
 /// Messages a second.
 const DEFAULT_MSG_RATE: f64 = 1.0;
 /// How long a run lasts that ends by its number of requests.
@@ -25,10 +21,11 @@ const BODY_AT_MOST: u64 = 64 << 20;
 pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
     let target = Target::parse(&options.url).map_err(|error| Failure::refused(error.to_string()))?;
     check_scheme(options, target.scheme)?;
+    let usual = Plan::new(target);
     let ws = Modes::of(options)?;
     let stages = options.stages.as_ref().map_or(&[][..], |stages| &stages.0);
     let most = stages.iter().map(|stage| stage.connections).max();
-    let connections = options.connections.or(most).unwrap_or(DEFAULT_CONNECTIONS);
+    let connections = options.connections.or(most).unwrap_or(usual.connections);
     if most.is_some_and(|most| most > connections) {
         return Err(Failure::refused("--stages has more connections than -c"));
     }
@@ -43,7 +40,7 @@ pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
         (None, _) if options.stages.is_some() => staged,
         (Some(duration), _) => staged + duration,
         (None, Some(_)) => LONGEST,
-        (None, None) => staged + DEFAULT_DURATION,
+        (None, None) => staged + usual.duration,
     };
     // To stand is all that they do.
     let (hold, duration) = match ws.is_idle && !options.hold.is_zero() {
@@ -59,13 +56,13 @@ pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
         Some(rate) => Pace::Open { rate },
         None => Pace::Closed { pipelined: options.pipeline.unwrap_or(1) },
     };
-    let timeout = match target.scheme {
+    let timeout = match usual.target.scheme {
         Scheme::Udp => DATAGRAM_TIMEOUT,
-        _ => DEFAULT_TIMEOUT,
+        _ => usual.timeout,
     };
     let publish = ws.publishes.then(|| Publish {
         rate: options.msg_rate.unwrap_or(DEFAULT_MSG_RATE),
-        time: if ws.asks { DEFAULT_DURATION } else { duration },
+        time: if ws.asks { usual.duration } else { duration },
         // Behind the echoes, for which the other options are, comes one.
         messages: if ws.asks { Some(1) } else { options.requests },
         trigger: options.ws_trigger.clone(),
@@ -82,12 +79,12 @@ pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
         pace,
         http: request(options)?,
         timeout: options.timeout.unwrap_or(timeout),
-        size: options.size.unwrap_or(DEFAULT_SIZE),
+        size: options.size.unwrap_or(usual.size),
         hold,
         ws: WsPlan { open: options.ws_open.clone(), ping: options.ping, publish },
         source: options.src,
         server: options.pid,
-        ..Plan::new(target)
+        ..usual
     })
 }
 

@@ -365,8 +365,7 @@ pub(crate) fn cause_of(error: &io::Error) -> Cause {
             Cause::Unreachable
         }
         ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse | ErrorKind::OutOfMemory => Cause::ClientLimit,
-        // EMFILE, ENFILE, ENOBUFS, for which std has no kind.
-        _ if matches!(error.raw_os_error(), Some(24 | 23 | 105)) => Cause::ClientLimit,
+        _ if lakh_net::is_exhausted(error) => Cause::ClientLimit,
         _ => Cause::Other,
     }
 }

@@ -23,20 +23,19 @@ pub(crate) fn serve(serve: impl Fn(Connection) + Send + Sync + 'static) -> Socke
     addr
 }
 
-pub(crate) struct Connection(BufReader<TcpStream>);
+pub(crate) struct Connection(pub(crate) BufReader<TcpStream>);
 
 impl Connection {
-    /// Waits for a request without a body; false if the client has gone.
-    pub(crate) fn request(&mut self) -> bool {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            match self.0.read_line(&mut line) {
-                Ok(0) | Err(_) => return false,
-                Ok(_) if line == "\r\n" => return true,
+    /// The head of the next request, which has no body; nothing if the client has gone.
+    pub(crate) fn request(&mut self) -> String {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            match self.0.read_line(&mut head) {
+                Ok(0) | Err(_) => return String::new(),
                 Ok(_) => {}
             }
         }
+        head
     }
 
     /// False if the client has gone.
@@ -46,6 +45,6 @@ impl Connection {
 
     /// Answers until the client has gone.
     pub(crate) fn answer_all(&mut self) {
-        while self.request() && self.send(OK) {}
+        while !self.request().is_empty() && self.send(OK) {}
     }
 }

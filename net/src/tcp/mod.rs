@@ -13,4 +13,5 @@ pub use group::{ListenOptions, ListenerGroup, ShardListeners};
 pub use keepalive::Keepalive;
 pub use listener::{Accepted, Backlog, TcpListener};
 pub use metrics::AcceptMetrics;
+pub use shortage::is_exhausted;
 pub use stream::TcpStream;

@@ -165,8 +165,9 @@ fn new_reserve() -> io::Result<Option<Socket>> {
     Ok(None)
 }
 
-/// This process or the system has no descriptor or memory left.
-fn is_exhausted(error: &io::Error) -> bool {
+/// Whether an error says that this process or the system has no descriptor or memory left: EMFILE, ENFILE, ENOBUFS or
+/// ENOMEM in socket(2) and accept(2).
+pub fn is_exhausted(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;

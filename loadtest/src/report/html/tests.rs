@@ -122,27 +122,3 @@ fn a_day_is_no_bigger_than_an_hour() {
     assert!(page.len() < 300_000, "{} bytes", page.len());
     is_sound(&page);
 }
-
-/// Writes the pages for somebody to look at: `LAKH_PAGES=folder cargo test -p lakh-loadtest -- --ignored pages`.
-#[test]
-#[ignore = "writes files to be looked at"]
-fn pages_to_look_at() {
-    let folder = std::path::PathBuf::from(std::env::var_os("LAKH_PAGES").expect("a folder in LAKH_PAGES"));
-    let mut outcome = made_up::outcome(499_998);
-    outcome.samples = made_up::samples(90, 64, 50_000);
-    outcome.samples[40].failed = 800;
-    outcome.samples[40].max = Duration::from_millis(140);
-    outcome.server = Some(outcome.client);
-    outcome.tally.failures.add_with(Cause::Reset, || "connection 12 to 127.0.0.1:8080: reset by peer".into());
-    let verdicts =
-        ["p99>5ms", "error-rate>0%"].map(|text| text.parse::<Threshold>().unwrap().judge(&outcome));
-    std::fs::write(folder.join("open.html"), page(&made_up::open_plan(50_000.0), &outcome, &verdicts))
-        .unwrap();
-    let (plan, mut outcome) = made_up::million();
-    for sample in &mut outcome.samples {
-        sample.open = sample.open.min(sample.at.as_secs() * 40_000);
-        (sample.p50, sample.p99, sample.max) = Default::default();
-    }
-    outcome.client_busy = 0.97;
-    std::fs::write(folder.join("million.html"), page(&plan, &outcome, &[])).unwrap();
-}
