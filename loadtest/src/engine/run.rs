@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const REPORTS_WITHIN: Duration = Duration::from_millis(500);
 /// A run ends if no connection has stood for the timeout, and for so many reports at least.
 const NOBODY_FOR: Duration = Duration::from_secs(3);
+/// The shortest part of a second that ends the samples.
+const LEAST_REST: Duration = Duration::from_millis(100);
 /// How long shards have for their last report. They need microseconds, unless the machine has no CPU for them.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
@@ -171,7 +173,7 @@ impl Run {
         };
         self.control.end();
         self.collect_last();
-        self.take_second();
+        self.take_rest(elapsed);
         self.runtime.stop();
         let client = self.client.look();
         let server = self.server.as_mut().map(Watched::look);
@@ -343,6 +345,18 @@ impl Run {
             }
             (known.busy, known.waiting) = (busy, waiting);
         }
+    }
+
+    /// Ends the run with what has been since the last full second. A moment of that says nothing about rates and times,
+    /// unless it is all that there is.
+    fn take_rest(&mut self, elapsed: Duration) {
+        let before = self.samples.last().map(|sample| sample.at);
+        let rest = elapsed.saturating_sub(before.unwrap_or_default());
+        if rest >= LEAST_REST || (before.is_none() && !rest.is_zero()) {
+            let sample = self.sample(elapsed);
+            self.samples.push(sample);
+        }
+        self.take_second();
     }
 
     fn take_second(&mut self) {

@@ -35,7 +35,7 @@ impl Report<'_> {
     /// | `broadcast` | `published`, `expected`, `received`, and as latencies `first`, `median`, `last` |
     /// | `client` | `cpu_s`, `cpus`, `memory_bytes`, `memory_before_bytes`, `per_connection_bytes`, `busiest_thread_share`, `limits` (texts; empty if the client was not the limit) |
     /// | `server` | the same without the last two, if its process was known |
-    /// | `samples` | for each second `at_s`, `open`, `completed`, `failed`, `p50_us`, `p99_us`, `max_us` |
+    /// | `samples` | for each second, and the part of one at the end, `at_s` (its end), `open`, `completed`, `failed`, `p50_us`, `p99_us`, `max_us` |
     /// | `thresholds` | `threshold`, `passed`, `comparison` |
     /// | `passed` | whether all thresholds were kept |
     pub fn json(&self) -> String {

@@ -25,18 +25,18 @@ pub struct Usage {
     pub memory_before: u64,
 }
 
-/// One second of a run.
+/// One second of a run, or the part of one with which it ended: counts are of the time since the sample before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Since the beginning.
     pub at: Duration,
     /// Connections that stand.
     pub open: u64,
-    /// Requests answered in this second.
+    /// Requests answered in this time.
     pub completed: u64,
-    /// Failures in this second.
+    /// Failures in this time.
     pub failed: u64,
-    /// Response times of this second: half of them are not longer.
+    /// Response times: half of them are not longer.
     pub p50: Duration,
     /// 99 of a hundred are not longer.
     pub p99: Duration,
@@ -55,7 +55,8 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Why it ended.
     pub ended: Ended,
-    /// One for each second, from the beginning.
+    /// One for each second, from the beginning, and one for the part of a second with which the run ended, if that is a
+    /// tenth at least.
     pub samples: Vec<Sample>,
     /// This process.
     pub client: Usage,
