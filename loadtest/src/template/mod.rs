@@ -10,24 +10,20 @@
 //! A brace that no name follows, as in JSON, stands for itself. Empty lines of a file do not count, and neither does
 //! the line's end. A template is parsed once; rendering it allocates nothing but room in the caller's buffer.
 
-use crate::{numbers, units::quoted};
+mod error;
+mod files;
+mod placeholder;
+
 use fastrand::Rng;
-use std::{
-    collections::BTreeMap,
-    error, fmt,
-    fs::File,
-    io::{self, Read},
-    path::PathBuf,
-    sync::Arc,
-};
+use placeholder::Placeholder;
+use std::sync::Arc;
 
-/// The most characters of one `{rand:…}`.
-const LONGEST_RANDOM: usize = 64 * 1024;
-/// The longest name that is looked for behind a brace.
-const LONGEST_NAME: usize = 32;
-const KNOWN: &str = "{seq}, {rand:16} and {line:FILE}";
+pub(crate) use error::Problem;
+pub use error::TemplateError;
+pub use files::{Files, Lines};
+pub(crate) use files::{MOST_LINES, split};
 
-/// A text with placeholders. Cloning it copies no lines of files.
+/// A text with placeholders. Cloning it copies no text.
 ///
 /// ```
 /// use lakh_loadtest::template::{Files, Place, Template, Values};
@@ -42,12 +38,12 @@ const KNOWN: &str = "{seq}, {rand:16} and {line:FILE}";
 /// assert_eq!(path, b"/users/0?{/users/1?{");
 /// # Ok::<(), lakh_loadtest::template::TemplateError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Template {
     parts: Vec<Part>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(Arc<[u8]>),
     Number,
@@ -62,7 +58,9 @@ pub enum Place {
     Target,
     /// The value of a header field: no control characters but tabs.
     Field,
-    /// A body or a message: anything.
+    /// A text message: UTF-8.
+    Text,
+    /// A body: anything.
     Body,
 }
 
@@ -73,36 +71,57 @@ impl Template {
     ///
     /// If it has an unknown placeholder, names a file that cannot be read, is too big or has no lines, or has anything
     /// that may not stand at its place.
-    pub fn parse(text: &str, place: Place, files: &mut Files) -> Result<Template, TemplateError> {
-        let mut parts = Vec::new();
+    pub fn parse(text: impl AsRef<[u8]>, place: Place, files: &mut Files) -> Result<Template, TemplateError> {
+        let text = text.as_ref();
+        Template::parse_parts(text, place, files).map_err(|problem| problem.show(text))
+    }
+
+    fn parse_parts(text: &[u8], place: Place, files: &mut Files) -> Result<Template, Problem> {
+        let mut template = Template::default();
         let mut plain = Vec::new();
-        let mut rest = text;
-        while let Some(at) = rest.find('{') {
-            plain.extend_from_slice(&rest.as_bytes()[..at]);
-            let behind = &rest[at + 1..];
-            match Placeholder::at_start_of(behind)? {
+        let mut at = 0;
+        while let Some(brace) = text[at..].iter().position(|&byte| byte == b'{').map(|found| at + found) {
+            place.check(text, at..brace)?;
+            plain.extend_from_slice(&text[at..brace]);
+            let behind = brace + 1;
+            match Placeholder::at_start_of(&text[behind..]).map_err(|what| Problem::new(brace, what))? {
                 Some((placeholder, length)) => {
-                    if !plain.is_empty() {
-                        parts.push(Part::Text(std::mem::take(&mut plain).into()));
-                    }
-                    parts.push(placeholder.part(place, files)?);
-                    rest = &behind[length..];
+                    template.push(Part::text(&mut plain));
+                    let part = placeholder.part(place, files).map_err(|what| Problem::new(brace, what))?;
+                    template.push(Some(part));
+                    at = behind + length;
                 }
                 None => {
                     plain.push(b'{');
                     // Two of them are one.
-                    rest = behind.strip_prefix('{').unwrap_or(behind);
+                    at = if text[behind..].starts_with(b"{") { behind + 1 } else { behind };
                 }
             }
         }
-        plain.extend_from_slice(rest.as_bytes());
-        if !place.may_have(text.as_bytes()) {
-            return Err(TemplateError(format!("{} has characters that may not stand there", quoted(text))));
+        place.check(text, at..text.len())?;
+        plain.extend_from_slice(&text[at..]);
+        template.push(Part::text(&mut plain));
+        Ok(template)
+    }
+
+    fn push(&mut self, part: Option<Part>) {
+        self.parts.extend(part);
+    }
+
+    /// Bytes as they are: braces mean nothing.
+    pub fn text(bytes: impl Into<Vec<u8>>) -> Template {
+        Template { parts: Part::text(&mut bytes.into()).into_iter().collect() }
+    }
+
+    /// This, and behind it the other.
+    pub fn then(mut self, other: Template) -> Template {
+        for part in other.parts {
+            match (self.parts.last_mut(), part) {
+                (Some(Part::Text(before)), Part::Text(text)) => *before = [&**before, &*text].concat().into(),
+                (_, part) => self.parts.push(part),
+            }
         }
-        if !plain.is_empty() {
-            parts.push(Part::Text(plain.into()));
-        }
-        Ok(Template { parts })
+        self
     }
 
     /// What it always becomes; `None` if it has placeholders.
@@ -124,6 +143,24 @@ impl Template {
                 Part::Line(lines) => out.extend_from_slice(lines.get(values.number)),
             }
         }
+    }
+
+    /// How many bytes [`render`](Self::render) adds for the request of this number.
+    pub fn length(&self, number: u64) -> usize {
+        let length = |part: &Part| match part {
+            Part::Text(text) => text.len(),
+            Part::Number => number.checked_ilog10().map_or(1, |digits| digits as usize + 1),
+            Part::Random(count) => *count,
+            Part::Line(lines) => lines.get(number).len(),
+        };
+        self.parts.iter().map(length).sum()
+    }
+}
+
+impl Part {
+    /// What has been collected, if it is anything.
+    fn text(bytes: &mut Vec<u8>) -> Option<Part> {
+        (!bytes.is_empty()).then(|| Part::Text(std::mem::take(bytes).into()))
     }
 }
 
@@ -156,190 +193,36 @@ impl Values {
     pub fn number(&self) -> u64 {
         self.number
     }
-}
 
-/// The files that templates name. Each is read once, and whole.
-#[derive(Debug, Default)]
-pub struct Files {
-    read: BTreeMap<PathBuf, Arc<Lines>>,
-}
-
-impl Files {
-    /// The biggest file that is read, in bytes.
-    pub const BIGGEST: u64 = 64 << 20;
-
-    /// None yet.
-    pub fn new() -> Self {
-        Files::default()
-    }
-
-    /// The lines of a file that are not empty.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot be read, is no plain file, is bigger than [`BIGGEST`](Self::BIGGEST), or has no lines.
-    pub fn lines(&mut self, path: &str) -> Result<Arc<Lines>, TemplateError> {
-        let path = PathBuf::from(path);
-        if let Some(lines) = self.read.get(&path) {
-            return Ok(Arc::clone(lines));
-        }
-        let named = |problem: &dyn fmt::Display| {
-            TemplateError(format!("{}: {problem}", quoted(&path.to_string_lossy())))
-        };
-        let text = read(&path).map_err(|error| named(&error))?;
-        if text.len() as u64 > Self::BIGGEST {
-            return Err(named(&format!("is bigger than {}", numbers::bytes(Self::BIGGEST))));
-        }
-        let lines = Arc::new(Lines::new(text));
-        if lines.is_empty() {
-            return Err(named(&"has no lines"));
-        }
-        self.read.insert(path, Arc::clone(&lines));
-        Ok(lines)
+    /// Does something as the request of another number, and comes back.
+    pub(crate) fn with_number<R>(&mut self, number: u64, f: impl FnOnce(&mut Values) -> R) -> R {
+        let own = std::mem::replace(&mut self.number, number);
+        let result = f(self);
+        self.number = own;
+        result
     }
 }
-
-/// At most a byte more than is allowed.
-fn read(path: &PathBuf) -> io::Result<Vec<u8>> {
-    // To open a named pipe would wait for its other end.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it is no plain file"));
-    }
-    let mut text = Vec::new();
-    File::open(path)?.take(Files::BIGGEST + 1).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-/// The lines of a file, without empty ones.
-#[derive(Debug)]
-pub struct Lines {
-    text: Vec<u8>,
-    /// Where each begins and ends.
-    places: Vec<(u32, u32)>,
-}
-
-impl Lines {
-    fn new(text: Vec<u8>) -> Self {
-        let mut places = Vec::new();
-        let mut begin = 0;
-        for line in text.split(|byte| *byte == b'\n') {
-            let length = line.strip_suffix(b"\r").unwrap_or(line).len();
-            if length > 0 {
-                // A file is not bigger than a `u32` tells.
-                places.push((begin as u32, (begin + length) as u32));
-            }
-            begin += line.len() + 1;
-        }
-        Lines { text, places }
-    }
-
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.places.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.places.iter().map(|(begin, end)| &self.text[*begin as usize..*end as usize])
-    }
-
-    /// The line for a request: they take turns.
-    fn get(&self, number: u64) -> &[u8] {
-        let (begin, end) = self.places[(number % self.places.len() as u64) as usize];
-        &self.text[begin as usize..end as usize]
-    }
-}
-
-/// Why a text is no [`Template`]. Its text says what there is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateError(String);
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl error::Error for TemplateError {}
 
 impl Place {
-    fn may_have(self, text: &[u8]) -> bool {
-        let allowed = |byte: &u8| match self {
+    fn may_have(self, byte: u8) -> bool {
+        match self {
             Place::Target => byte.is_ascii_graphic(),
-            Place::Field => *byte == b'\t' || (*byte >= b' ' && *byte != 0x7F),
-            Place::Body => true,
-        };
-        text.iter().all(allowed)
-    }
-}
-
-enum Placeholder<'a> {
-    Number,
-    Random(usize),
-    Line(&'a str),
-}
-
-impl<'a> Placeholder<'a> {
-    /// The one whose opening brace stands before `text`, and its length with the closing one.
-    fn at_start_of(text: &'a str) -> Result<Option<(Self, usize)>, TemplateError> {
-        let name_length = text.bytes().take(LONGEST_NAME).take_while(u8::is_ascii_alphabetic).count();
-        let (name, rest) = text.split_at(name_length);
-        if name.is_empty() || !rest.starts_with(['}', ':']) {
-            // What is known and goes on differently is a slip.
-            let slip = matches!(name, "seq" | "rand" | "line");
-            let shown =
-                || TemplateError(format!("{} has no end; write {KNOWN}", quoted(&format!("{{{name}"))));
-            return if slip { Err(shown()) } else { Ok(None) };
+            Place::Field => byte == b'\t' || (byte >= b' ' && byte != 0x7F),
+            Place::Text | Place::Body => true,
         }
-        let end = rest.find('}').ok_or_else(|| {
-            TemplateError(format!("{} has no closing brace; write {KNOWN}", quoted(&format!("{{{text}"))))
-        })?;
-        let whole = || quoted(&format!("{{{}}}", &text[..name_length + end]));
-        let argument = rest[..end].strip_prefix(':');
-        let placeholder = match (name, argument) {
-            ("seq", None) => Placeholder::Number,
-            ("rand", Some(count)) => {
-                let count = count.parse().ok().filter(|count| (1..=LONGEST_RANDOM).contains(count));
-                let count = count.ok_or_else(|| {
-                    TemplateError(format!(
-                        "{} needs a number from 1 to {LONGEST_RANDOM}: {{rand:16}}",
-                        whole()
-                    ))
-                })?;
-                Placeholder::Random(count)
-            }
-            ("line", Some(path)) if !path.is_empty() => Placeholder::Line(path),
-            _ => {
-                return Err(TemplateError(format!(
-                    "{} is no placeholder; there are {KNOWN}, and {{{{ is a brace",
-                    whole()
-                )));
-            }
-        };
-        Ok(Some((placeholder, name_length + end + 1)))
     }
 
-    fn part(self, place: Place, files: &mut Files) -> Result<Part, TemplateError> {
-        Ok(match self {
-            Placeholder::Number => Part::Number,
-            Placeholder::Random(count) => Part::Random(count),
-            Placeholder::Line(path) => {
-                let lines = files.lines(path)?;
-                if let Some(line) = lines.iter().find(|line| !place.may_have(line)) {
-                    return Err(TemplateError(format!(
-                        "{}: the line {} has characters that may not stand there",
-                        quoted(path),
-                        quoted(&String::from_utf8_lossy(line))
-                    )));
-                }
-                Part::Line(lines)
-            }
-        })
+    /// Whether `text` may stand there, as far as `range` goes.
+    pub(crate) fn check(self, text: &[u8], range: std::ops::Range<usize>) -> Result<(), Problem> {
+        let part = &text[range.clone()];
+        let wrong = match self {
+            Place::Text => std::str::from_utf8(part).err().map(|error| error.valid_up_to()),
+            _ => part.iter().position(|&byte| !self.may_have(byte)),
+        };
+        match wrong {
+            Some(at) => Err(Problem::new(range.start + at, "a character that may not stand there")),
+            None => Ok(()),
+        }
     }
 }
 

@@ -76,13 +76,16 @@ pub fn serve(serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static
 /// The server's end of a WebSocket.
 pub struct Ws {
     stream: BufReader<TcpStream>,
+    /// What the handshake asked for.
+    pub path: String,
 }
 
 impl Ws {
     /// Reads the request and agrees.
     pub fn accept(stream: TcpStream) -> io::Result<Ws> {
-        let mut ws = Ws { stream: BufReader::new(stream) };
+        let mut ws = Ws { stream: BufReader::new(stream), path: String::new() };
         let head = ws.head()?;
+        ws.path = head.split(' ').nth(1).unwrap().to_owned();
         let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
         let accept = derive_accept_key(key.as_bytes());
         ws.write(
