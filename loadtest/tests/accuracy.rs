@@ -155,6 +155,8 @@ fn connections_stand_after_the_stages_before_anything_is_asked() {
     let hold = Duration::from_secs(1);
     let outcome = run(Plan { stages, hold, requests: Some(8), connections: 4, ..plan(listener) });
     assert_eq!((outcome.ended, outcome.tally.completed), (Ended::Done, 8));
+    assert_eq!(outcome.elapsed, Duration::from_millis(1300) + outcome.asked);
+    assert!((outcome.rate() * outcome.asked.as_secs_f64()).round() == 8.0);
     assert_eq!(told.recv().unwrap(), 4, "the connections when the first request came");
 }
 

@@ -20,7 +20,7 @@ Examples:
   lakh load --stages 30s:1k,1m:1k,30s:0 http://127.0.0.1:8080/
   lakh load -c 100k --hold 1m --ws echo,broadcast -n 100k -R 20k ws://127.0.0.1:8080/topic/all
   lakh load --fail-if 'p99>5ms' --fail-if 'errors>0' --json run.json http://127.0.0.1:8080/
-  lakh load -b '{\"id\":{seq}}' -H 'Authorization: Bearer {line:tokens}' http://127.0.0.1:8080/items?q={rand:8}
+  lakh load -b '{\"id\":{seq}}' 'http://127.0.0.1:8080/items?key={rand:8}'
   lakh load --urls paths.txt http://127.0.0.1:8080
 
 Placeholders in URL, -H, -b TEXT, --ws-open and the lines of --urls:

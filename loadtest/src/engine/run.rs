@@ -68,6 +68,8 @@ pub struct Run {
     client: Watched,
     server: Option<Watched>,
     busiest: f64,
+    /// For how long requests were sent.
+    asked: Duration,
     /// When a connection stood, as far as is known.
     somebody: Instant,
     /// Broadcasts, if the plan has any.
@@ -152,6 +154,7 @@ impl Run {
             client: Watched::new(None),
             server: plan.server.map(|number| Watched::new(Some(number))),
             busiest: 0.0,
+            asked: Duration::ZERO,
             somebody: Instant::now(),
             published: None,
             collector: Collector::new(of),
@@ -190,6 +193,7 @@ impl Run {
             tally,
             connecting,
             elapsed,
+            asked: self.asked,
             ended,
             samples: self.samples,
             client,
@@ -221,7 +225,11 @@ impl Run {
                 }
             }
             let ended = self.measure(part, from, limit, *elapsed, stop, tell);
-            *elapsed += Instant::now().saturating_duration_since(from).min(limit);
+            let took = Instant::now().saturating_duration_since(from).min(limit);
+            *elapsed += took;
+            if part == Part::Ask {
+                self.asked = took;
+            }
             if ended != Ended::Done {
                 return ended;
             }
