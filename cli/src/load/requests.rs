@@ -1,15 +1,17 @@
 //! From the options to what requests say.
 
 use super::Load;
-use crate::failure::Failure;
+use crate::{failure::Failure, terminal};
 use lakh_loadtest::{
     RequestList,
     plan::{Asked, HttpRequest, Target},
     preflight::Machine,
     template::{Files, Place, Template, TemplateError},
 };
-use std::{fs::File, io::Read, sync::Arc};
+use std::{fs::File, io::Read, path::Path, sync::Arc};
 
+/// Bytes of a file that takes about a second to read.
+const LONG: u64 = 100_000_000;
 /// Bytes of a body.
 const BODY_AT_MOST: u64 = 64 << 20;
 
@@ -52,6 +54,7 @@ impl Requests {
                 return Err(Failure::refused(message));
             }
             Some(path) => {
+                say_if_long(path);
                 Asked::List(Arc::new(RequestList::read(path, target, method, &mut files).map_err(refused)?))
             }
             None if target.path.contains('{') => Asked::Template(parse("URL", &target.path, Place::Target)?),
@@ -67,6 +70,14 @@ impl Requests {
             expect_body: options.expect_body.as_ref().map(|text| text.as_bytes().to_vec()),
         };
         Ok(Requests { http, ws_open })
+    }
+}
+
+/// Tells of what takes more than a moment to read.
+fn say_if_long(path: &Path) {
+    if let Some(length) = path.metadata().ok().map(|metadata| metadata.len()).filter(|&length| length >= LONG)
+    {
+        terminal::say(&format!("lakh: reading {} MB of {path:?}\n", length / 1_000_000));
     }
 }
 
