@@ -255,7 +255,7 @@ impl Plan {
                 Some("connections are begun at a rate above zero")
             }
             _ if !self.hold.is_zero() && self.stages.last().is_some_and(|stage| stage.connections == 0) => {
-                Some("who is to stand after the stages has a last stage with connections")
+                Some("connections that are to stand after the stages are there in the last one")
             }
             _ if self.stages.iter().any(|stage| stage.connections > self.connections) => {
                 Some("a stage has no more connections than the run")

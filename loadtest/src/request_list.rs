@@ -88,8 +88,9 @@ impl RequestList {
         }
         let method = match method {
             None => 0,
-            Some(method) => match self.methods.iter().position(|known| known == method) {
-                Some(known) => known,
+            // One that is named is not the run's, though it may be called the same: its body is another matter.
+            Some(method) => match self.methods.iter().skip(1).position(|known| known == method) {
+                Some(known) => known + 1,
                 None => {
                     self.methods.push(method.to_owned());
                     self.methods.len() - 1

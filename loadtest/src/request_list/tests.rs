@@ -50,6 +50,19 @@ fn a_line_is_a_path_or_a_url_and_perhaps_a_method() {
 }
 
 #[test]
+fn a_method_that_is_named_is_told_from_the_runs_own() {
+    let list = read_bytes(b"/a\nPUT /b\nGET /c\nPUT /d\n/e").unwrap();
+    let mut values = Values::new(0, 1);
+    let mut next = || {
+        let method = list.render(&mut values, &mut Vec::new());
+        values.advance();
+        method
+    };
+    assert_eq!([(); 5].map(|()| next()), [0, 1, 2, 1, 0]);
+    assert_eq!(list.methods(), ["PUT", "PUT", "GET"]);
+}
+
+#[test]
 fn the_usual_port_may_be_left_out_and_hosts_are_the_same_in_capitals() {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(b"http://LOCALHOST:80/a\nhttp://localhost/b").unwrap();
