@@ -202,6 +202,26 @@ fn answers_to_a_list_of_head_have_no_bodies() {
 }
 
 #[test]
+fn handshakes_of_websockets_have_the_numbers_of_their_sockets() {
+    let (tell, told) = mpsc::channel();
+    let addr = serve(move |mut connection| {
+        tell.send(connection.request()).unwrap();
+        connection.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    });
+    let output =
+        load(&format!("ws://{addr}/rooms/{{seq}}"), &["-H", "Cookie: id={seq}", "-c", "4", "-t", "2"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let number = |head: String| {
+        let number = head.strip_prefix("GET /rooms/").unwrap().split(' ').next().unwrap().to_owned();
+        assert!(head.contains(&format!("\r\nCookie: id={number}\r\n")), "{head}");
+        number.parse::<u32>().unwrap()
+    };
+    let numbers: BTreeSet<_> = told.try_iter().map(number).collect();
+    // Those that were tried again come behind them.
+    assert!((0..4).all(|number| numbers.contains(&number)), "{numbers:?}");
+}
+
+#[test]
 fn what_is_wrong_with_a_template_or_a_file_is_shown_with_its_place() {
     let folder = TempDir::new().unwrap();
     let write = |name: &str, text: &str| {

@@ -173,12 +173,12 @@ fn the_first_message_of_every_socket_may_be_given() {
 }
 
 #[test]
-fn every_socket_has_its_number_in_its_path_and_its_first_message() {
+fn every_socket_has_its_number_in_its_handshake_and_its_first_message() {
     let (told, sockets) = mpsc::channel();
     let addr = serve(move |stream| {
         let mut ws = Ws::accept(stream)?;
         let (_, message) = ws.read()?;
-        let _ = told.send((ws.path.clone(), String::from_utf8(message).unwrap()));
+        let _ = told.send((ws.head.clone(), String::from_utf8(message).unwrap()));
         ws.read().map(drop)
     });
     let parse = |text, place| Template::parse(text, place, &mut Files::new()).unwrap();
@@ -187,11 +187,14 @@ fn every_socket_has_its_number_in_its_path_and_its_first_message() {
     let mut plan = idle(addr, WsPlan { open, ..WsPlan::default() });
     (plan.connections, plan.shards) = (10, 2);
     plan.http.asked = Asked::Template(parse("/rooms/{seq}", Place::Target));
+    plan.http.headers = vec![("Cookie".to_owned(), parse("id={seq}", Place::Field))];
     let (all, enough) = mpsc::channel();
     let numbers = std::thread::spawn(move || {
         let mut numbers = BTreeSet::new();
-        for (path, message) in sockets.iter().take(10) {
+        for (head, message) in sockets.iter().take(10) {
+            let path = head.split(' ').nth(1).unwrap();
             let number: u32 = path.strip_prefix("/rooms/").unwrap().parse().unwrap();
+            assert!(head.contains(&format!("\r\nCookie: id={number}\r\n")), "{head}");
             let name = message.strip_prefix(&format!("join {number} as ")).unwrap();
             assert!(name.len() == 200 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
             numbers.insert(number);

@@ -24,7 +24,7 @@ Examples:
   lakh load --urls paths.txt http://127.0.0.1:8080
 
 Placeholders in URL, -H, -b TEXT, --ws-open and the lines of --urls:
-  {seq}        the number of the request, from 0; of the socket in ws URLs and --ws-open
+  {seq}        the number of the request, from 0; with ws URLs, of the socket
   {rand:16}    so many letters and digits by chance
   {line:FILE}  a line of the file: request 0 has the first, and behind the last the first comes again
   {{           a brace; one that no name follows, as in JSON, needs no second one

@@ -138,9 +138,9 @@ impl Modes {
 
 /// Refuses options that have no meaning for a protocol.
 fn check_scheme(options: &Load, scheme: Scheme) -> Result<(), Failure> {
+    let http_and_ws = [("--header", !options.header.is_empty())];
     let http = [
         ("--method", options.method.is_some()),
-        ("--header", !options.header.is_empty()),
         ("--body", options.body.is_some()),
         ("--urls", options.urls.is_some()),
         ("--no-keepalive", options.no_keepalive),
@@ -162,7 +162,10 @@ fn check_scheme(options: &Load, scheme: Scheme) -> Result<(), Failure> {
             given(&ws).map(|name| (name, "ws")).or(options.size.map(|_| ("--size", "ws, tcp and udp")))
         }
         Scheme::Ws => given(&http).map(|name| (name, "http")),
-        _ => given(&http).map(|name| (name, "http")).or(given(&ws).map(|name| (name, "ws"))),
+        _ => given(&http)
+            .map(|name| (name, "http"))
+            .or(given(&ws).map(|name| (name, "ws")))
+            .or(given(&http_and_ws).map(|name| (name, "http and ws"))),
     };
     match wrong {
         Some((name, of)) => Err(Failure::refused(format!("{name} has a meaning for {of} URLs only"))),
