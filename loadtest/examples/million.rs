@@ -7,6 +7,7 @@
 //! They stand for the time of `--hold`, then each of them is asked once, in turn (`--rate` a second over all); with
 //! `--publish`, the server gives one message to all of them at the end.
 
+use lakh_core::sys::limits::raise_descriptor_limit;
 use lakh_loadtest::{
     Outcome, Plan, Run, Stop,
     engine::Phase,
@@ -66,6 +67,8 @@ fn plan(mut args: impl Iterator<Item = String>) -> Result<Plan, String> {
     // An end, should the server stall.
     plan.duration = Duration::from_secs(30 + 4 * (plan.connections as u64 / rate.max(1)));
     plan.timeout = Duration::from_secs(30);
+    let limit = raise_descriptor_limit().map_err(|error| format!("the limit of open files: {error}"))?;
+    plan.fit_tables(limit.soft);
     Ok(plan)
 }
 

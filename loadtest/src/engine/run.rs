@@ -16,7 +16,7 @@ use crate::{
     stats::{Ended, Outcome, Sample, Tally},
     usage::Watched,
 };
-use lakh_core::{Runtime, sys::limits::raise_descriptor_limit};
+use lakh_core::Runtime;
 use std::{
     fmt, io,
     sync::{
@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const REPORTS_WITHIN: Duration = Duration::from_millis(500);
 /// A run ends if no connection has stood for the timeout, and for so many reports at least.
 const NOBODY_FOR: Duration = Duration::from_secs(3);
+/// The shortest part of a second that ends the samples.
+const LEAST_REST: Duration = Duration::from_millis(100);
 /// How long shards have for their last report. They need microseconds, unless the machine has no CPU for them.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
@@ -66,6 +68,8 @@ pub struct Run {
     client: Watched,
     server: Option<Watched>,
     busiest: f64,
+    /// For how long requests were sent.
+    asked: Duration,
     /// When a connection stood, as far as is known.
     somebody: Instant,
     /// Broadcasts, if the plan has any.
@@ -86,22 +90,23 @@ struct Known {
 }
 
 impl Run {
-    /// Starts event loops, and then the connections of `plan`.
+    /// Starts event loops, and then the connections of `plan`. One whose connections are more than a descriptor table
+    /// holds is to be [fitted](Plan::fit_tables) before.
     ///
     /// # Errors
-    /// `InvalidInput` if the plan contradicts itself, `Unsupported` if its protocol is not there yet; or if no threads
-    /// or event loops can be made.
-    pub fn start(mut plan: Plan) -> io::Result<Run> {
-        plan.fit_tables(raise_descriptor_limit()?.soft);
+    /// `InvalidInput` if the plan [contradicts itself](Plan::fault); or if no threads or event loops can be made.
+    pub fn start(plan: Plan) -> io::Result<Run> {
         if let Some(fault) = plan.fault() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, fault));
         }
         let plan = Arc::new(plan);
         match plan.target.scheme {
-            Scheme::Http => Run::start_with(&plan, |plan| Http::new(&plan.target, &plan.http)),
+            Scheme::Http => {
+                Run::start_with(&plan, |plan, share| Http::new(&plan.target, &plan.http, share.values()))
+            }
             Scheme::Ws => Run::start_ws(&plan),
-            Scheme::Tcp => Run::start_with(&plan, Tcp::new),
-            Scheme::Udp => Run::start_with(&plan, Udp::new),
+            Scheme::Tcp => Run::start_with(&plan, |plan, _| Tcp::new(plan)),
+            Scheme::Udp => Run::start_with(&plan, |plan, _| Udp::new(plan)),
         }
     }
 
@@ -110,14 +115,14 @@ impl Run {
         let run = fastrand::u32(..);
         let protocol = {
             let published = published.clone();
-            move |plan: &Plan| Ws::new(plan, published.clone(), run)
+            move |plan: &Plan, share: Share| Ws::new(plan, share.values(), published.clone(), run)
         };
         Ok(Run { published, ..Run::start_with(plan, protocol)? })
     }
 
     fn start_with<P: Client>(
         plan: &Arc<Plan>,
-        protocol: impl Fn(&Plan) -> P + Send + Sync + 'static,
+        protocol: impl Fn(&Plan, Share) -> P + Send + Sync + 'static,
     ) -> io::Result<Run> {
         let of = plan.shards;
         let (clock, control) = (Clock::new(), Arc::<Control>::default());
@@ -128,7 +133,7 @@ impl Run {
             move |shard: &lakh_core::Shard| {
                 let share = Share::new(&plan, shard.id(), of);
                 let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
-                let protocol = protocol(&plan);
+                let protocol = protocol(&plan, share);
                 shard::begin(Local::new(plan, protocol, clock, share, control, sender.clone()))
             }
         };
@@ -149,6 +154,7 @@ impl Run {
             client: Watched::new(None),
             server: plan.server.map(|number| Watched::new(Some(number))),
             busiest: 0.0,
+            asked: Duration::ZERO,
             somebody: Instant::now(),
             published: None,
             collector: Collector::new(of),
@@ -171,7 +177,7 @@ impl Run {
         };
         self.control.end();
         self.collect_last();
-        self.take_second();
+        self.take_rest(elapsed);
         self.runtime.stop();
         let client = self.client.look();
         let server = self.server.as_mut().map(Watched::look);
@@ -187,6 +193,7 @@ impl Run {
             tally,
             connecting,
             elapsed,
+            asked: self.asked,
             ended,
             samples: self.samples,
             client,
@@ -218,7 +225,11 @@ impl Run {
                 }
             }
             let ended = self.measure(part, from, limit, *elapsed, stop, tell);
-            *elapsed += Instant::now().saturating_duration_since(from).min(limit);
+            let took = Instant::now().saturating_duration_since(from).min(limit);
+            *elapsed += took;
+            if part == Part::Ask {
+                self.asked = took;
+            }
             if ended != Ended::Done {
                 return ended;
             }
@@ -343,6 +354,18 @@ impl Run {
             }
             (known.busy, known.waiting) = (busy, waiting);
         }
+    }
+
+    /// Ends the run with what has been since the last full second. A moment of that says nothing about rates and times,
+    /// unless it is all that there is.
+    fn take_rest(&mut self, elapsed: Duration) {
+        let before = self.samples.last().map(|sample| sample.at);
+        let rest = elapsed.saturating_sub(before.unwrap_or_default());
+        if rest >= LEAST_REST || (before.is_none() && !rest.is_zero()) {
+            let sample = self.sample(elapsed);
+            self.samples.push(sample);
+        }
+        self.take_second();
     }
 
     fn take_second(&mut self) {
