@@ -14,8 +14,9 @@ const FIRST_PORT: u16 = 10_000;
 pub(crate) const PORTS: u64 = (u16::MAX - FIRST_PORT) as u64 + 1;
 /// Addresses of a network that are used.
 const ADDRESSES: u32 = 1 << 16;
-/// Connections to one address for which the kernel finds ports without searching for long.
-const FEW: u64 = 20_000;
+/// Connections to one address for which the kernel finds ports without searching for long. connect(2) takes every second
+/// port of its range first, and once these are gone (after 14,116 of the usual 28,232) looks at all of them each time.
+const FEW: u64 = 10_000;
 
 /// Addresses of this machine that connections come from: those of a network, the first and the last left out, as
 /// `10.0.1.0/28`.
@@ -175,7 +176,7 @@ mod tests {
     fn loopback_gets_as_many_addresses_as_it_needs_by_itself() {
         let target = |text: &str| [text.parse().unwrap()];
         let auto = |text, connections| Source::Auto.network(&target(text), connections).map(Network::len);
-        assert_eq!(auto("127.0.0.1:80", 20_000), None);
+        assert_eq!(auto("127.0.0.1:80", 10_000), None);
         assert_eq!(auto("127.0.0.1:80", 1_000_000), Some(37));
         assert_eq!(auto("10.0.0.1:80", 1_000_000), None);
     }

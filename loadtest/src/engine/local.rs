@@ -33,6 +33,9 @@ const INPUT: usize = 64 * 1024;
 const LATE: Nanos = 1_000_000;
 /// Connections of a shard whose first attempt is under way: a server's queue of new connections has an end.
 const OPENING_AT_MOST: usize = 128;
+/// As many of all shards, but a few of each: what waits for longer than the server's patience is refused.
+const ALL_OPENING_AT_MOST: usize = 2048;
+const OPENING_AT_LEAST: usize = 8;
 /// Ports that are tried for one connection.
 const PORTS_TRIED: usize = 16;
 /// Connections of a rate that is not kept to the millisecond are made up for.
@@ -257,7 +260,8 @@ impl<P: Client> Local<P> {
 
     /// Ready when another connection may be begun beside those that are being made.
     pub(super) fn poll_room_to_open(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.opening.get() < OPENING_AT_MOST {
+        let at_most = (ALL_OPENING_AT_MOST / self.share.of).clamp(OPENING_AT_LEAST, OPENING_AT_MOST);
+        if self.opening.get() < at_most {
             return Poll::Ready(());
         }
         *self.starter.borrow_mut() = Some(cx.waker().clone());
