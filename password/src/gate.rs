@@ -5,7 +5,10 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -13,6 +16,8 @@ use std::{
 pub(crate) struct Gate {
     memory: u64,
     limit: usize,
+    /// Those who have done what they came for.
+    passed: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -33,11 +38,15 @@ impl Gate {
     /// `memory`: bytes; `limit`: how many may be in or wait.
     pub(crate) fn new(memory: u64, limit: usize) -> Gate {
         let state = State { free: memory, permits: 0, waiting: VecDeque::new(), next: 0 };
-        Gate { memory, limit, state: Mutex::new(state) }
+        Gate { memory, limit, passed: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
     pub(crate) fn memory(&self) -> u64 {
         self.memory
+    }
+
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -126,6 +135,13 @@ impl Drop for Enter {
 pub(crate) struct Permit {
     gate: Arc<Gate>,
     bytes: u64,
+}
+
+impl Permit {
+    /// The work is done.
+    pub(crate) fn leave(self) {
+        self.gate.passed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Permit {

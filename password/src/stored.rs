@@ -2,7 +2,7 @@
 
 use crate::{
     Error,
-    algorithm::{Algorithm, MAX_PASSWORD, SMALL, check_rounds},
+    algorithm::{Algorithm, SMALL, check_rounds},
 };
 use argon2::Argon2;
 use password_hash::{PasswordVerifier, phc};
@@ -73,9 +73,6 @@ impl PasswordHash {
 
     /// Whether this is the password. It takes as long as the costs say, whatever the password.
     pub(crate) fn is_of(&self, password: &str) -> bool {
-        if password.len() > MAX_PASSWORD {
-            return false;
-        }
         let bytes = password.as_bytes();
         let phc = || phc::PasswordHash::new(&self.text).expect("was checked when it was read");
         match self.scheme {
