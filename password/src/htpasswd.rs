@@ -153,9 +153,7 @@ impl Htpasswd {
     /// [`is_format`](Error::is_format) for a name that is there already, is empty, has more than 255 bytes, a colon
     /// or a control character; [`is_cost`](Error::is_cost) for a hash that takes more memory than the hasher has.
     pub fn add(&mut self, name: &str, hash: PasswordHash) -> Result<(), Error> {
-        if name.is_empty() || name.len() > MAX_NAME || name.contains(|c: char| c == ':' || c.is_control()) {
-            return Err(Error::format("a name has 1 to 255 bytes, no colon and no control character"));
-        }
+        Htpasswd::check_name(name)?;
         self.hasher.check_memory(hash.memory())?;
         if Arc::strong_count(&self.users) > 1 {
             // Clones have other users from now on, and must not let in who is remembered as one of these.
@@ -168,6 +166,18 @@ impl Htpasswd {
         users.names.insert(name.into(), users.hashes.len());
         users.hashes.push(hash);
         Ok(())
+    }
+
+    /// Whether [`add`](Self::add) takes this name.
+    ///
+    /// # Errors
+    /// [`is_format`](Error::is_format) if it is empty, has more than 255 bytes, a colon or a control character.
+    pub fn check_name(name: &str) -> Result<(), Error> {
+        let is_refused = |c: char| c == ':' || c.is_control();
+        match !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_refused) {
+            true => Ok(()),
+            false => Err(Error::format("a name has 1 to 255 bytes, no colon and no control character")),
+        }
     }
 
     /// How many users there are.
