@@ -16,8 +16,8 @@ use std::{
 pub(crate) struct Gate {
     memory: u64,
     limit: usize,
-    /// Those who have done what they came for.
-    passed: AtomicU64,
+    /// Hashes, ever.
+    computed: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -38,15 +38,15 @@ impl Gate {
     /// `memory`: bytes; `limit`: how many may be in or wait.
     pub(crate) fn new(memory: u64, limit: usize) -> Gate {
         let state = State { free: memory, permits: 0, waiting: VecDeque::new(), next: 0 };
-        Gate { memory, limit, passed: AtomicU64::new(0), state: Mutex::new(state) }
+        Gate { memory, limit, computed: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
     pub(crate) fn memory(&self) -> u64 {
         self.memory
     }
 
-    pub(crate) fn passed(&self) -> u64 {
-        self.passed.load(Ordering::Relaxed)
+    pub(crate) fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -138,9 +138,9 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// The work is done.
-    pub(crate) fn leave(self) {
-        self.gate.passed.fetch_add(1, Ordering::Relaxed);
+    /// A hash is computed: said by what computes it.
+    pub(crate) fn count(&self) {
+        self.gate.computed.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -107,7 +107,7 @@ impl Hasher {
 
     /// How many hashes have been computed by this hasher and its clones, to store or to verify.
     pub fn computed(&self) -> u64 {
-        self.gate.passed()
+        self.gate.computed()
     }
 
     /// How it makes hashes.
@@ -131,7 +131,8 @@ impl Hasher {
         let (algorithm, password) = (self.algorithm, Zeroizing::new(password.into()));
         algorithm.check_password(&password)?;
         let salt = random::bytes()?;
-        let text = self.run(algorithm.memory(), move || algorithm.compute(&password, salt)).await??;
+        let text =
+            self.run(algorithm.memory(), move |permit| algorithm.compute(&password, salt, permit)).await??;
         Ok(PasswordHash::made(text, algorithm))
     }
 
@@ -159,11 +160,12 @@ impl Hasher {
             return Ok(Verdict::Wrong);
         }
         let Some(stored) = stored.cloned() else {
-            self.run(algorithm.memory(), move || algorithm.compute(&password, [0; 16])).await??;
+            self.run(algorithm.memory(), move |permit| algorithm.compute(&password, [0; 16], permit))
+                .await??;
             return Ok(Verdict::Wrong);
         };
         let is_outdated = stored.needs_rehash(&algorithm);
-        let is_right = self.run(stored.memory(), move || stored.is_of(&password)).await?;
+        let is_right = self.run(stored.memory(), move |permit| stored.is_of(&password, permit)).await?;
         Ok(match (is_right, is_outdated) {
             (false, _) => Verdict::Wrong,
             (true, false) => Verdict::Right,
@@ -174,14 +176,14 @@ impl Hasher {
     async fn run<T: Send + 'static>(
         &self,
         memory: u64,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&Permit) -> T + Send + 'static,
     ) -> Result<T, Error> {
         self.check_memory(memory)?;
         let permit: Permit = self.gate.enter(memory).await?;
         let job = lakh_core::with(|shard| {
             shard.pool().run(Lane::CPU, move || {
-                let done = work();
-                permit.leave();
+                let done = work(&permit);
+                drop(permit);
                 done
             })
         })?;
