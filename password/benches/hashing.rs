@@ -1,0 +1,187 @@
+//! What hashing by the pool costs beside plain threads that call the same crate: `cargo bench -p lakh-password`.
+//!
+//! Two figures, in paired rounds of alternating order; medians with their 96 % intervals by order statistics.
+//! Throughput: as many threads as there are processors, each with its share of the hashes, beside a `Hasher` that gets
+//! all of them at once. Hand-off: the CPU time of the process for 64 jobs that are queued together, less that of a loop
+//! which does their work, for each job.
+
+use argon2::{Argon2, Params, Version};
+use lakh_core::{
+    pool::{Job, Lane},
+    sys::cpu::cpu_quota,
+};
+use lakh_password::{Algorithm, Hasher};
+use password_hash::PasswordHasher;
+use rustix::time::{ClockId, clock_gettime};
+use std::{
+    env,
+    hint::black_box,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Rounds, of which the interval leaves out the three lowest and the three highest.
+const ROUNDS: usize = 15;
+const LEFT_OUT: usize = 3;
+/// Hashes of a round for each processor.
+const HASHES: usize = 16;
+/// Jobs that are queued together, and how often in a round.
+const QUEUED: usize = 64;
+const TIMES: usize = 200;
+/// Of the plain threads' throughput, at least.
+const LEAST: f64 = 0.97;
+/// Of CPU for a hand-off, at most.
+const MOST: Duration = Duration::from_micros(10);
+
+const PASSWORD: &str = "correct horse";
+/// The least that Argon2 can do: what is left is the way to it and back.
+const TINY: Algorithm = Algorithm::Argon2id { memory_kib: 8, passes: 1, lanes: 1 };
+
+fn main() {
+    // `cargo test --benches` only wants to see it run.
+    let rounds = if env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
+    let cpus = cpu_quota().get();
+    throughput(rounds, cpus);
+    hand_off(rounds);
+}
+
+fn throughput(rounds: usize, cpus: usize) {
+    let count = HASHES * cpus;
+    let mut plain = Vec::new();
+    let mut pooled = Vec::new();
+    in_turns(rounds, &mut || plain.push(by_threads(cpus)), &mut || pooled.push(by_hasher(count)));
+    let per_second =
+        |times: &[Duration]| times.iter().map(|time| count as f64 / time.as_secs_f64()).collect();
+    let (plain, pooled): (Vec<f64>, Vec<f64>) = (per_second(&plain), per_second(&pooled));
+    println!("Argon2id of 19 MiB, {cpus} processors, {rounds} rounds of {count} hashes; hashes a second:");
+    println!("  plain threads   {}", Spread::of(plain.clone()).text(1));
+    println!("  Hasher          {}", Spread::of(pooled.clone()).text(1));
+    let ratio = Spread::of(pooled.iter().zip(&plain).map(|(pooled, plain)| pooled / plain).collect());
+    let verdict = if ratio.high >= LEAST { "within" } else { "OVER" };
+    println!("  Hasher ÷ plain  {}, {verdict} the budget of {LEAST}", ratio.text(3));
+}
+
+fn hand_off(rounds: usize) {
+    let (mut pool, mut hasher) = (Vec::new(), Vec::new());
+    in_turns(rounds, &mut || pool.push(micros(jobs())), &mut || hasher.push(micros(tiny_hashes())));
+    println!("CPU of a hand-off, both sides, {QUEUED} jobs queued; µs a job:");
+    for (name, figures) in [("pool    ", pool), ("Hasher  ", hasher)] {
+        let figures = Spread::of(figures);
+        let verdict = if figures.low <= micros(MOST) { "within" } else { "OVER" };
+        println!("  {name}        {}, {verdict} the budget of {}", figures.text(2), micros(MOST));
+    }
+}
+
+/// One after the other, and in each round the other one first.
+fn in_turns(rounds: usize, one: &mut dyn FnMut(), other: &mut dyn FnMut()) {
+    for round in 0..rounds {
+        if round % 2 == 0 {
+            one();
+            other();
+        } else {
+            other();
+            one();
+        }
+    }
+}
+
+/// What `Hasher` calls, called directly.
+fn plain(algorithm: Algorithm) -> String {
+    let Algorithm::Argon2id { memory_kib, passes, lanes } = algorithm else {
+        unreachable!("only Argon2id is measured")
+    };
+    let params = Params::new(memory_kib, passes, lanes, None).expect("costs");
+    let argon2 = Argon2::new(argon2::Algorithm::Argon2id, Version::V0x13, params);
+    argon2.hash_password_with_salt(PASSWORD.as_bytes(), &[7; 16]).expect("a hash").to_string()
+}
+
+fn by_threads(threads: usize) -> Duration {
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..HASHES).for_each(|_| drop(black_box(plain(Algorithm::ARGON2ID)))));
+        }
+    });
+    begun.elapsed()
+}
+
+fn by_hasher(count: usize) -> Duration {
+    let hasher = Hasher::new(Algorithm::ARGON2ID).expect("costs").limit(count);
+    let begun = Instant::now();
+    lakh_core::block_on(all(hasher, count)).expect("a shard");
+    begun.elapsed()
+}
+
+async fn all(hasher: Hasher, count: usize) {
+    let hash = |_| {
+        let hasher = hasher.clone();
+        lakh_core::spawn(async move { hasher.hash(PASSWORD).await.expect("a hash") })
+    };
+    let hashes: Vec<_> = (0..count).map(hash).collect();
+    for hash in hashes {
+        black_box(hash.await.expect("a result"));
+    }
+}
+
+/// For each job that does nothing.
+fn jobs() -> Duration {
+    let job = || lakh_core::with(|shard| shard.pool().run(Lane::CPU, || black_box(1))).expect("room");
+    let rounds = async move {
+        let begun = cpu_time();
+        for _ in 0..TIMES {
+            let jobs: [Job<i32>; QUEUED] = std::array::from_fn(|_| job());
+            for job in jobs {
+                black_box(job.await.expect("a result"));
+            }
+        }
+        cpu_time() - begun
+    };
+    lakh_core::block_on(rounds).expect("a shard") / (TIMES * QUEUED) as u32
+}
+
+/// For each hash, less the hash.
+fn tiny_hashes() -> Duration {
+    let rounds = async {
+        let hasher = Hasher::new(TINY).expect("costs").limit(QUEUED);
+        let begun = cpu_time();
+        for _ in 0..TIMES {
+            all(hasher.clone(), QUEUED).await;
+        }
+        cpu_time() - begun
+    };
+    let all = lakh_core::block_on(rounds).expect("a shard");
+    let begun = cpu_time();
+    (0..TIMES * QUEUED).for_each(|_| drop(black_box(plain(TINY))));
+    all.saturating_sub(cpu_time() - begun) / (TIMES * QUEUED) as u32
+}
+
+/// Of all threads of this process.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+/// The median of some figures, and an interval around it.
+struct Spread {
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Spread {
+    fn of(mut figures: Vec<f64>) -> Spread {
+        figures.sort_by(f64::total_cmp);
+        let last = figures.len() - 1;
+        let edge = LEFT_OUT.min(last / 2);
+        Spread { low: figures[edge], median: figures[last / 2], high: figures[last - edge] }
+    }
+
+    fn text(&self, digits: usize) -> String {
+        let Spread { low, median, high } = self;
+        format!("{median:.digits$} ({low:.digits$}–{high:.digits$})")
+    }
+}
