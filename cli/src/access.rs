@@ -2,7 +2,7 @@
 
 use crate::{args::Serve, failure::Failure};
 use lakh_password::{Error, Hasher, Htpasswd};
-use std::{fs, io, path::Path};
+use std::{ffi::OsStr, fs, io, path::Path};
 
 /// The users of both options; `None` if everybody may come in.
 pub(crate) fn users(options: &Serve) -> Result<Option<Htpasswd>, Failure> {
@@ -39,12 +39,13 @@ fn wrong_file(file: &Path, error: &Error) -> Failure {
     Failure::refused(format!("cannot use the password file {file:?}: {error}"))
 }
 
-/// Whether those who come in could fetch the file. Names that begin with a dot are hidden.
+/// Whether those who come in could fetch the file. Names that begin with a dot are hidden, but for one.
 fn is_served(file: &Path, root: &Path) -> bool {
     let inside = || -> io::Result<bool> {
         let (file, root) = (fs::canonicalize(file)?, fs::canonicalize(root)?);
         let Ok(below) = file.strip_prefix(&root) else { return Ok(false) };
-        Ok(!below.iter().any(|name| name.as_encoded_bytes().starts_with(b".")))
+        let is_hidden = |name: &OsStr| name.as_encoded_bytes().starts_with(b".") && name != ".well-known";
+        Ok(!below.iter().any(is_hidden))
     };
     // What has no path, such as a pipe, cannot be fetched.
     inside().unwrap_or(false)

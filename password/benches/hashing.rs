@@ -28,6 +28,7 @@ const HASHES: usize = 16;
 /// Jobs that are queued together, and how often in a round.
 const QUEUED: usize = 64;
 const TIMES: usize = 200;
+const EACH: u32 = (QUEUED * TIMES) as u32;
 /// Of the plain threads' throughput, at least.
 const LEAST: f64 = 0.97;
 /// Of CPU for a hand-off, at most.
@@ -62,13 +63,19 @@ fn throughput(rounds: usize, cpus: usize) {
 }
 
 fn hand_off(rounds: usize) {
-    let (mut pool, mut hasher) = (Vec::new(), Vec::new());
-    in_turns(rounds, &mut || pool.push(micros(jobs())), &mut || hasher.push(micros(tiny_hashes())));
+    let mut figures = [const { Vec::new() }; 3];
+    for _ in 0..rounds {
+        let hash = by_one_thread();
+        let ways =
+            [jobs(|| 1), jobs(|| plain(TINY).len()).saturating_sub(hash), hashes().saturating_sub(hash)];
+        figures.iter_mut().zip(ways).for_each(|(figures, way)| figures.push(micros(way)));
+    }
     println!("CPU of a hand-off, both sides, {QUEUED} jobs queued; µs a job:");
-    for (name, figures) in [("pool    ", pool), ("Hasher  ", hasher)] {
+    for (name, figures) in ["pool, job of nothing", "pool, job of a hash", "Hasher"].into_iter().zip(figures)
+    {
         let figures = Spread::of(figures);
         let verdict = if figures.low <= micros(MOST) { "within" } else { "OVER" };
-        println!("  {name}        {}, {verdict} the budget of {}", figures.text(2), micros(MOST));
+        println!("  {name:20}  {}, {verdict} the budget of {}", figures.text(2), micros(MOST));
     }
 }
 
@@ -123,24 +130,26 @@ async fn all(hasher: Hasher, count: usize) {
     }
 }
 
-/// For each job that does nothing.
-fn jobs() -> Duration {
-    let job = || lakh_core::with(|shard| shard.pool().run(Lane::CPU, || black_box(1))).expect("room");
+/// CPU for each job of the pool.
+fn jobs(work: impl Fn() -> usize + Copy + Send + 'static) -> Duration {
+    let job = move || {
+        lakh_core::with(|shard| shard.pool().run(Lane::CPU, move || black_box(work()))).expect("room")
+    };
     let rounds = async move {
         let begun = cpu_time();
         for _ in 0..TIMES {
-            let jobs: [Job<i32>; QUEUED] = std::array::from_fn(|_| job());
+            let jobs: [Job<usize>; QUEUED] = std::array::from_fn(|_| job());
             for job in jobs {
                 black_box(job.await.expect("a result"));
             }
         }
         cpu_time() - begun
     };
-    lakh_core::block_on(rounds).expect("a shard") / (TIMES * QUEUED) as u32
+    lakh_core::block_on(rounds).expect("a shard") / EACH
 }
 
-/// For each hash, less the hash.
-fn tiny_hashes() -> Duration {
+/// CPU for each hash of a `Hasher`.
+fn hashes() -> Duration {
     let rounds = async {
         let hasher = Hasher::new(TINY).expect("costs").limit(QUEUED);
         let begun = cpu_time();
@@ -149,10 +158,14 @@ fn tiny_hashes() -> Duration {
         }
         cpu_time() - begun
     };
-    let all = lakh_core::block_on(rounds).expect("a shard");
+    lakh_core::block_on(rounds).expect("a shard") / EACH
+}
+
+/// CPU for each hash of a loop.
+fn by_one_thread() -> Duration {
     let begun = cpu_time();
-    (0..TIMES * QUEUED).for_each(|_| drop(black_box(plain(TINY))));
-    all.saturating_sub(cpu_time() - begun) / (TIMES * QUEUED) as u32
+    (0..EACH).for_each(|_| drop(black_box(plain(TINY))));
+    (cpu_time() - begun) / EACH
 }
 
 /// Of all threads of this process.
