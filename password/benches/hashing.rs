@@ -1,4 +1,5 @@
-//! What hashing by the pool costs beside plain threads that call the same crate: `cargo bench -p lakh-password`.
+//! What hashing by the pool costs beside plain threads that call the same crate: `cargo bench -p lakh-password`
+//! (`-- throughput`, `-- hand-off`).
 //!
 //! Two figures, in paired rounds of alternating order; medians with their 96 % intervals by order statistics.
 //! Throughput: as many threads as there are processors, each with its share of the hashes, beside a `Hasher` that gets
@@ -41,9 +42,14 @@ const TINY: Algorithm = Algorithm::Argon2id { memory_kib: 8, passes: 1, lanes: 1
 fn main() {
     // `cargo test --benches` only wants to see it run.
     let rounds = if env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
-    let cpus = cpu_quota().get();
-    throughput(rounds, cpus);
-    hand_off(rounds);
+    let asked = env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    let is_asked = |name| asked.as_ref().is_none_or(|asked| asked == name);
+    if is_asked("throughput") {
+        throughput(rounds, cpu_quota().get());
+    }
+    if is_asked("hand-off") {
+        hand_off(rounds);
+    }
 }
 
 fn throughput(rounds: usize, cpus: usize) {
@@ -63,16 +69,20 @@ fn throughput(rounds: usize, cpus: usize) {
 }
 
 fn hand_off(rounds: usize) {
-    let mut figures = [const { Vec::new() }; 3];
+    let mut figures = [const { Vec::new() }; 4];
     for _ in 0..rounds {
         let hash = by_one_thread();
-        let ways =
-            [jobs(|| 1), jobs(|| plain(TINY).len()).saturating_sub(hash), hashes().saturating_sub(hash)];
+        let ways = [
+            jobs(|| 1),
+            jobs(|| plain(TINY).len()).saturating_sub(hash),
+            tasks().saturating_sub(hash),
+            hashes().saturating_sub(hash),
+        ];
         figures.iter_mut().zip(ways).for_each(|(figures, way)| figures.push(micros(way)));
     }
     println!("CPU of a hand-off, both sides, {QUEUED} jobs queued; µs a job:");
-    for (name, figures) in ["pool, job of nothing", "pool, job of a hash", "Hasher"].into_iter().zip(figures)
-    {
+    let names = ["pool, job of nothing", "pool, job of a hash", "— and a task each", "Hasher, a task each"];
+    for (name, figures) in names.into_iter().zip(figures) {
         let figures = Spread::of(figures);
         let verdict = if figures.low <= micros(MOST) { "within" } else { "OVER" };
         println!("  {name:20}  {}, {verdict} the budget of {}", figures.text(2), micros(MOST));
@@ -148,7 +158,26 @@ fn jobs(work: impl Fn() -> usize + Copy + Send + 'static) -> Duration {
     lakh_core::block_on(rounds).expect("a shard") / EACH
 }
 
-/// CPU for each hash of a `Hasher`.
+/// CPU for each hash of the pool, with a task that waits for it.
+fn tasks() -> Duration {
+    let hash = async || {
+        let job = lakh_core::with(|shard| shard.pool().run(Lane::CPU, || plain(TINY))).expect("room");
+        job.await.expect("a result")
+    };
+    let rounds = async move {
+        let begun = cpu_time();
+        for _ in 0..TIMES {
+            let hashes: Vec<_> = (0..QUEUED).map(|_| lakh_core::spawn(hash())).collect();
+            for hash in hashes {
+                black_box(hash.await.expect("a result"));
+            }
+        }
+        cpu_time() - begun
+    };
+    lakh_core::block_on(rounds).expect("a shard") / EACH
+}
+
+/// CPU for each hash of a `Hasher`, with a task that waits for it.
 fn hashes() -> Duration {
     let rounds = async {
         let hasher = Hasher::new(TINY).expect("costs").limit(QUEUED);
