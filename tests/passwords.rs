@@ -51,7 +51,7 @@ fn hold_the_cpu_lane() -> mpsc::Sender<()> {
             shard.pool().metrics().workers.into_iter().find(|workers| workers.kind == Kind::Cpu).unwrap();
         for _ in 0..workers.size {
             let held = Arc::clone(&held);
-            let wait = move || drop(held.lock().unwrap().recv());
+            let wait = move || held.lock().unwrap().recv().is_err();
             shard.pool().run(Lane::CPU, wait).unwrap().detach();
         }
     });

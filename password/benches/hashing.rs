@@ -2,9 +2,9 @@
 //! (`-- throughput`, `-- hand-off`).
 //!
 //! Two figures, in paired rounds of alternating order; medians with their 96 % intervals by order statistics.
-//! Throughput: as many threads as there are processors, each with its share of the hashes, beside a `Hasher` that gets
-//! all of them at once. Hand-off: the CPU time of the process for 64 jobs that are queued together, less that of a loop
-//! which does their work, for each job.
+//! Throughput: a `Hasher` that gets all hashes at once, beside as many threads as there are processors that share them.
+//! Hand-off: the CPU time of the process for 64 jobs that are queued together, less that of such threads that do their
+//! work, for each job. A job of nothing is done before its shard sleeps; each of a hash wakes the shard.
 
 use argon2::{Argon2, Params, Version};
 use lakh_core::{
@@ -17,6 +17,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::{
     env,
     hint::black_box,
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -42,36 +43,43 @@ const TINY: Algorithm = Algorithm::Argon2id { memory_kib: 8, passes: 1, lanes: 1
 fn main() {
     // `cargo test --benches` only wants to see it run.
     let rounds = if env::args().any(|argument| argument == "--bench") { ROUNDS } else { 1 };
+    let cpus = cpu_quota().get();
     let asked = env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let is_asked = |name| asked.as_ref().is_none_or(|asked| asked == name);
     if is_asked("throughput") {
-        throughput(rounds, cpu_quota().get());
+        throughput(rounds, cpus);
     }
     if is_asked("hand-off") {
-        hand_off(rounds);
+        hand_off(rounds, cpus);
     }
 }
 
 fn throughput(rounds: usize, cpus: usize) {
     let count = HASHES * cpus;
-    let mut plain = Vec::new();
-    let mut pooled = Vec::new();
-    in_turns(rounds, &mut || plain.push(by_threads(cpus)), &mut || pooled.push(by_hasher(count)));
-    let per_second =
-        |times: &[Duration]| times.iter().map(|time| count as f64 / time.as_secs_f64()).collect();
-    let (plain, pooled): (Vec<f64>, Vec<f64>) = (per_second(&plain), per_second(&pooled));
-    println!("Argon2id of 19 MiB, {cpus} processors, {rounds} rounds of {count} hashes; hashes a second:");
-    println!("  plain threads   {}", Spread::of(plain.clone()).text(1));
-    println!("  Hasher          {}", Spread::of(pooled.clone()).text(1));
-    let ratio = Spread::of(pooled.iter().zip(&plain).map(|(pooled, plain)| pooled / plain).collect());
-    let verdict = if ratio.high >= LEAST { "within" } else { "OVER" };
-    println!("  Hasher ÷ plain  {}, {verdict} the budget of {LEAST}", ratio.text(3));
+    let (mut plain, mut pooled) = (Vec::new(), Vec::new());
+    in_turns(rounds, &mut || plain.push(by_threads(cpus, count, Algorithm::ARGON2ID)), &mut || {
+        pooled.push(by_hasher(count));
+    });
+    println!("Argon2id of 19 MiB, {cpus} processors, {rounds} rounds of {count} hashes:");
+    let ratio = |name, digits, of: &dyn Fn(&Spent) -> f64| {
+        let (plain, pooled): (Vec<f64>, Vec<f64>) =
+            (plain.iter().map(of).collect(), pooled.iter().map(of).collect());
+        let ratio = Spread::of(pooled.iter().zip(&plain).map(|(pooled, plain)| pooled / plain).collect());
+        let (plain, pooled) = (Spread::of(plain).text(digits), Spread::of(pooled).text(digits));
+        println!("  {name}: plain threads {plain}, Hasher {pooled}, ratio {}", ratio.text(3));
+        ratio
+    };
+    ratio("CPU of a hash, ms", 2, &|spent| micros(spent.cpu) / 1000.0 / count as f64);
+    let ratio = ratio("hashes a second", 1, &|spent| count as f64 / spent.wall.as_secs_f64());
+    println!("  {} the budget of {LEAST}", if ratio.high >= LEAST { "within" } else { "OVER" });
 }
 
-fn hand_off(rounds: usize) {
+fn hand_off(rounds: usize, cpus: usize) {
+    let mut hashes_alone = Vec::new();
     let mut figures = [const { Vec::new() }; 4];
     for _ in 0..rounds {
-        let hash = by_one_thread();
+        let hash = by_threads(cpus, QUEUED * TIMES, TINY).cpu / EACH;
+        hashes_alone.push(micros(hash));
         let ways = [
             jobs(|| 1),
             jobs(|| plain(TINY).len()).saturating_sub(hash),
@@ -81,6 +89,7 @@ fn hand_off(rounds: usize) {
         figures.iter_mut().zip(ways).for_each(|(figures, way)| figures.push(micros(way)));
     }
     println!("CPU of a hand-off, both sides, {QUEUED} jobs queued; µs a job:");
+    println!("  (the hash alone, by plain threads: {})", Spread::of(hashes_alone).text(2));
     let names = ["pool, job of nothing", "pool, job of a hash", "— and a task each", "Hasher, a task each"];
     for (name, figures) in names.into_iter().zip(figures) {
         let figures = Spread::of(figures);
@@ -112,21 +121,33 @@ fn plain(algorithm: Algorithm) -> String {
     argon2.hash_password_with_salt(PASSWORD.as_bytes(), &[7; 16]).expect("a hash").to_string()
 }
 
-fn by_threads(threads: usize) -> Duration {
-    let begun = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| (0..HASHES).for_each(|_| drop(black_box(plain(Algorithm::ARGON2ID)))));
-        }
-    });
-    begun.elapsed()
+struct Spent {
+    wall: Duration,
+    cpu: Duration,
 }
 
-fn by_hasher(count: usize) -> Duration {
+impl Spent {
+    fn by(work: impl FnOnce()) -> Spent {
+        let (begun, cpu) = (Instant::now(), cpu_time());
+        work();
+        Spent { wall: begun.elapsed(), cpu: cpu_time() - cpu }
+    }
+}
+
+/// The threads share the hashes as the pool's do: whoever is done takes the next one.
+fn by_threads(threads: usize, count: usize, algorithm: Algorithm) -> Spent {
+    let taken = AtomicUsize::new(0);
+    let work = || {
+        while taken.fetch_add(1, Ordering::Relaxed) < count {
+            black_box(plain(algorithm));
+        }
+    };
+    Spent::by(|| thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work)))))
+}
+
+fn by_hasher(count: usize) -> Spent {
     let hasher = Hasher::new(Algorithm::ARGON2ID).expect("costs").limit(count);
-    let begun = Instant::now();
-    lakh_core::block_on(all(hasher, count)).expect("a shard");
-    begun.elapsed()
+    Spent::by(|| lakh_core::block_on(all(hasher, count)).expect("a shard"))
 }
 
 async fn all(hasher: Hasher, count: usize) {
@@ -188,13 +209,6 @@ fn hashes() -> Duration {
         cpu_time() - begun
     };
     lakh_core::block_on(rounds).expect("a shard") / EACH
-}
-
-/// CPU for each hash of a loop.
-fn by_one_thread() -> Duration {
-    let begun = cpu_time();
-    (0..EACH).for_each(|_| drop(black_box(plain(TINY))));
-    (cpu_time() - begun) / EACH
 }
 
 /// Of all threads of this process.

@@ -1,7 +1,7 @@
 //! Who has been let in a short while ago, so that not each of their requests costs a hash.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -35,8 +35,8 @@ impl Recent {
             self.until.remove(oldest);
             self.order.pop_front();
         }
-        if !self.until.contains_key(&tag) {
-            self.until.insert(tag, now + FOR);
+        if let Entry::Vacant(place) = self.until.entry(tag) {
+            place.insert(now + FOR);
             self.order.push_back(tag);
         }
     }
