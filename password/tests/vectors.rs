@@ -68,28 +68,23 @@ fn scrypt_is_that_of_rfc_7914() {
         "pleaseletmein",
         "$scrypt$ln=14,r=8,p=1$U29kaXVtQ2hsb3JpZGU$cCO9yzr9c0hGHAbNgf046/2o+7qQT44+qbVD9lRdofLVQylVYT8Pz2LUlwUkKpr55h6F3A1lHkDfzwF7RVdYhw",
     );
-    let vectors: [(&[u8], &[u8], u8, u32, u32, &str); 2] = [
+    for (password, salt, (log_n, r, p), expected) in [
         (
-            b"",
-            b"",
-            4,
-            1,
-            1,
+            "",
+            "",
+            (4, 1, 1),
             "77d6576238657b203b19ca42c18a0497f16b4844e3074ae8dfdffa3fede21442fcd0069ded0948f8326a753a0fc81f17e8d3e0fb2e0d3628cf35e20c38d18906",
         ),
         (
-            b"password",
-            b"NaCl",
-            10,
-            8,
-            16,
+            "password",
+            "NaCl",
+            (10, 8, 16),
             "fdbabe1c9d3472007856e7190d01e9fe7c6ad7cbc8237830e77376634b3731622eaf30d92e22a3886ff109279d9830dac727afb94a83ee6d8360cbdfa2cc0640",
         ),
-    ];
-    for (password, salt, log_n, r, p, expected) in vectors {
+    ] {
         let mut output = [0; 64];
         let params = scrypt::Params::new(log_n, r, p).unwrap();
-        scrypt::scrypt(password, salt, &params, &mut output).unwrap();
+        scrypt::scrypt(password.as_bytes(), salt.as_bytes(), &params, &mut output).unwrap();
         assert_eq!(hex(&output), expected);
     }
 }
