@@ -3,6 +3,7 @@
 use crate::{
     Error, Hasher, PasswordHash, random,
     recent::{Recent, Tag},
+    together::{Part, Together},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -33,6 +34,7 @@ const MAX_NAME: usize = 255;
 ///   neither the time nor its changes tell who exists, whatever the costs of the lines.
 /// - **Who has been let in** is remembered for five minutes, up to 1,024 of them, or every request of a browser would
 ///   cost a hash. What is kept is an HMAC of name and password by a random key of this process, not the password.
+/// - **Who asks the same at the same time** (the connections of one browser) waits for one hash.
 /// - **All others** share the bounds of the [`Hasher`]: as many wait as may, and the next one is refused at once
 ///   ([`Error::is_full`]). Whoever is remembered gets in all the same.
 ///
@@ -70,6 +72,7 @@ struct Users {
 struct Entrance {
     key: [u8; 32],
     recent: Mutex<Recent>,
+    together: Arc<Together>,
 }
 
 impl Htpasswd {
@@ -78,8 +81,8 @@ impl Htpasswd {
     /// # Errors
     /// The system has no random numbers to give.
     pub fn new(hasher: Hasher) -> Result<Htpasswd, Error> {
-        let entrance = Entrance { key: random::bytes()?, recent: Mutex::default() };
-        Ok(Htpasswd { users: Arc::default(), hasher, entrance: Arc::new(entrance) })
+        let entrance = Arc::new(Entrance::new(random::bytes()?));
+        Ok(Htpasswd { users: Arc::default(), hasher, entrance })
     }
 
     /// The lines of a text, to be verified by the process's [default](Hasher::default).
@@ -157,7 +160,7 @@ impl Htpasswd {
         self.hasher.check_memory(hash.memory())?;
         if Arc::strong_count(&self.users) > 1 {
             // Clones have other users from now on, and must not let in who is remembered as one of these.
-            self.entrance = Arc::new(Entrance { key: self.entrance.key, recent: Mutex::default() });
+            self.entrance = Arc::new(Entrance::new(self.entrance.key));
         }
         let users = Arc::make_mut(&mut self.users);
         if users.names.contains_key(name) {
@@ -212,11 +215,24 @@ impl Htpasswd {
         };
         async move {
             let Some((this, password, (stored, is_there))) = asked else { return Ok(true) };
-            let is_right = this.hasher.verify(password, stored.as_ref()).await?.is_right() && is_there;
-            if is_right {
-                this.entrance.add(tag);
+            loop {
+                match this.entrance.together.ask(tag) {
+                    Part::First(first) => {
+                        let verdict = this.hasher.verify(&*password, stored.as_ref()).await?;
+                        let is_right = verdict.is_right() && is_there;
+                        if is_right {
+                            this.entrance.add(tag);
+                        }
+                        first.answer(is_right);
+                        return Ok(is_right);
+                    }
+                    Part::Other(other) => {
+                        if let Some(is_right) = other.await {
+                            return Ok(is_right);
+                        }
+                    }
+                }
             }
-            Ok(is_right)
         }
     }
 }
@@ -235,6 +251,10 @@ impl Users {
 }
 
 impl Entrance {
+    fn new(key: [u8; 32]) -> Entrance {
+        Entrance { key, recent: Mutex::default(), together: Arc::default() }
+    }
+
     /// The lengths make the parts unmistakable.
     fn tag(&self, parts: &[&str]) -> Tag {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");

@@ -29,6 +29,7 @@ mod htpasswd;
 pub mod random;
 mod recent;
 mod stored;
+mod together;
 
 pub use algorithm::{Algorithm, MAX_PASSWORD};
 pub use error::Error;

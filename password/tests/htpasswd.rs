@@ -164,7 +164,8 @@ fn who_is_remembered_gets_in_while_others_are_refused() {
     assert!(verify(&users, "bcrypt", SECRET));
     let outcome = lakh_core::block_on(async move {
         // Nothing is polled before the first of them is at work.
-        let guesses: Vec<_> = (0..3).map(|_| lakh_core::spawn(users.verify("sha512", "guessed"))).collect();
+        let guess = |number: i32| lakh_core::spawn(users.verify("sha512", &format!("guess {number}")));
+        let guesses: Vec<_> = (0..3).map(guess).collect();
         lakh_core::yield_now().await;
         let remembered = users.verify("bcrypt", SECRET).await;
         let mut full = 0;
@@ -174,4 +175,40 @@ fn who_is_remembered_gets_in_while_others_are_refused() {
         (remembered.unwrap(), full)
     });
     assert_eq!(outcome.unwrap(), (true, 2));
+}
+
+#[test]
+fn who_asks_the_same_at_the_same_time_costs_one_hash() {
+    let hasher = counting().limit(1);
+    let mut users = Htpasswd::new(hasher.clone()).unwrap();
+    users.add_lines(FILE).unwrap();
+    for (password, expected) in [(SECRET, true), ("guessed", false)] {
+        let (users, before) = (users.clone(), hasher.computed());
+        let verdicts = lakh_core::block_on(async move {
+            let asked: Vec<_> =
+                (0..100).map(|_| lakh_core::spawn(users.verify("sha512", password))).collect();
+            let mut verdicts = Vec::new();
+            for verdict in asked {
+                verdicts.push(verdict.await.unwrap().unwrap());
+            }
+            verdicts
+        });
+        assert_eq!(verdicts.unwrap(), [expected; 100]);
+        assert_eq!(hasher.computed(), before + 1);
+    }
+}
+
+#[test]
+fn others_go_on_when_the_first_who_asked_has_gone() {
+    let (users, hasher) = users(FILE);
+    let verdict = lakh_core::block_on(async move {
+        let first = lakh_core::spawn(users.verify("sha512", SECRET));
+        lakh_core::yield_now().await;
+        let other = lakh_core::spawn(users.verify("sha512", SECRET));
+        lakh_core::yield_now().await;
+        first.abort();
+        other.await.unwrap().unwrap()
+    });
+    assert!(verdict.unwrap());
+    assert!(hasher.computed() <= 2);
 }
