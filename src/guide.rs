@@ -8,8 +8,9 @@
 //! 6. [Testing](testing): without a port, and with one
 //! 7. [Cancellation](cancellation): what happens to a handler when its client goes away
 //! 8. [Logging in](login): cookies, forms, authentication, CORS
-//! 9. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
-//! 10. [Deployment](deployment): systemd, limits, proxies
+//! 9. [Passwords and tokens](passwords): hashes, password files, random bytes
+//! 10. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
+//! 11. [Deployment](deployment): systemd, limits, proxies
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -35,8 +36,13 @@ pub mod testing {}
 #[doc = include_str!("../docs/guide/cancellation.md")]
 pub mod cancellation {}
 
+#[cfg(feature = "password")]
 #[doc = include_str!("../docs/guide/login.md")]
 pub mod login {}
+
+#[cfg(feature = "password")]
+#[doc = include_str!("../docs/guide/passwords.md")]
+pub mod passwords {}
 
 // Its code needs crates that this one does without: `bridges-test` compiles and runs it.
 #[cfg_attr(not(doctest), doc = include_str!("../docs/guide/bridges.md"))]

@@ -20,9 +20,9 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files, [`ws`] WebSockets and topics. The [`guide`] begins with an empty folder. With the
-//! feature `tokio`, `lakh::tokio` runs futures that need tokio; with the feature `tower`, [`http`] serves services of
-//! tower (an axum `Router`) and uses its layers.
+//! HTTP server and static files, [`ws`] WebSockets and topics, [`password`] hashes, password files and random tokens.
+//! The [`guide`] begins with an empty folder. With the feature `tokio`, `lakh::tokio` runs futures that need tokio; with
+//! the feature `tower`, [`http`] serves services of tower (an axum `Router`) and uses its layers.
 
 #![forbid(unsafe_code)]
 
@@ -40,6 +40,8 @@ pub mod ws {
 pub use lakh_core as core;
 pub use lakh_http as http;
 pub use lakh_net as net;
+#[cfg(feature = "password")]
+pub use lakh_password as password;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;

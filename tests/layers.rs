@@ -17,9 +17,9 @@ const PACKAGES: [(&str, &str, &[&str]); 8] = [
     ("password", "lakh-password", &["lakh-core"]),
     ("http", "lakh-http", &["lakh-core", "lakh-net"]),
     ("ws", "lakh-ws", &["lakh-core", "lakh-net", "lakh-http"]),
-    ("", "lakh", &["lakh-core", "lakh-net", "lakh-http", "lakh-ws"]),
+    ("", "lakh", &["lakh-core", "lakh-net", "lakh-password", "lakh-http", "lakh-ws"]),
     ("loadtest", "lakh-loadtest", &["lakh-core", "lakh-net"]),
-    ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-http", "lakh-loadtest"]),
+    ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-password", "lakh-http", "lakh-loadtest"]),
 ];
 
 /// Where `unsafe` may stand: behind what the kernel and the scheduler need, in the tests' counting allocators
@@ -328,7 +328,16 @@ impl Source {
     }
 
     fn is_library(&self) -> bool {
-        let folders = ["src/", "core/src/", "net/src/", "http/src/", "ws/src/", "loadtest/src/", "cli/src/"];
+        let folders = [
+            "src/",
+            "core/src/",
+            "net/src/",
+            "password/src/",
+            "http/src/",
+            "ws/src/",
+            "loadtest/src/",
+            "cli/src/",
+        ];
         self.is_in(&folders) && !self.is_tests()
     }
 }

@@ -1,6 +1,12 @@
 //! The command line.
 
-use crate::{failure::Failure, human, listen::Listen, load::Load};
+use crate::{
+    failure::Failure,
+    hash_password::{self, HashPassword},
+    human,
+    listen::Listen,
+    load::Load,
+};
 use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::RangedU64ValueParser,
@@ -42,6 +48,9 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Load-test a server
     Load(Box<Load>),
+    /// Hash a password for lakh serve --auth and password files
+    #[command(after_help = hash_password::EXAMPLES)]
+    HashPassword(HashPassword),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETION_EXAMPLES)]
     Completions {
@@ -97,6 +106,27 @@ pub(crate) struct Serve {
     /// Listen on all addresses of this machine, not only on 127.0.0.1
     #[arg(long, help_heading = "Network")]
     pub(crate) public: bool,
+
+    /// Let in USER with the password of HASH (see lakh hash-password) only; may be repeated
+    #[arg(
+        long,
+        value_name = "USER:HASH",
+        env = "LAKH_AUTH",
+        hide_env_values = true,
+        help_heading = "Access"
+    )]
+    pub(crate) auth: Vec<String>,
+
+    /// Let in the users of this file only, which has a line USER:HASH for each (htpasswd -B)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LAKH_AUTH_FILE",
+        hide_env_values = true,
+        value_hint = clap::ValueHint::FilePath,
+        help_heading = "Access"
+    )]
+    pub(crate) auth_file: Option<PathBuf>,
 
     /// Event loops [default: one for each CPU]
     #[arg(

@@ -17,6 +17,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) addrs: &'a [SocketAddr],
     /// Whether [`DEFAULT_PORT`] would have been taken if it were free.
     pub(crate) any_port: bool,
+    /// How many may come in, if not everybody.
+    pub(crate) users: Option<usize>,
     /// Whether to say how to share.
     pub(crate) hint: bool,
     pub(crate) paint: Paint,
@@ -45,6 +47,13 @@ impl Banner<'_> {
             if let Some(ip) = network_address(addr.ip()) {
                 self.add_url(&mut text, SocketAddr::new(ip, addr.port()), "  (from the network)");
             }
+        }
+        if let Some(users) = self.users {
+            let what = if users == 1 { "1 user".to_owned() } else { format!("{users} users") };
+            let is_open = self.addrs.iter().any(|addr| !addr.ip().is_loopback());
+            let warning =
+                if is_open { ", which are sent unencrypted: put a proxy with TLS before it" } else { "" };
+            let _ = writeln!(text, "  for {what}, by name and password{warning}");
         }
         if self.hint {
             let (dim, end) = (paint.begin(Colour::Dim), paint.end());
@@ -78,7 +87,15 @@ mod tests {
 
     fn render(path: &str, addrs: &[&str], any_port: bool, hint: bool) -> String {
         let addrs: Vec<SocketAddr> = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
-        Banner { path: Path::new(path), addrs: &addrs, any_port, hint, paint: Paint::default() }.render()
+        let banner = Banner {
+            path: Path::new(path),
+            addrs: &addrs,
+            any_port,
+            users: None,
+            hint,
+            paint: Paint::default(),
+        };
+        banner.render()
     }
 
     #[test]
@@ -98,6 +115,20 @@ mod tests {
         assert!(render(".", &["127.0.0.1:8081"], true, false).contains("8081  (8080 is taken)\n"));
         assert!(!render(".", &["127.0.0.1:8080"], true, false).contains("taken"));
         assert!(!render(".", &["127.0.0.1:9000"], false, false).contains("taken"));
+    }
+
+    #[test]
+    fn it_says_that_passwords_go_over_the_network_as_they_are() {
+        let render = |addr: &str, users| {
+            let addrs = [addr.parse().unwrap()];
+            let (path, paint) = (Path::new("."), Paint::default());
+            Banner { path, addrs: &addrs, any_port: false, users: Some(users), hint: false, paint }.render()
+        };
+        assert!(render("127.0.0.1:8080", 1).ends_with("  for 1 user, by name and password\n"));
+        assert!(
+            render("10.0.0.1:8080", 2)
+                .contains("  for 2 users, by name and password, which are sent unencrypted")
+        );
     }
 
     #[test]

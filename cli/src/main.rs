@@ -1,4 +1,4 @@
-//! The `lakh` command: serves a folder.
+//! The `lakh` command: serves a folder, load-tests servers, hashes passwords.
 //!
 //! Standard output is the result (addresses, one line per request); standard error is for problems
 //! and progress. Exit status: 0 after an orderly end, 1 if running failed, 2 if it could not begin
@@ -8,13 +8,16 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod args;
 mod banner;
 mod failure;
+mod hash_password;
 mod human;
 mod listen;
 mod load;
 mod log;
+mod secret;
 mod serve;
 mod terminal;
 
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     let outcome = args::from_command_line().and_then(|command| match command {
         Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Load(options) => load::run(&options),
+        Command::HashPassword(options) => hash_password::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             args::print_completions(shell);
             Ok(ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
 //! `lakh serve`: from the options to the last line of the log.
 
 use crate::{
+    access,
     args::{LogForm, Serve},
     banner::Banner,
     failure::Failure,
@@ -14,7 +15,8 @@ use lakh_core::{
     stderr,
     sys::cpu::cpu_quota,
 };
-use lakh_http::{App, Files, Server};
+use lakh_http::{App, Files, Server, middleware::BasicAuth};
+use lakh_password::Htpasswd;
 use std::{
     cell::Cell,
     fs::{self, File},
@@ -24,22 +26,26 @@ use std::{
     time::Duration,
 };
 
+/// What browsers may show to whom they ask for a password.
+const REALM: &str = "lakh serve";
 /// How long the end waits for whoever reads the log, and then for whoever reads standard error.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
     stderr::report_panics();
     let files = open(&options.path).map_err(|error| unservable(&options.path, &error))?;
+    let users = access::users(options)?;
     let paint = Paint { on: terminal::may_colour(&io::stdout()) };
     let log = match options.log {
         LogForm::Pretty => Some(access_log(paint).map_err(no_stdout)?),
         LogForm::Off => None,
     };
-    let running = Plan::new(options).start(|| server(options, &files, log.as_ref()))?;
+    let running = Plan::new(options).start(|| server(options, &files, users.as_ref(), log.as_ref()))?;
     let banner = Banner {
         path: &options.path,
         addrs: running.addrs(),
         any_port: options.listen.is_empty() && options.port.is_none(),
+        users: users.as_ref().map(Htpasswd::len),
         hint: options.listen.is_empty() && !options.public && io::stdout().is_terminal(),
         paint,
     };
@@ -82,14 +88,21 @@ fn open(path: &Path) -> io::Result<Files> {
     }
 }
 
-fn app(files: Files) -> App {
-    App::new().files("/", files)
+fn app(files: Files, users: Option<Htpasswd>) -> App {
+    let app = App::new().files("/", files);
+    match users {
+        Some(users) => {
+            app.wrap(BasicAuth::passwords(REALM, move |name, password| users.verify(name, password)))
+        }
+        None => app,
+    }
 }
 
-fn server(options: &Serve, files: &Files, log: Option<&Log>) -> Server {
-    let files = files.clone();
-    let mut server =
-        Server::new(move |_| app(files.clone())).pool(pool(options.pool_threads)).grace(options.grace);
+fn server(options: &Serve, files: &Files, users: Option<&Htpasswd>, log: Option<&Log>) -> Server {
+    let (files, users) = (files.clone(), users.cloned());
+    let mut server = Server::new(move |_| app(files.clone(), users.clone()))
+        .pool(pool(options.pool_threads))
+        .grace(options.grace);
     if let Some(shards) = options.shards {
         server = server.shards(shards);
     }

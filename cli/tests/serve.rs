@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 fn lakh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lakh"));
-    for name in ["LISTEN", "PORT", "SHARDS", "POOL_THREADS", "LOG", "GRACE"] {
+    for name in ["LISTEN", "PORT", "SHARDS", "POOL_THREADS", "LOG", "GRACE", "AUTH", "AUTH_FILE"] {
         command.env_remove(format!("LAKH_{name}"));
     }
     command
@@ -132,6 +132,14 @@ impl Client {
     /// Status of the answer to a request.
     fn get(&mut self, target: &str) -> u16 {
         self.send(format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes());
+        self.status()
+    }
+
+    /// The same, with what an `Authorization` field says.
+    fn get_as(&mut self, target: &str, authorization: &str) -> u16 {
+        self.send(
+            format!("GET {target} HTTP/1.1\r\nhost: x\r\nauthorization: {authorization}\r\n\r\n").as_bytes(),
+        );
         self.status()
     }
 
@@ -458,4 +466,91 @@ fn it_ends_when_standard_output_is_stuck() {
     assert!(
         server.errors().ends_with("lakh: the end of the log is lost: standard output does not take it\n")
     );
+}
+
+/// `correct horse`, made by `htpasswd -nbB -C 5` of Apache 2.4.71.
+const HASH: &str = "$2y$05$yW7aBDyn5fjbK0gQiuyKg.Xpf9bWVMo7zIYBxpyo035jHsuOI7g9C";
+/// `correct horse`, by the names ada and bob.
+const ADA: &str = "Basic YWRhOmNvcnJlY3QgaG9yc2U=";
+const BOB: &str = "Basic Ym9iOmNvcnJlY3QgaG9yc2U=";
+
+#[test]
+fn a_user_of_the_command_line_comes_in_and_nobody_else() {
+    let ada = format!("ada:{HASH}");
+    let mut server = Server::start(&["--auth", &ada]);
+    assert_eq!(server.log_line(), "  for 1 user, by name and password\n");
+    let mut client = Client::connect(&server);
+    for target in ["/", "/missing", "/../../etc/passwd"] {
+        assert_eq!(client.get(target), 401, "{target}");
+        assert_eq!(client.get_as(target, BOB), 401, "{target}");
+        // ada:guessed
+        assert_eq!(client.get_as(target, "Basic YWRhOmd1ZXNzZWQ="), 401, "{target}");
+    }
+    assert_eq!(client.get_as("/", ADA), 200);
+    assert_eq!(client.get_as("/missing", ADA), 404);
+    client.send(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    let head: Vec<String> =
+        std::iter::repeat_with(|| line(&mut client.0)).take_while(|line| line != "\r\n").collect();
+    let challenge = "www-authenticate: Basic realm=\"lakh serve\", charset=\"UTF-8\"\r\n";
+    assert!(head.iter().any(|line| line.eq_ignore_ascii_case(challenge)), "{head:?}");
+}
+
+#[test]
+fn users_of_a_file_and_of_the_environment_come_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("users");
+    fs::write(&file, format!("# staff\n\nada:{HASH}:since May\n")).unwrap();
+    let file = file.to_str().unwrap();
+    let bob = format!("bob:{HASH}");
+    let server = Server::start_with(&["--auth-file", file], &[("LAKH_AUTH", &bob)]);
+    let mut client = Client::connect(&server);
+    assert_eq!((client.get("/"), client.get_as("/", ADA), client.get_as("/", BOB)), (401, 200, 200));
+}
+
+#[test]
+fn users_that_cannot_be_used_are_refused_before_anything_is_served() {
+    let folder = folder();
+    let file = folder.path().join("users");
+    let with_lines = |lines: &str| {
+        fs::write(&file, lines).unwrap();
+        let arguments = ["serve", "--auth-file", file.to_str().unwrap()];
+        refused(&arguments)
+    };
+    let begin = format!("lakh: cannot use the password file {file:?}: ");
+    let output = with_lines(&format!("ada:{HASH}\nbob:{{SHA}}EfatjsUqKYSrqv18O1FlA3hcIHI=\n"));
+    assert_refused(
+        &output,
+        &format!("{begin}line 2: a hash by SHA-1, which protects nothing today. Make a new one"),
+    );
+    assert_refused(&with_lines("ada:hunter2"), &format!("{begin}line 1: no hash that is known here"));
+    assert_refused(&with_lines("# nobody\n"), &format!("lakh: there is no user in {file:?}"));
+    let missing = folder.path().join("missing");
+    let output = refused(&["serve", "--auth-file", missing.to_str().unwrap()]);
+    assert_refused(&output, &format!("lakh: cannot use the password file {missing:?}: No such file"));
+
+    let output = refused(&["serve", "--auth", "ada:hunter2"]);
+    assert_refused(&output, "lakh: --auth takes USER:HASH: no hash");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("hunter2"), "it is not shown");
+    let output = refused(&["serve", "--auth", "ada:=19456,t=2,p=1"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("single quotes"), "{output:?}");
+    let twice = format!("ada:{HASH}");
+    assert_refused(
+        &refused(&["serve", "--auth", &twice, "--auth", &twice]),
+        "lakh: --auth takes USER:HASH: the name is there already",
+    );
+}
+
+#[test]
+fn a_password_file_is_not_served() {
+    let folder = folder();
+    let (open, hidden) = (folder.path().join("users"), folder.path().join(".users"));
+    for file in [&open, &hidden] {
+        fs::write(file, format!("ada:{HASH}\n")).unwrap();
+    }
+    let root = folder.path().to_str().unwrap();
+    let output = refused(&["serve", "--auth-file", open.to_str().unwrap(), root]);
+    assert_refused(&output, &format!("lakh: {open:?} would be served itself"));
+    let hidden = hidden.to_str().unwrap();
+    let server = Server::start_with(&["--auth-file", hidden], &[]);
+    assert_eq!(Client::connect(&server).get_as("/", ADA), 200);
 }

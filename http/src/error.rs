@@ -14,6 +14,9 @@ use lakh_core::{
 };
 use std::{any::Any, borrow::Cow, error::Error, fmt};
 
+/// Where sources refer to each other for ever, somebody has made a mistake.
+const MAX_SOURCES: usize = 8;
+
 /// What a handler returns that can fail; `?` works with every error.
 ///
 /// ```
@@ -35,8 +38,9 @@ pub type HandlerResult<T = Response> = Result<T, HandlerError>;
 /// An error with the status and the words that the client is told, and the cause that it is not.
 ///
 /// Every [`std::error::Error`] becomes one by `?`: what this crate's own extractors, bodies and the pool
-/// refuse keeps its status; anything else is 500, and its text stays here. All of them are turned into
-/// answers in one place, [`App::on_error`](crate::App::on_error).
+/// refuse keeps its status, and so does an error whose [source](std::error::Error::source) is a refusal of the pool
+/// (a password that cannot be hashed now); anything else is 500, and its text stays here. All of them are turned
+/// into answers in one place, [`App::on_error`](crate::App::on_error).
 pub struct HandlerError(Box<Inner>);
 
 struct Inner {
@@ -166,9 +170,23 @@ impl<E: Error + 'static> From<E> for HandlerError {
         } else if let Some(error) = any.downcast_ref::<FileError>() {
             of_unwritten_file(error)
         } else {
-            HandlerError::internal(error)
+            match of_source(&error) {
+                Some(answer) => answer.with_cause(error),
+                None => HandlerError::internal(error),
+            }
         }
     }
+}
+
+/// What the pool says in one of the error's sources.
+fn of_source(error: &(dyn Error + 'static)) -> Option<HandlerError> {
+    let mut sources =
+        std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source())
+            .take(MAX_SOURCES);
+    sources.find_map(|source| match source.downcast_ref::<PoolFull>() {
+        Some(refused) => Some(of_full_pool(refused)),
+        None => source.downcast_ref::<JobError>().map(of_lost_job),
+    })
 }
 
 /// 503, and when to come back; 500 for a lane that the pool does not have.
@@ -283,6 +301,33 @@ mod tests {
         assert!(error.cause().is_some());
         let other = FileError::from(std::io::Error::other("/secret/path"));
         assert_eq!(HandlerError::from(other).status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn what_a_full_pool_has_caused_is_503_and_says_when_to_come_back() {
+        #[derive(Debug)]
+        struct Wrapped(Option<Box<dyn Error>>);
+        impl fmt::Display for Wrapped {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("wrapped")
+            }
+        }
+        impl Error for Wrapped {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                self.0.as_deref()
+            }
+        }
+        let refused = || Wrapped(Some(Box::new(PoolFull::at_bound("hashes", 1))));
+        for error in [refused(), Wrapped(Some(Box::new(refused())))] {
+            let error = HandlerError::from(error);
+            assert_eq!(
+                (error.status(), error.message()),
+                (StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+            );
+            assert!(error.cause().unwrap().is::<Wrapped>());
+            assert_eq!(error.into_response().header("retry-after").unwrap(), "1");
+        }
+        assert_eq!(HandlerError::from(Wrapped(None)).status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]

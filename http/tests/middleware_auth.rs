@@ -3,11 +3,13 @@
 mod common;
 
 use common::{Answer, TestServer};
+use lakh_core::pool::PoolFull;
 use lakh_http::{
     App, HandlerError, HandlerResult, Request, StatusCode,
     extract::Extension,
-    middleware::{BasicAuth, BearerAuth, BearerToken, Credentials},
+    middleware::{BasicAuth, BearerAuth, BearerToken, Credentials, UserName},
 };
+use std::{error::Error, fmt};
 
 #[derive(Clone)]
 struct User(String);
@@ -109,4 +111,50 @@ fn a_refusal_is_rendered_and_keeps_its_challenge() {
     let answer = server.connect().ask("GET", "/bearer", &[], "");
     assert_eq!((answer.status, answer.text()), (401, "{\"error\": 401 Unauthorized}"));
     assert_eq!(answer.field("www-authenticate"), Some("Bearer realm=\"api\""));
+}
+
+/// As a password file does, which stands in another crate: a full hasher is an error with a refusal as its source.
+#[test]
+fn a_verifier_of_passwords_says_who_comes_in_and_503_when_it_has_no_room() {
+    #[derive(Debug)]
+    struct Full(PoolFull);
+    impl fmt::Display for Full {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("no room")
+        }
+    }
+    impl Error for Full {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let server = TestServer::start(|_| {
+        let verify = move |name: &str, password: &str| {
+            let verdict = match name {
+                "busy" => Err(Full(PoolFull::at_bound("passwords", 64))),
+                _ => Ok(password == "p:w"),
+            };
+            async move {
+                lakh_core::sleep(std::time::Duration::ZERO).await;
+                verdict
+            }
+        };
+        App::new()
+            .get("/", |Extension(user): Extension<UserName>| format!("hello, {user}"))
+            .wrap(BasicAuth::passwords("staff", verify))
+    });
+    let right = ask(&server, "/", "Basic YWRhOnA6dw==");
+    assert_eq!((right.status, right.text()), (200, "hello, ada"));
+    for field in ["Basic YWRhOnh4eA==", "Basic YWRh", "Bearer YWRhOnA6dw=="] {
+        let answer = ask(&server, "/", field);
+        let challenge = "Basic realm=\"staff\", charset=\"UTF-8\"";
+        assert_eq!((answer.status, answer.field("www-authenticate")), (401, Some(challenge)), "{field}");
+    }
+    // busy:p:w
+    let busy = ask(&server, "/", "Basic YnVzeTpwOnc=");
+    assert_eq!(
+        (busy.status, busy.field("retry-after"), busy.field("www-authenticate")),
+        (503, Some("1"), None)
+    );
+    assert!(!busy.text().contains("room"), "why is for the log");
 }

@@ -1,6 +1,6 @@
 //! The algorithms that make hashes, and what they cost.
 
-use crate::Error;
+use crate::{Error, gate::Permit};
 use argon2::Argon2;
 use password_hash::{PasswordHasher, phc};
 use pbkdf2::Pbkdf2;
@@ -128,8 +128,10 @@ impl Algorithm {
         }
     }
 
-    /// Makes the hash, as text. This is what takes its time.
-    pub(crate) fn compute(&self, password: &str, salt: [u8; 16]) -> Result<String, Error> {
+    /// Makes the hash, as text. This is what takes its time, which is the same for every password: of one that
+    /// [`check_password`](Self::check_password) refuses, bcrypt hashes the beginning.
+    pub(crate) fn compute(&self, password: &str, salt: [u8; 16], permit: &Permit) -> Result<String, Error> {
+        permit.count();
         let password = password.as_bytes();
         let phc: Result<phc::PasswordHash, _> = match *self {
             Algorithm::Argon2id { memory_kib, passes, lanes } => {
@@ -146,7 +148,7 @@ impl Algorithm {
                 Pbkdf2::new(pbkdf2::Algorithm::Pbkdf2Sha256, params).hash_password_with_salt(password, &salt)
             }
             Algorithm::Bcrypt { cost } => {
-                let parts = bcrypt::non_truncating_hash_with_salt(password, cost, salt).map_err(costs)?;
+                let parts = bcrypt::hash_with_salt(password, cost, salt).map_err(costs)?;
                 return Ok(parts.format_for_version(bcrypt::Version::TwoB));
             }
         };

@@ -13,7 +13,6 @@ enum Kind {
     Format(Cow<'static, str>),
     Costly(Cow<'static, str>),
     Password(Cow<'static, str>),
-    Full { limit: usize },
     Refused(PoolFull),
     Lost(JobError),
     Io(io::Error),
@@ -33,10 +32,21 @@ impl Error {
     }
 
     pub(crate) fn full(limit: usize) -> Error {
-        Error(Kind::Full { limit })
+        PoolFull::at_bound("passwords", limit).into()
     }
 
-    /// The text is no hash that is understood here.
+    /// The same, with the line of the file in which it stands.
+    pub(crate) fn at_line(self, line: usize) -> Error {
+        let at = |what: Cow<'static, str>| Cow::from(format!("line {line}: {what}"));
+        Error(match self.0 {
+            Kind::Format(what) => Kind::Format(at(what)),
+            Kind::Costly(what) => Kind::Costly(at(what)),
+            Kind::Password(what) => Kind::Password(at(what)),
+            other => other,
+        })
+    }
+
+    /// The text is no hash, or no line of a password file, that is understood here.
     pub fn is_format(&self) -> bool {
         matches!(self.0, Kind::Format(_))
     }
@@ -51,13 +61,10 @@ impl Error {
         matches!(self.0, Kind::Password(_))
     }
 
-    /// As many wait already as may: later may go better. HTTP answers 503.
+    /// As many wait already as may: later may go better. A handler that returns the error by `?` answers 503, with
+    /// `Retry-After`.
     pub fn is_full(&self) -> bool {
-        match &self.0 {
-            Kind::Full { .. } => true,
-            Kind::Refused(refused) => refused.is_full(),
-            _ => false,
-        }
+        matches!(&self.0, Kind::Refused(refused) if refused.is_full())
     }
 
     /// The pool has shut down.
@@ -92,7 +99,6 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Format(what) | Kind::Costly(what) | Kind::Password(what) => f.write_str(what),
-            Kind::Full { limit } => write!(f, "{limit} passwords are being hashed already"),
             Kind::Refused(refused) => refused.fmt(f),
             Kind::Lost(lost) => lost.fmt(f),
             Kind::Io(error) => error.fmt(f),
@@ -100,4 +106,14 @@ impl fmt::Display for Error {
     }
 }
 
-impl error::Error for Error {}
+impl error::Error for Error {
+    /// What the pool or the system says. By it HTTP tells a full pool, which is 503, from other errors.
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match &self.0 {
+            Kind::Format(_) | Kind::Costly(_) | Kind::Password(_) => None,
+            Kind::Refused(refused) => Some(refused),
+            Kind::Lost(lost) => Some(lost),
+            Kind::Io(error) => Some(error),
+        }
+    }
+}

@@ -5,7 +5,10 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -13,6 +16,8 @@ use std::{
 pub(crate) struct Gate {
     memory: u64,
     limit: usize,
+    /// Hashes, ever.
+    computed: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -33,11 +38,15 @@ impl Gate {
     /// `memory`: bytes; `limit`: how many may be in or wait.
     pub(crate) fn new(memory: u64, limit: usize) -> Gate {
         let state = State { free: memory, permits: 0, waiting: VecDeque::new(), next: 0 };
-        Gate { memory, limit, state: Mutex::new(state) }
+        Gate { memory, limit, computed: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
     pub(crate) fn memory(&self) -> u64 {
         self.memory
+    }
+
+    pub(crate) fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn limit(&self) -> usize {
@@ -126,6 +135,13 @@ impl Drop for Enter {
 pub(crate) struct Permit {
     gate: Arc<Gate>,
     bytes: u64,
+}
+
+impl Permit {
+    /// A hash is computed: said by what computes it.
+    pub(crate) fn count(&self) {
+        self.gate.computed.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Permit {

@@ -1,7 +1,7 @@
 //! Hashing on the pool, within bounds.
 
 use crate::{
-    Algorithm, Error, PasswordHash,
+    Algorithm, Error, MAX_PASSWORD, PasswordHash,
     gate::{Gate, Permit},
     random,
 };
@@ -105,6 +105,11 @@ impl Hasher {
         Hasher { gate: gate(self.algorithm, self.gate.memory(), jobs), ..self }
     }
 
+    /// How many hashes have been computed by this hasher and its clones, to store or to verify.
+    pub fn computed(&self) -> u64 {
+        self.gate.computed()
+    }
+
     /// How it makes hashes.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -126,13 +131,15 @@ impl Hasher {
         let (algorithm, password) = (self.algorithm, Zeroizing::new(password.into()));
         algorithm.check_password(&password)?;
         let salt = random::bytes()?;
-        let text = self.run(algorithm.memory(), move || algorithm.compute(&password, salt)).await??;
+        let text =
+            self.run(algorithm.memory(), move |permit| algorithm.compute(&password, salt, permit)).await??;
         Ok(PasswordHash::made(text, algorithm))
     }
 
     /// Looks whether this is the password that was hashed. With `None`, for a user that is not there, it makes a
     /// hash, throws it away, and takes the time of a hash made now: the time does not tell who exists, as long as
-    /// stored hashes are not [outdated](Verdict::Outdated).
+    /// stored hashes are not [outdated](Verdict::Outdated). What is longer than [`MAX_PASSWORD`] is wrong without
+    /// being hashed, for everybody.
     ///
     /// # Errors
     /// [`is_full`](Error::is_full) if too many wait, [`is_cost`](Error::is_cost) if the stored hash asks for more
@@ -149,15 +156,16 @@ impl Hasher {
         stored: Option<&PasswordHash>,
     ) -> Result<Verdict, Error> {
         let (algorithm, password) = (self.algorithm, Zeroizing::new(password.into()));
+        if password.len() > MAX_PASSWORD {
+            return Ok(Verdict::Wrong);
+        }
         let Some(stored) = stored.cloned() else {
-            if algorithm.check_password(&password).is_ok() {
-                let spent = self.run(algorithm.memory(), move || algorithm.compute(&password, [0; 16]));
-                spent.await??;
-            }
+            self.run(algorithm.memory(), move |permit| algorithm.compute(&password, [0; 16], permit))
+                .await??;
             return Ok(Verdict::Wrong);
         };
         let is_outdated = stored.needs_rehash(&algorithm);
-        let is_right = self.run(stored.memory(), move || stored.is_of(&password)).await?;
+        let is_right = self.run(stored.memory(), move |permit| stored.is_of(&password, permit)).await?;
         Ok(match (is_right, is_outdated) {
             (false, _) => Verdict::Wrong,
             (true, false) => Verdict::Right,
@@ -168,23 +176,29 @@ impl Hasher {
     async fn run<T: Send + 'static>(
         &self,
         memory: u64,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&Permit) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        if memory > self.gate.memory() {
-            let most = self.gate.memory();
-            return Err(Error::costly(format!(
-                "the hash takes {memory} bytes of memory; the hasher has {most}"
-            )));
-        }
+        self.check_memory(memory)?;
         let permit: Permit = self.gate.enter(memory).await?;
         let job = lakh_core::with(|shard| {
             shard.pool().run(Lane::CPU, move || {
-                let done = work();
+                let done = work(&permit);
                 drop(permit);
                 done
             })
         })?;
         Ok(job.await?)
+    }
+
+    /// Refuses a stored hash that could never be verified, since it takes more memory than there is for all.
+    pub(crate) fn check_memory(&self, memory: u64) -> Result<(), Error> {
+        let most = self.gate.memory();
+        match memory <= most {
+            true => Ok(()),
+            false => {
+                Err(Error::costly(format!("the hash takes {memory} bytes of memory; the hasher has {most}")))
+            }
+        }
     }
 
     fn unchecked(algorithm: Algorithm) -> Hasher {
@@ -196,6 +210,13 @@ impl Hasher {
 
 fn gate(algorithm: Algorithm, memory: u64, limit: usize) -> Arc<Gate> {
     Arc::new(Gate::new(memory.max(algorithm.memory()), limit.max(1)))
+}
+
+impl Default for Hasher {
+    /// The process's own: Argon2id at OWASP's costs, with the bounds that [`hash`] and [`verify`] share.
+    fn default() -> Self {
+        DEFAULT.clone()
+    }
 }
 
 impl fmt::Debug for Hasher {

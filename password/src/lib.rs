@@ -15,6 +15,8 @@
 //! # }).unwrap().unwrap();
 //! ```
 //!
+//! [`Htpasswd`] is the file of names and hashes that other servers have, too. [`random`] has keys and tokens.
+//!
 //! It stores nothing, limits no rate, and knows no protocol.
 
 #![forbid(unsafe_code)]
@@ -23,10 +25,14 @@ mod algorithm;
 mod error;
 mod gate;
 mod hasher;
+mod htpasswd;
 pub mod random;
+mod recent;
 mod stored;
+mod together;
 
 pub use algorithm::{Algorithm, MAX_PASSWORD};
 pub use error::Error;
 pub use hasher::{Hasher, Verdict, hash, verify};
+pub use htpasswd::Htpasswd;
 pub use stored::PasswordHash;

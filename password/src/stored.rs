@@ -2,7 +2,8 @@
 
 use crate::{
     Error,
-    algorithm::{Algorithm, MAX_PASSWORD, SMALL, check_rounds},
+    algorithm::{Algorithm, SMALL, check_rounds},
+    gate::Permit,
 };
 use argon2::Argon2;
 use password_hash::{PasswordVerifier, phc};
@@ -72,10 +73,8 @@ impl PasswordHash {
     }
 
     /// Whether this is the password. It takes as long as the costs say, whatever the password.
-    pub(crate) fn is_of(&self, password: &str) -> bool {
-        if password.len() > MAX_PASSWORD {
-            return false;
-        }
+    pub(crate) fn is_of(&self, password: &str, permit: &Permit) -> bool {
+        permit.count();
         let bytes = password.as_bytes();
         let phc = || phc::PasswordHash::new(&self.text).expect("was checked when it was read");
         match self.scheme {

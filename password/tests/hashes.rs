@@ -70,3 +70,21 @@ fn ours_are_right_for_their_password_alone_and_outdated_when_the_costs_change() 
         .unwrap();
     }
 }
+
+/// What bcrypt does not take whole is refused when it is chosen, and costs its hash when somebody guesses it.
+#[test]
+fn long_passwords_are_refused_by_bcrypt_and_cost_nobody_less() {
+    let hasher = Hasher::new(Algorithm::Bcrypt { cost: 4 }).unwrap();
+    lakh_core::block_on(async move {
+        let long = "x".repeat(72);
+        assert!(hasher.hash(&long).await.unwrap_err().is_password());
+        assert_eq!(hasher.computed(), 0);
+        let stored = hasher.hash(&long[..71]).await.unwrap();
+        for stored in [Some(&stored), None] {
+            let before = hasher.computed();
+            assert_eq!(hasher.verify(&long, stored).await.unwrap(), Verdict::Wrong);
+            assert_eq!(hasher.computed(), before + 1);
+        }
+    })
+    .unwrap();
+}

@@ -31,6 +31,7 @@ pub(super) enum Refusal {
     Group { limit: usize },
     Shutdown,
     NoSuchLane,
+    Bound { limit: usize },
 }
 
 impl PoolFull {
@@ -38,9 +39,23 @@ impl PoolFull {
         PoolFull { kind, lane }
     }
 
-    /// The queue of the lane, or of the job's group in it, is at its limit: later may go better.
+    /// The refusal of a bound that stands before the pool and that a library has set itself: it takes no more
+    /// than `limit` jobs for `lane`. It [is full](Self::is_full), and HTTP answers as if the lane were.
+    ///
+    /// ```
+    /// use lakh_core::pool::PoolFull;
+    ///
+    /// let refused = PoolFull::at_bound("thumbnails", 8);
+    /// assert!(refused.is_full() && refused.lane_name() == "thumbnails");
+    /// ```
+    pub fn at_bound(lane: &str, limit: usize) -> PoolFull {
+        PoolFull { kind: Refusal::Bound { limit }, lane: lane.into() }
+    }
+
+    /// The queue of the lane, or of the job's group in it, or a bound before it, is at its limit: later may go
+    /// better.
     pub fn is_full(&self) -> bool {
-        matches!(self.kind, Refusal::Lane { .. } | Refusal::Group { .. })
+        matches!(self.kind, Refusal::Lane { .. } | Refusal::Group { .. } | Refusal::Bound { .. })
     }
 
     /// Only the job's group (its mount) is at its limit; other groups of the lane have room.
@@ -73,6 +88,7 @@ impl fmt::Display for PoolFull {
                 write!(f, "lane `{lane}` of the pool is full for this group ({limit} jobs queued)")
             }
             Refusal::Shutdown => write!(f, "the pool has shut down and takes no job for lane `{lane}`"),
+            Refusal::Bound { limit } => write!(f, "`{lane}` takes no more than {limit} jobs at a time"),
             Refusal::NoSuchLane => write!(f, "{lane} is no lane of this pool"),
         }
     }

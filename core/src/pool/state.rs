@@ -185,7 +185,9 @@ impl State {
         let full = match lane.refusal(group, self.closed) {
             Some(Refusal::Lane { .. }) => Full::Lane,
             Some(Refusal::Group { .. }) => Full::Group(group),
-            Some(Refusal::Shutdown | Refusal::NoSuchLane) | None => return Err(waker),
+            Some(Refusal::Shutdown | Refusal::NoSuchLane | Refusal::Bound { .. }) | None => {
+                return Err(waker);
+            }
         };
         Ok((full, lane.rooms.wait(full, waker)))
     }

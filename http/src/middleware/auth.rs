@@ -121,6 +121,7 @@ mod form {
 
     pub struct Plain;
     pub struct Async;
+    pub struct Passwords;
 }
 
 impl<F, Given, V> Check<Given, form::Plain> for F
@@ -148,10 +149,41 @@ where
     }
 }
 
+impl<F, Fut, E> Check<Credentials, form::Passwords> for F
+where
+    F: Fn(&str, &str) -> Fut + 'static,
+    Fut: Future<Output = Result<bool, E>> + 'static,
+    E: Into<HandlerError>,
+{
+    type User = UserName;
+
+    fn check(&self, given: Credentials) -> impl Future<Output = HandlerResult<Option<UserName>>> + 'static {
+        let verdict = self(&given.name, &given.password);
+        async move { Ok(verdict.await.map_err(Into::into)?.then(|| UserName(given.name.into()))) }
+    }
+}
+
+/// The name of who has come in by [`BasicAuth::passwords`]: an [`Extension`](crate::extract::Extension) of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UserName(Rc<str>);
+
+impl UserName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// Lets in whoever has a name and a password that a [`Check`] accepts (RFC 7617); others get 401.
 ///
-/// Only over TLS: the password is sent as it is with every request. For passwords that are stored hashed, let
-/// the check hash on the pool, and hash for unknown names, too: the time tells who exists otherwise.
+/// Only over TLS: the password is sent as it is with every request. For passwords that are stored hashed there is
+/// [`passwords`](Self::passwords).
 ///
 /// ```
 /// use lakh_http::{App, extract::Extension, middleware::{BasicAuth, Credentials}};
@@ -181,6 +213,43 @@ impl<C: Check<Credentials, Form>, Form> BasicAuth<C, Form> {
     pub fn new(realm: &str, check: C) -> Self {
         let challenge = challenge(&format!("Basic realm={}, charset=\"UTF-8\"", quoted(realm)));
         BasicAuth { check, challenge, form: PhantomData }
+    }
+}
+
+impl<V, Fut, E> BasicAuth<V, form::Passwords>
+where
+    V: Fn(&str, &str) -> Fut + 'static,
+    Fut: Future<Output = Result<bool, E>> + 'static,
+    E: Into<HandlerError>,
+{
+    /// Lets in whose password the verifier of names and passwords finds right; handlers get the [`UserName`].
+    ///
+    /// Made for `lakh::password::Htpasswd`, which hashes on the pool, for unknown names, too, and bounds how many
+    /// wait for it. What it refuses becomes the answer: 503 with `Retry-After` where the pool, or a bound before it,
+    /// is full.
+    ///
+    /// ```
+    /// use lakh_http::{App, extract::Extension, middleware::{BasicAuth, UserName}};
+    /// # #[derive(Clone)]
+    /// # struct Htpasswd;
+    /// # impl Htpasswd {
+    /// #     fn verify(&self, _: &str, _: &str) -> impl Future<Output = std::io::Result<bool>> + use<> {
+    /// #         std::future::ready(Ok(true))
+    /// #     }
+    /// # }
+    /// # let users = Htpasswd;
+    ///
+    /// // let users = lakh::password::Htpasswd::open("users")?;
+    /// let app = App::new()
+    ///     .get("/", |Extension(user): Extension<UserName>| format!("hello, {user}"))
+    ///     .wrap(BasicAuth::passwords("staff", move |name, password| users.verify(name, password)));
+    /// ```
+    ///
+    /// # Panics
+    /// If the realm is not legal in a header.
+    #[track_caller]
+    pub fn passwords(realm: &str, verify: V) -> Self {
+        BasicAuth::new(realm, verify)
     }
 }
 

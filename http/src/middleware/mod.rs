@@ -48,7 +48,7 @@ mod security;
 mod timeout;
 
 pub use access_log::{AccessEntry, AccessLog};
-pub use auth::{BasicAuth, BearerAuth, BearerToken, Check, Credentials, Verdict, constant_time_eq};
+pub use auth::{BasicAuth, BearerAuth, BearerToken, Check, Credentials, UserName, Verdict, constant_time_eq};
 pub use body_limit::BodyLimit;
 pub use catch_panic::CatchPanic;
 pub use compress::Compress;
