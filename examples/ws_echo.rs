@@ -4,6 +4,8 @@
 //! cargo run --release --example ws_echo -- --listen 127.0.0.1:8080 --shards 1 --style callback
 //! ```
 //!
+//! `--idle-timeout SECONDS` (60) is how long a silent peer stays; it is pinged after half of that.
+//!
 //! Every path echoes, except that a socket on `/topic/NAME` is subscribed to the topic: text that it sends is
 //! published there, binary comes back to the sender alone.
 
@@ -18,25 +20,35 @@ use lakh::{
         callbacks,
     },
 };
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let flags = Flags::from_args_and(8080, &["--style", PRIVATE_DESCRIPTORS]);
-    let is_async = match flags.others.last().map(|(_, value)| value.as_str()) {
-        None | Some("callback") => false,
-        Some("async") => true,
-        Some(other) => fail(&format!("--style {other}: it is callback or async")),
-    };
-    if let Err(error) = run(&flags, is_async) {
+    let flags = Flags::from_args_and(8080, &["--style", "--idle-timeout", PRIVATE_DESCRIPTORS]);
+    let (mut is_async, mut config) = (false, Config::new());
+    for (flag, value) in &flags.others {
+        match (flag.as_str(), value.as_str()) {
+            ("--style", "callback") => is_async = false,
+            ("--style", "async") => is_async = true,
+            ("--style", _) => fail(&format!("--style {value}: it is callback or async")),
+            _ => match value.parse() {
+                Ok(seconds) if seconds > 0 => {
+                    config = config.idle_timeout(Some(Duration::from_secs(seconds)));
+                }
+                _ => fail(&format!("{flag} {value}: it is a number of seconds")),
+            },
+        }
+    }
+    if let Err(error) = run(&flags, is_async, config) {
         fail(&format!("cannot serve on {}: {error}", flags.listen));
     }
 }
 
-fn run(flags: &Flags, is_async: bool) -> std::io::Result<()> {
+fn run(flags: &Flags, is_async: bool, config: Config) -> std::io::Result<()> {
     // Autobahn's longest messages.
-    let config = Config::new().max_message(16 << 20);
+    let config = config.max_message(16 << 20);
     let config = config.any_origin().deflate(DeflateOptions::default()).topics(&Topics::new());
     let mut server = Server::new(move |_shard| {
         let app = App::new();
