@@ -59,6 +59,7 @@ pub(crate) fn outcome(requests: u64) -> Outcome {
         samples: samples(10, 64, requests / 10),
         client: Usage { cpu: Duration::from_secs(4), memory: 3_121_600, memory_before: 3_000_000 },
         server: None,
+        held: None,
         client_busy: 0.41,
     }
 }

@@ -11,9 +11,10 @@ use super::{
 use crate::{
     broadcast::{Collector, Published},
     client::{Client, http::Http, tcp::Tcp, udp::Udp, ws::Ws},
+    memory::Before,
     plan::{Pace, Part, Plan, Scheme},
     schedule::Ramp,
-    stats::{Ended, Outcome, Sample, Tally},
+    stats::{Ended, Held, Outcome, Sample, Tally},
     usage::Watched,
 };
 use lakh_core::{Runtime, sys::limits::raise_descriptor_limit};
@@ -63,6 +64,8 @@ pub struct Run {
     tally: Tally,
     second: Tally,
     samples: Vec<Sample>,
+    before: Before,
+    held: Option<Held>,
     client: Watched,
     server: Option<Watched>,
     busiest: f64,
@@ -121,6 +124,8 @@ impl Run {
     ) -> io::Result<Run> {
         let of = plan.shards;
         let (clock, control) = (Clock::new(), Arc::<Control>::default());
+        // Threads are there for connections, too.
+        let before = Before::look(plan.server);
         // Room for news beside the report of each second.
         let (sender, reports) = mpsc::sync_channel(4 * of);
         let init = {
@@ -146,6 +151,8 @@ impl Run {
             tally: Tally::default(),
             second: Tally::default(),
             samples: Vec::new(),
+            before,
+            held: None,
             client: Watched::new(None),
             server: plan.server.map(|number| Watched::new(Some(number))),
             busiest: 0.0,
@@ -189,6 +196,7 @@ impl Run {
             elapsed,
             ended,
             samples: self.samples,
+            held: self.held,
             client,
             server,
             client_busy: self.busiest,
@@ -202,6 +210,7 @@ impl Run {
         for (part, time) in self.plan.parts() {
             let mut from = Instant::now();
             let mut limit = time;
+            let lost = self.lost();
             match part {
                 Part::Hold => {}
                 Part::Ask => {
@@ -218,7 +227,11 @@ impl Run {
                 }
             }
             let ended = self.measure(part, from, limit, *elapsed, stop, tell);
-            *elapsed += Instant::now().saturating_duration_since(from).min(limit);
+            let took = Instant::now().saturating_duration_since(from).min(limit);
+            *elapsed += took;
+            if part == Part::Hold {
+                self.held = Some(self.before.held(took, self.open(), self.lost() - lost));
+            }
             if ended != Ended::Done {
                 return ended;
             }
@@ -320,7 +333,7 @@ impl Run {
         let Tally { completed, failures, response, .. } = &self.second;
         let sample = Sample {
             at,
-            open: self.shards.iter().map(|shard| shard.open).sum(),
+            open: self.open(),
             completed: *completed,
             failed: failures.total(),
             p50: response.quantile(0.5),
@@ -343,6 +356,16 @@ impl Run {
             }
             (known.busy, known.waiting) = (busy, waiting);
         }
+    }
+
+    /// Connections that stand.
+    fn open(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.open).sum()
+    }
+
+    /// Connections that have broken so far.
+    fn lost(&self) -> u64 {
+        self.tally.connections.lost + self.second.connections.lost
     }
 
     fn take_second(&mut self) {

@@ -4,7 +4,7 @@ mod distribution;
 mod over_time;
 mod plot;
 
-use super::{CLOSED_LOOP, QUANTILES, Report, json};
+use super::{CLOSED_LOOP, QUANTILES, Report, json, memory_held};
 use crate::{
     numbers::{self, TimeUnit},
     plan::Scheme,
@@ -227,10 +227,18 @@ impl Report<'_> {
             let published = numbers::count(broadcast.published);
             detail("broadcasts", &format!("published {published}, received {received} of {expected}"));
         }
+        if let Some(held) = &outcome.held {
+            let mut text = format!("{}, lost {}", numbers::duration(held.time), numbers::count(held.lost));
+            for (name, bytes) in memory_held(held) {
+                let _ = write!(text, ", {name} {} a connection", numbers::bytes(bytes));
+            }
+            detail("held", &text);
+        }
         let process = |usage: &Usage| {
             let cpu = numbers::percent(usage.cpus(outcome.elapsed));
             let memory = numbers::bytes(usage.memory);
-            let each = usage.per_connection(self.connections()).map(numbers::bytes);
+            let each = usage.per_connection(self.connections()).filter(|_| outcome.held.is_none());
+            let each = each.map(numbers::bytes);
             let each = each.map(|each| format!(", {each} a connection")).unwrap_or_default();
             format!("CPU {cpu}, memory {memory}{each}")
         };

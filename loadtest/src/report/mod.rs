@@ -9,6 +9,7 @@ mod text;
 use crate::{
     Outcome, Plan,
     plan::{Pace, Scheme},
+    stats::Held,
     threshold::Verdict,
 };
 
@@ -62,6 +63,16 @@ impl Report<'_> {
     }
 }
 
+/// What each connection took that only stood, in bytes, where it is known.
+fn memory_held(held: &Held) -> impl Iterator<Item = (&'static str, u64)> {
+    // Others change the kernel's memory, too.
+    let kernel = held.kernel().filter(|_| held.open >= MANY);
+    let memory = [("client", held.client), ("server", held.server), ("kernel", kernel)];
+    memory.into_iter().filter_map(|(name, growth)| Some((name, held.per_connection(growth?)?)))
+}
+
+/// Connections whose memory in the kernel is more than what changes there by itself.
+const MANY: u64 = 1000;
 /// The quantiles of tables.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 /// What a closed loop has to say of its latencies.

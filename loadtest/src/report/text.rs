@@ -1,6 +1,6 @@
 //! The report for people: plain text of at most 80 columns.
 
-use super::{CLOSED_LOOP, Paint, QUANTILES, Report};
+use super::{CLOSED_LOOP, Paint, QUANTILES, Report, memory_held};
 use crate::{
     numbers::{self, TimeUnit},
     plan::Scheme,
@@ -108,6 +108,19 @@ impl Report<'_> {
         };
         text.row("bytes", &[bytes("received", tally.bytes_received), bytes("sent", tally.bytes_sent)]);
         self.add_delivery(text);
+        self.add_held(text);
+    }
+
+    /// What connections took that only stood.
+    fn add_held(&self, text: &mut Text) {
+        let Some(held) = &self.outcome.held else { return };
+        let mut items = vec![
+            Item::new(numbers::duration(held.time)),
+            Item::new(format!("lost {}", numbers::count(held.lost))).bad_if(held.lost > 0),
+        ];
+        let memory = memory_held(held);
+        items.extend(memory.map(|(name, bytes)| Item::new(format!("{name} {}/conn", numbers::bytes(bytes)))));
+        text.row("held", &items);
     }
 
     /// What only broadcasts and datagrams have.
@@ -161,7 +174,9 @@ impl Report<'_> {
 
     fn add_processes(&self, text: &mut Text) {
         let (outcome, tally) = (self.outcome, &self.outcome.tally);
-        let per_connection = |usage: &Usage| usage.per_connection(self.connections());
+        // What was looked at while connections stood is more exact.
+        let per_connection =
+            |usage: &Usage| usage.per_connection(self.connections()).filter(|_| outcome.held.is_none());
         let cpu = |usage: &Usage| Item::new(format!("CPU {}", numbers::percent(usage.cpus(outcome.elapsed))));
         let mut items = vec![
             cpu(&outcome.client),

@@ -1,6 +1,6 @@
 //! What came of a run.
 
-use super::Tally;
+use super::{Held, Tally};
 use std::time::Duration;
 
 /// Why a run ended.
@@ -57,6 +57,8 @@ pub struct Outcome {
     pub ended: Ended,
     /// One for each second, from the beginning.
     pub samples: Vec<Sample>,
+    /// What connections took that only stood, if there was a time for that.
+    pub held: Option<Held>,
     /// This process.
     pub client: Usage,
     /// The server's process, if its number was given.
