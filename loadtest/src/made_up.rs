@@ -71,6 +71,7 @@ pub(crate) fn samples(seconds: u64, open: u64, completed: u64) -> Vec<Sample> {
         open,
         completed: completed + completed * (at * 7 % 11) / 100,
         failed: 0,
+        received: 0,
         p50: Duration::from_micros(310 + at % 5),
         p99: Duration::from_micros(1900 + at * 37 % 400),
         max: Duration::from_micros(6000 + at * 101 % 3000),

@@ -63,6 +63,8 @@ pub struct Run {
     /// Since the beginning, and since the last sample.
     tally: Tally,
     second: Tally,
+    /// Of broadcasts, at the last sample.
+    received: u64,
     samples: Vec<Sample>,
     before: Before,
     held: Option<Held>,
@@ -150,6 +152,7 @@ impl Run {
             shards: vec![Known::default(); of],
             tally: Tally::default(),
             second: Tally::default(),
+            received: 0,
             samples: Vec::new(),
             before,
             held: None,
@@ -284,7 +287,14 @@ impl Run {
         tell: &mut impl FnMut(&News<'_>),
     ) -> Ended {
         let (until, ramp) = (from + limit, Ramp::new(&self.plan.stages));
+        let phase = match part {
+            Part::Hold => Phase::Holding,
+            Part::Ask => Phase::Measuring,
+            Part::Publish => Phase::Publishing,
+        };
         let mut measuring = !before.is_zero();
+        let warming = Instant::now();
+        let mut warm = warming + shard::REPORT_EVERY;
         self.somebody = Instant::now();
         for second in 1.. {
             let end = from + shard::REPORT_EVERY * second;
@@ -296,6 +306,11 @@ impl Run {
                     self.server.as_mut().map(Watched::begin);
                     self.look_at_shards();
                     self.busiest = 0.0;
+                }
+                if warm <= now.min(from) {
+                    let sample = self.sample(warm - warming);
+                    tell(&News { phase: Phase::WarmUp, sample, tally: &self.tally });
+                    warm += shard::REPORT_EVERY;
                 }
                 let is_wanted = || {
                     let now = self.clock.now();
@@ -320,7 +335,7 @@ impl Run {
             }
             let sample = self.sample(before + shard::REPORT_EVERY * second);
             self.samples.push(sample);
-            tell(&News { phase: Phase::Measuring, sample, tally: &self.tally });
+            tell(&News { phase, sample, tally: &self.tally });
         }
         Ended::Done
     }
@@ -330,16 +345,19 @@ impl Run {
         self.look_at_shards();
         self.client.look();
         self.server.as_mut().map(Watched::look);
+        let received = self.collector.received();
         let Tally { completed, failures, response, .. } = &self.second;
         let sample = Sample {
             at,
             open: self.open(),
             completed: *completed,
             failed: failures.total(),
+            received: received - self.received,
             p50: response.quantile(0.5),
             p99: response.quantile(0.99),
             max: response.max(),
         };
+        self.received = received;
         self.take_second();
         sample
     }

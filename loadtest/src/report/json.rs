@@ -36,7 +36,7 @@ impl Report<'_> {
     /// | `held` | if connections only stood for a time, at its end: `time_s`, `open`, `lost`, and as memory `client` and `server` (anonymous: heap and stacks), `kernel_slab` and `kernel_sockets` (of all this machine): `before_bytes`, `held_bytes`, `per_connection_bytes` |
     /// | `client` | `cpu_s`, `cpus`, `memory_bytes`, `memory_before_bytes`, `per_connection_bytes`, `busiest_thread_share`, `limits` (texts; empty if the client was not the limit) |
     /// | `server` | the same without the last two, if its process was known |
-    /// | `samples` | for each second `at_s`, `open`, `completed`, `failed`, `p50_us`, `p99_us`, `max_us` |
+    /// | `samples` | for each second `at_s`, `open`, `completed`, `failed`, `received` (broadcasts), `p50_us`, `p99_us`, `max_us` |
     /// | `thresholds` | `threshold`, `passed`, `comparison` |
     /// | `passed` | whether all thresholds were kept |
     pub fn json(&self) -> String {
@@ -457,6 +457,7 @@ struct Sample {
     open: u64,
     completed: u64,
     failed: u64,
+    received: u64,
     p50_us: u64,
     p99_us: u64,
     max_us: u64,
@@ -469,6 +470,7 @@ impl Sample {
             open: sample.open,
             completed: sample.completed,
             failed: sample.failed,
+            received: sample.received,
             p50_us: micros(sample.p50),
             p99_us: micros(sample.p99),
             max_us: micros(sample.max),

@@ -36,6 +36,8 @@ pub struct Sample {
     pub completed: u64,
     /// Failures in this second.
     pub failed: u64,
+    /// Broadcasts: how often a message came to a connection in this second.
+    pub received: u64,
     /// Response times of this second: half of them are not longer.
     pub p50: Duration,
     /// 99 of a hundred are not longer.

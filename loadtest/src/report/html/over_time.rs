@@ -15,7 +15,7 @@ const STEPS: [f64; 14] =
 pub(super) struct Point {
     /// Its end, in seconds.
     at: f64,
-    /// Answers a second.
+    /// Answers a second, and of broadcasts what was received.
     completed: f64,
     /// Failures a second.
     failed: f64,
@@ -47,7 +47,7 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
         medians.sort_unstable();
         points.push(Point {
             at: last.at.as_secs_f64(),
-            completed: per_second(|sample| sample.completed),
+            completed: per_second(|sample| sample.completed + sample.received),
             failed: per_second(|sample| sample.failed),
             open: last.open,
             p50: milliseconds(medians[medians.len() / 2]),
