@@ -44,6 +44,9 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 pub struct Progress {
     target: String,
     things: &'static str,
+    /// Requests are sent and answered.
+    asks: bool,
+    publishes: bool,
     connections: u64,
     hold: Duration,
     warmup: Duration,
@@ -92,10 +95,13 @@ impl Progress {
         let narrow = url.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' });
         let time_of = |part| plan.parts().into_iter().find(|(found, _)| *found == part).map(|(_, time)| time);
         let connections = plan.connections as u64;
+        let (asks, publishes) = (plan.pace != Pace::Silent, plan.ws.publish.is_some());
         let messages = plan.ws.publish.as_ref().and_then(|publish| publish.messages);
         Progress {
             target: numbers::plain(&narrow.collect::<String>(), LONGEST_TARGET),
-            things: if plan.pace == Pace::Silent && plan.ws.publish.is_some() { "received" } else { things },
+            things: if asks { things } else { "received" },
+            asks,
+            publishes,
             connections,
             hold: time_of(Part::Hold).unwrap_or_default(),
             warmup: plan.warmup,
@@ -200,11 +206,18 @@ impl Progress {
         let rate = self.rates.back().copied().filter(|_| self.is_busy());
         let rate = rate.map_or_else(|| "-".to_owned(), numbers::rate);
         let rates = Some(self.rates.iter().copied().collect());
-        row(&format!("{}/s", self.things), &rate, false, rates);
-        row("p50", &milliseconds(now.p50), false, history(|sample| sample.p50.as_secs_f64()));
-        row("p99", &milliseconds(now.p99), false, history(|sample| sample.p99.as_secs_f64()));
+        let has_rate = self.asks || self.publishes;
+        if has_rate {
+            row(&format!("{}/s", self.things), &rate, false, rates);
+        }
+        if self.asks {
+            row("p50", &milliseconds(now.p50), false, history(|sample| sample.p50.as_secs_f64()));
+            row("p99", &milliseconds(now.p99), false, history(|sample| sample.p99.as_secs_f64()));
+        }
         row("errors", &numbers::count(self.failed), self.failed > 0, history(|sample| sample.failed as f64));
-        row("in all", &numbers::count(self.completed), false, None);
+        if has_rate {
+            row("in all", &numbers::count(self.completed), false, None);
+        }
         lines.push(String::new());
         lines.push(paint.faint("  Ctrl-C ends the run and shows the report so far"));
         // The row below the last line is where the cursor stands.
@@ -444,13 +457,27 @@ mod tests {
     }
 
     #[test]
+    fn there_are_rows_only_for_what_there_is() {
+        let mut plan = Plan { pace: Pace::Silent, ..made_up::plan() };
+        let names = |plan: &Plan| {
+            let view = after(plan, &[sample(1, 0)]).view(80, 24, Paint::PLAIN);
+            let names = view.iter().skip(3).take_while(|line| !line.is_empty());
+            names.map(|line| line[2..14].trim().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&plan), ["connections", "errors"]);
+        let publish = Publish { rate: 1.0, time: Duration::from_secs(10), messages: None, trigger: None };
+        plan.ws.publish = Some(publish);
+        assert_eq!(names(&plan), ["connections", "received/s", "errors", "in all"]);
+    }
+
+    #[test]
     fn where_there_is_little_room_there_is_one_line() {
         let mut progress = Progress::new(&made_up::plan());
         assert_eq!(progress.view(40, 24, Paint::PLAIN), ["connecting  0s  errors 0"]);
-        progress.add(Phase::Measuring, &sample(4, 1000));
-        assert_eq!(progress.view(40, 24, Paint::COLOUR), ["4s of 10s  1,000/s  errors 0"]);
-        assert_eq!(progress.view(80, 4, Paint::PLAIN), ["4s of 10s  1,000/s  errors 0"]);
-        assert_eq!(progress.view(10, 24, Paint::PLAIN), ["4s of 10s"]);
+        progress.add(Phase::Measuring, &sample(1, 1000));
+        assert_eq!(progress.view(40, 24, Paint::COLOUR), ["1s of 10s  1,000/s  errors 0"]);
+        assert_eq!(progress.view(80, 4, Paint::PLAIN), ["1s of 10s  1,000/s  errors 0"]);
+        assert_eq!(progress.view(10, 24, Paint::PLAIN), ["1s of 10s"]);
         assert!(
             progress.view(1, 24, Paint::PLAIN).is_empty() && progress.view(80, 1, Paint::PLAIN).is_empty()
         );

@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const REPORTS_WITHIN: Duration = Duration::from_millis(500);
 /// A run ends if no connection has stood for the timeout, and for so many reports at least.
 const NOBODY_FOR: Duration = Duration::from_secs(3);
+/// The shortest part of a second that ends the samples.
+const LEAST_REST: Duration = Duration::from_millis(100);
 /// How long shards have for their last report. They need microseconds, unless the machine has no CPU for them.
 const LAST_REPORTS: Duration = Duration::from_secs(2);
 
@@ -75,6 +77,8 @@ pub struct Run {
     somebody: Instant,
     /// Broadcasts, if the plan has any.
     published: Option<Arc<Published>>,
+    /// When the last message was sent, as far as is known.
+    last_published: Option<Instant>,
     collector: Collector,
 }
 
@@ -85,6 +89,8 @@ struct Known {
     settled: bool,
     done: bool,
     last: bool,
+    /// Since the last sample.
+    reported: bool,
     seconds: u64,
     busy: Duration,
     waiting: Duration,
@@ -161,6 +167,7 @@ impl Run {
             busiest: 0.0,
             somebody: Instant::now(),
             published: None,
+            last_published: None,
             collector: Collector::new(of),
             control,
         };
@@ -181,7 +188,7 @@ impl Run {
         };
         self.control.end();
         self.collect_last();
-        self.take_second();
+        self.take_rest(elapsed);
         self.runtime.stop();
         let client = self.client.look();
         let server = self.server.as_mut().map(Watched::look);
@@ -208,9 +215,9 @@ impl Run {
 
     /// Does what is to be done with connections that stand, and adds up how long that took.
     fn do_parts(&mut self, elapsed: &mut Duration, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Ended {
-        // What was counted before is nobody's second.
-        self.take_second();
         for (part, time) in self.plan.parts() {
+            // The part's before; what was counted while connecting is nobody's second.
+            self.take_rest(*elapsed);
             let mut from = Instant::now();
             let mut limit = time;
             let lost = self.lost();
@@ -242,12 +249,15 @@ impl Run {
         Ended::Done
     }
 
-    fn is_done(&self, part: Part) -> bool {
+    fn is_done(&mut self, part: Part, now: Instant) -> bool {
         match part {
             Part::Hold => false,
             Part::Ask => self.shards.iter().all(|shard| shard.done),
             Part::Publish => self.published.as_ref().is_none_or(|published| {
-                published.has_ended() && self.collector.is_complete(published.count())
+                // What has not come in time after the last one was sent, will not come.
+                published.has_ended()
+                    && (self.collector.is_complete(published.count())
+                        || now >= *self.last_published.get_or_insert(now) + self.plan.timeout)
             }),
         }
     }
@@ -312,22 +322,26 @@ impl Run {
                     tell(&News { phase: Phase::WarmUp, sample, tally: &self.tally });
                     warm += shard::REPORT_EVERY;
                 }
+                let clock = self.clock;
                 let is_wanted = || {
-                    let now = self.clock.now();
+                    let now = clock.now();
                     ramp.wanted(0, now) == Some(now)
                 };
                 if stop.is_told() {
                     return Ended::Interrupted;
                 }
-                if now >= until || self.is_done(part) {
+                if now >= until || self.is_done(part, now) {
                     return Ended::Done;
                 }
                 if now >= self.somebody + self.plan.timeout.max(NOBODY_FOR) && is_wanted() {
                     return Ended::NobodyLeft;
                 }
                 // Seconds are counted from the first request on.
-                let reported =
-                    part != Part::Ask || self.shards.iter().all(|shard| shard.seconds >= u64::from(second));
+                let has_reported = |shard: &Known| match part {
+                    Part::Ask => shard.seconds >= u64::from(second),
+                    _ => shard.reported,
+                };
+                let reported = self.shards.iter().all(has_reported);
                 if (reported && now >= end) || now >= end + REPORTS_WITHIN {
                     break;
                 }
@@ -358,6 +372,7 @@ impl Run {
             max: response.max(),
         };
         self.received = received;
+        self.shards.iter_mut().for_each(|shard| shard.reported = false);
         self.take_second();
         sample
     }
@@ -386,6 +401,18 @@ impl Run {
         self.tally.connections.lost + self.second.connections.lost
     }
 
+    /// Ends the run with what has been since the last full second. A moment of that says nothing about rates and times,
+    /// unless it is all that there is.
+    fn take_rest(&mut self, elapsed: Duration) {
+        let before = self.samples.last().map(|sample| sample.at);
+        let rest = elapsed.saturating_sub(before.unwrap_or_default());
+        if rest >= LEAST_REST || (before.is_none() && !rest.is_zero()) {
+            let sample = self.sample(elapsed);
+            self.samples.push(sample);
+        }
+        self.take_second();
+    }
+
     fn take_second(&mut self) {
         self.tally.merge(&self.second);
         self.second = Tally::default();
@@ -410,7 +437,8 @@ impl Run {
             self.somebody = Instant::now();
         }
         self.second.merge(&tally);
-        self.shards[shard] = Known { open, settled, done, last, seconds, ..self.shards[shard] };
+        self.shards[shard] =
+            Known { open, settled, done, last, seconds, reported: true, ..self.shards[shard] };
     }
 
     fn collect_last(&mut self) {

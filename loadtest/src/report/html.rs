@@ -7,7 +7,7 @@ mod plot;
 use super::{CLOSED_LOOP, QUANTILES, Report, json, memory_held};
 use crate::{
     numbers::{self, TimeUnit},
-    plan::Scheme,
+    plan::{Pace, Scheme},
     stats::{Ended, Latency, Usage},
 };
 use std::fmt::Write as _;
@@ -86,7 +86,10 @@ impl Report<'_> {
             );
         };
         let bad = |count: u64| if count > 0 { "bad" } else { "" };
-        if tally.sent == 0 && tally.completed == 0 {
+        if let (Pace::Silent, Some(broadcast)) = (self.plan.pace, &tally.broadcast) {
+            let of = format!("of {}", numbers::count(broadcast.expected));
+            tile("received", &numbers::count(broadcast.received), bad(tally.missing), &of);
+        } else if tally.sent == 0 && tally.completed == 0 {
             tile(
                 "drops a minute",
                 &numbers::rate(outcome.drops_per_minute()),
@@ -229,8 +232,8 @@ impl Report<'_> {
         }
         if let Some(held) = &outcome.held {
             let mut text = format!("{}, lost {}", numbers::duration(held.time), numbers::count(held.lost));
-            for (name, bytes) in memory_held(held) {
-                let _ = write!(text, ", {name} {} a connection", numbers::bytes(bytes));
+            for memory in memory_held(held) {
+                let _ = write!(text, ", {memory}");
             }
             detail("held", &text);
         }

@@ -3,7 +3,7 @@
 use super::{CLOSED_LOOP, Paint, QUANTILES, Report, memory_held};
 use crate::{
     numbers::{self, TimeUnit},
-    plan::Scheme,
+    plan::{Pace, Scheme},
     stats::{Ended, Latency, Usage},
 };
 use std::{fmt::Write as _, time::Duration};
@@ -64,6 +64,11 @@ impl Report<'_> {
             Item::new(format!("{}/s", numbers::rate(outcome.rate()))).strong(),
             Item::new(format!("errors {}", numbers::count(errors))).bad_if(errors > 0),
         ];
+        let mut name = self.things();
+        if self.plan.pace == Pace::Silent {
+            name = "errors";
+            items = vec![Item::new(numbers::count(errors)).bad_if(errors > 0)];
+        }
         for (class, count) in tally.statuses.iter().enumerate().skip(1).filter(|(_, count)| **count > 0) {
             items.push(Item::new(format!("{class}xx {}", numbers::count(*count))).bad_if(class >= 4));
         }
@@ -78,7 +83,7 @@ impl Report<'_> {
                 items.push(Item::new(format!("{name} {}", numbers::count(count))).bad_if(name == "unsent"));
             }
         }
-        text.row(self.things(), &items);
+        text.row(name, &items);
 
         let connections = &tally.connections;
         let (failed, lost) = (connections.failed, connections.lost);
@@ -118,8 +123,7 @@ impl Report<'_> {
             Item::new(numbers::duration(held.time)),
             Item::new(format!("lost {}", numbers::count(held.lost))).bad_if(held.lost > 0),
         ];
-        let memory = memory_held(held);
-        items.extend(memory.map(|(name, bytes)| Item::new(format!("{name} {}/conn", numbers::bytes(bytes)))));
+        items.extend(memory_held(held).map(Item::new));
         text.row("held", &items);
     }
 
