@@ -10,6 +10,7 @@
 //! 8. [Logging in](login): cookies, forms, authentication, CORS
 //! 9. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
 //! 10. [Deployment](deployment): systemd, limits, proxies
+//! 11. [Load testing](load_testing): `lakh load`, its reports, and a million connections
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -44,3 +45,6 @@ pub mod bridges {}
 
 #[doc = include_str!("../docs/guide/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../docs/guide/load-testing.md")]
+pub mod load_testing {}

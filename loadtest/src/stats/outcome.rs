@@ -114,7 +114,11 @@ impl Outcome {
         }
         let late = self.tally.late_share();
         if late > LATE {
-            limits.push(format!("{:.1}% of the requests left more than 1 ms late", late * 100.0));
+            // Which of these it was, is not known.
+            limits.push(format!(
+                "{:.1}% of the requests left more than 1 ms late, for want of a free connection (-c) or of CPU",
+                late * 100.0
+            ));
         }
         limits
     }
@@ -160,7 +164,10 @@ mod tests {
         (outcome.client_busy, outcome.tally.late) = (0.90, 11);
         assert_eq!(
             outcome.client_limits(),
-            ["its busiest thread worked 90% of the time", "1.1% of the requests left more than 1 ms late"]
+            [
+                "its busiest thread worked 90% of the time",
+                "1.1% of the requests left more than 1 ms late, for want of a free connection (-c) or of CPU"
+            ]
         );
     }
 }
