@@ -55,6 +55,7 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
         ("http://127.0.0.1/", &["--src", "10.0.0.0/99"], "10.0.1.0/28"),
         ("http://127.0.0.1/", &["--stages", "1s"], "TIME:CONNECTIONS"),
         ("http://127.0.0.1/", &["--stages", "1s:9", "-c", "8"], "more connections than -c"),
+        ("http://127.0.0.1/", &["--stages", "1s:9,1s:0", "--hold", "1s"], "connections that stand"),
         ("http://127.0.0.1/", &["-b", "@/no/such/file"], "/no/such/file"),
         ("http://127.0.0.1/", &["--json", "/no/such/file"], "/no/such/file"),
         ("http://127.0.0.1/", &["--fail-if", "p99"], "p99>5ms"),
@@ -64,7 +65,8 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
         #[cfg(target_os = "linux")]
         ("http://127.0.0.1/", &["--pid", "4294967295"], "no such process"),
         ("http://127.0.0.1/", &["--size", "1k"], "for ws, tcp and udp URLs only"),
-        ("ws://127.0.0.1/", &["-H", "a: b"], "--header has a meaning for http URLs only"),
+        ("ws://127.0.0.1/", &["-b", "a"], "--body has a meaning for http URLs only"),
+        ("tcp://127.0.0.1:9", &["-H", "a: b"], "--header has a meaning for http and ws URLs only"),
         ("ws://127.0.0.1/", &["--ws", "never"], "echo, broadcast, idle"),
         ("ws://127.0.0.1/", &["--ws", "idle,echo"], "--hold"),
         ("ws://127.0.0.1/", &["--ws", "idle", "-n", "5"], "-n has no meaning"),
@@ -291,6 +293,21 @@ fn ctrl_c_ends_it_with_what_is_known() {
     child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
     assert_says(&report, &["established 4", "errors 0", "lost 0"]);
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn two_signals_at_once_are_one() {
+    // As timeout(1) sends them, to the process and then to its group; two of a kind may come as one.
+    for signals in [[Signal::INT, Signal::INT], [Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM]] {
+        let mut child = running(Stdio::piped());
+        for signal in signals {
+            kill_process(Pid::from_child(&child), signal).unwrap();
+        }
+        let mut report = String::new();
+        child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+        assert_says(&report, &["established 4", "errors 0", "lost 0"]);
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signals:?}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod preflight;
 pub mod progress;
 pub mod report;
+mod request_list;
 mod schedule;
 mod sources;
 pub mod stats;
@@ -28,6 +29,7 @@ mod made_up;
 
 pub use engine::{Run, Stop};
 pub use plan::Plan;
+pub use request_list::RequestList;
 pub use sources::{Network, ParseNetworkError};
 pub use stats::{Outcome, Tally};
 pub use target::TargetError;

@@ -55,6 +55,7 @@ pub(crate) fn outcome(requests: u64) -> Outcome {
         tally,
         connecting: Duration::from_millis(20),
         elapsed: Duration::from_secs(10),
+        asked: Duration::from_secs(10),
         ended: Ended::Done,
         samples: samples(10, 64, requests / 10),
         client: Usage { cpu: Duration::from_secs(4), memory: 3_121_600, memory_before: 3_000_000 },
@@ -85,6 +86,7 @@ pub(crate) fn million() -> (Plan, Outcome) {
     plan.target.scheme = Scheme::Ws;
     let mut outcome = Outcome {
         elapsed: Duration::from_secs(60),
+        asked: Duration::ZERO,
         client: Usage { cpu: Duration::from_secs(30), memory: 350_000_000, memory_before: 40_000_000 },
         samples: samples(60, 1_000_000, 0),
         ..outcome(0)

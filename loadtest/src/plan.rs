@@ -1,7 +1,7 @@
 //! What a run is to do.
 
-use crate::sources::Network;
-use std::{net::SocketAddr, time::Duration};
+use crate::{RequestList, sources::Network, template::Template};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 /// The protocol of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,15 +48,29 @@ pub enum Pace {
     Silent,
 }
 
+/// What requests ask for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Asked {
+    /// The target's path, as it is.
+    #[default]
+    Target,
+    /// A path and query with placeholders.
+    Template(Template),
+    /// The lines of a list, in turn; for HTTP alone.
+    List(Arc<RequestList>),
+}
+
 /// What an HTTP request says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpRequest {
-    /// The method.
+    /// The method; a list's lines may name others.
     pub method: String,
+    /// What is asked for; also by the handshakes of WebSockets.
+    pub asked: Asked,
     /// Fields beside `Host` and `Content-Length`, which are made up if they are not among these.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Vec<u8>,
+    pub headers: Vec<(String, Template)>,
+    /// The body. Lines of a list that name a method which means nothing with a body are sent without it.
+    pub body: Template,
     /// A connection for each request: says `Connection: close`.
     pub close: bool,
     /// Another status is a failure.
@@ -70,8 +84,9 @@ impl Default for HttpRequest {
     fn default() -> Self {
         HttpRequest {
             method: "GET".to_owned(),
+            asked: Asked::Target,
             headers: Vec::new(),
-            body: Vec::new(),
+            body: Template::default(),
             close: false,
             expect_status: None,
             expect_body: None,
@@ -91,8 +106,8 @@ pub struct Stage {
 /// What is special about WebSockets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WsPlan {
-    /// The text that is sent first on each of them.
-    pub open: Option<String>,
+    /// The text that is sent first on each of them; its placeholders become what they become in the handshake.
+    pub open: Option<Template>,
     /// How often each of them pings; one whose pong has not come by the next ping is lost.
     pub ping: Option<Duration>,
     /// Messages that the server is to give to all of them.
@@ -183,7 +198,7 @@ pub struct Plan {
     pub private_descriptors: bool,
     /// Bytes of a message or datagram that is to come back.
     pub size: usize,
-    /// How long connections only stand before anything is asked of them.
+    /// How long connections only stand before anything is asked of them; with stages, from the end of these on.
     pub hold: Duration,
     /// What is special about WebSockets.
     pub ws: WsPlan,
@@ -217,15 +232,16 @@ impl Plan {
 
     /// What is done once connections stand, one after the other.
     pub(crate) fn parts(&self) -> Vec<(Part, Duration)> {
-        let hold = (!self.hold.is_zero()).then_some((Part::Hold, self.hold));
+        let staged: Duration = self.stages.iter().map(|stage| stage.time).sum();
+        let hold = (!self.hold.is_zero()).then_some((Part::Hold, staged.saturating_add(self.hold)));
         let ask = (self.pace != Pace::Silent).then_some((Part::Ask, self.duration));
         let publish = self.ws.publish.as_ref().map(|publish| (Part::Publish, publish.time));
         let parts: Vec<_> = [hold, ask, publish].into_iter().flatten().collect();
         if parts.is_empty() { vec![(Part::Hold, self.duration)] } else { parts }
     }
 
-    /// What is wrong with it, and what to write instead; an engine refuses such a plan.
-    pub(crate) fn fault(&self) -> Option<&'static str> {
+    /// What is wrong with it, and what to write instead: [`Run::start`](crate::Run::start) refuses such a plan.
+    pub fn fault(&self) -> Option<&'static str> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         match self.pace {
             _ if self.connections == 0 => Some("a run has at least one connection"),
@@ -238,8 +254,14 @@ impl Plan {
             _ if self.connect_rate.is_some_and(|rate| !positive(rate)) => {
                 Some("connections are begun at a rate above zero")
             }
+            _ if !self.hold.is_zero() && self.stages.last().is_some_and(|stage| stage.connections == 0) => {
+                Some("connections that are to stand after the stages are there in the last one")
+            }
             _ if self.stages.iter().any(|stage| stage.connections > self.connections) => {
                 Some("a stage has no more connections than the run")
+            }
+            _ if self.target.scheme != Scheme::Http && matches!(self.http.asked, Asked::List(_)) => {
+                Some("a list of requests is for HTTP")
             }
             _ if self.timeout.is_zero() => Some("a timeout is longer than zero"),
             _ if self.target.scheme == Scheme::Udp && !(4..=UDP_AT_MOST).contains(&self.size) => {

@@ -128,3 +128,45 @@ fn connections_follow_the_stages() {
     assert_eq!((counts.renewed, outcome.tally.failures.total()), (3, 0), "those that came back");
     assert!(outcome.tally.completed > 0);
 }
+
+#[test]
+fn the_samples_hold_every_second_and_the_part_of_one_at_the_end() {
+    let server = serve(|mut connection| connection.answer_all());
+    for millis in [300, 1300] {
+        let duration = Duration::from_millis(millis);
+        let outcome = run(Plan { duration, connections: 2, ..plan(server) });
+        let counted: u64 = outcome.samples.iter().map(|sample| sample.completed).sum();
+        assert_eq!(counted, outcome.tally.completed);
+        let last = outcome.samples.last().unwrap();
+        assert_eq!((last.at, last.open), (outcome.elapsed, 2));
+        assert!(last.completed > 0 && !last.max.is_zero());
+    }
+}
+
+#[test]
+fn connections_stand_after_the_stages_before_anything_is_asked() {
+    let accepted = AtomicU64::new(0);
+    let (tell, told) = mpsc::channel();
+    let listener = serve_all(move |is_request| match is_request {
+        false => drop(accepted.fetch_add(1, Ordering::SeqCst)),
+        true => drop(tell.send(accepted.load(Ordering::SeqCst))),
+    });
+    let stages = vec![Stage { time: Duration::from_millis(300), connections: 4 }];
+    let hold = Duration::from_secs(1);
+    let outcome = run(Plan { stages, hold, requests: Some(8), connections: 4, ..plan(listener) });
+    assert_eq!((outcome.ended, outcome.tally.completed), (Ended::Done, 8));
+    assert_eq!(outcome.elapsed, Duration::from_millis(1300) + outcome.asked);
+    assert!((outcome.rate() * outcome.asked.as_secs_f64()).round() == 8.0);
+    assert_eq!(told.recv().unwrap(), 4, "the connections when the first request came");
+}
+
+/// Answers everything, and tells of each connection and of each request.
+fn serve_all(tell: impl Fn(bool) + Send + Sync + 'static) -> SocketAddr {
+    serve(move |mut connection| {
+        tell(false);
+        while !connection.request().is_empty() {
+            tell(true);
+            connection.send(OK);
+        }
+    })
+}

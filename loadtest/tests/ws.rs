@@ -5,10 +5,12 @@ mod by_hand;
 use by_hand::{BINARY, CLOSE, PING, PONG, TEXT, Ws, assert_failures, plan, run, run_until, serve};
 use lakh_loadtest::{
     Plan,
-    plan::{Pace, WsPlan},
+    plan::{Asked, Pace, WsPlan},
     stats::{Cause, Ended},
+    template::{Files, Place, Template},
 };
 use std::{
+    collections::BTreeSet,
     io::{Read, Write},
     net::SocketAddr,
     sync::mpsc,
@@ -165,9 +167,43 @@ fn the_first_message_of_every_socket_may_be_given() {
         let _ = told.send(ws.read()?);
         ws.read().map(drop)
     });
-    let open = Some("{\"subscribe\": \"all\"}".to_owned());
+    let open = Some(Template::text("{\"subscribe\": \"{seq}\"}"));
     let (_, first) = run_until(idle(addr, WsPlan { open, ..WsPlan::default() }), &first);
-    assert_eq!(first, (TEXT, b"{\"subscribe\": \"all\"}".to_vec()));
+    assert_eq!(first, (TEXT, b"{\"subscribe\": \"{seq}\"}".to_vec()));
+}
+
+#[test]
+fn every_socket_has_its_number_in_its_handshake_and_its_first_message() {
+    let (told, sockets) = mpsc::channel();
+    let addr = serve(move |stream| {
+        let mut ws = Ws::accept(stream)?;
+        let (_, message) = ws.read()?;
+        let _ = told.send((ws.head.clone(), String::from_utf8(message).unwrap()));
+        ws.read().map(drop)
+    });
+    let parse = |text, place| Template::parse(text, place, &mut Files::new()).unwrap();
+    // Longer than a frame's shortest lengths.
+    let open = Some(parse("join {seq} as {rand:200}", Place::Text));
+    let mut plan = idle(addr, WsPlan { open, ..WsPlan::default() });
+    (plan.connections, plan.shards) = (10, 2);
+    plan.http.asked = Asked::Template(parse("/rooms/{seq}", Place::Target));
+    plan.http.headers = vec![("Cookie".to_owned(), parse("id={seq}", Place::Field))];
+    let (all, enough) = mpsc::channel();
+    let numbers = std::thread::spawn(move || {
+        let mut numbers = BTreeSet::new();
+        for (head, message) in sockets.iter().take(10) {
+            let path = head.split(' ').nth(1).unwrap();
+            let number: u32 = path.strip_prefix("/rooms/").unwrap().parse().unwrap();
+            assert!(head.contains(&format!("\r\nCookie: id={number}\r\n")), "{head}");
+            let name = message.strip_prefix(&format!("join {number} as ")).unwrap();
+            assert!(name.len() == 200 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            numbers.insert(number);
+        }
+        let _ = all.send(());
+        numbers
+    });
+    run_until(plan, &enough);
+    assert_eq!(numbers.join().unwrap(), (0..10).collect());
 }
 
 #[test]

@@ -20,6 +20,15 @@ Examples:
   lakh load --stages 30s:1k,1m:1k,30s:0 http://127.0.0.1:8080/
   lakh load -c 100k --hold 1m --ws echo,broadcast -n 100k -R 20k ws://127.0.0.1:8080/topic/all
   lakh load --fail-if 'p99>5ms' --fail-if 'errors>0' --json run.json http://127.0.0.1:8080/
+  lakh load -b '{\"id\":{seq}}' 'http://127.0.0.1:8080/items?key={rand:8}'
+  lakh load --urls paths.txt http://127.0.0.1:8080
+
+Placeholders in URL, -H, -b TEXT, --ws-open and the lines of --urls:
+  {seq}        the number of the request, from 0; with ws URLs, of the socket
+  {rand:16}    so many letters and digits by chance
+  {line:FILE}  a line of the file: request 0 has the first, and behind the last the first comes again
+  {{           a brace; one that no name follows, as in JSON, needs no second one
+Files of lines are kept in memory: 1 GiB together at most, and half of what memory there is.
 
 Exit status: 0 done, 1 it could not run, 2 usage, 3 connections were not established or lost,
 99 a condition of --fail-if held.";
@@ -27,7 +36,8 @@ Exit status: 0 done, 1 it could not run, 2 usage, 3 connections were not establi
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Load {
-    /// http://, ws://, tcp:// or udp://HOST[:PORT][/PATH]; HOST is an address or a name in /etc/hosts
+    /// http://, ws://, tcp:// or udp://HOST[:PORT][/PATH]; HOST is an address or a name in /etc/hosts, PATH may have
+    /// placeholders
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
@@ -78,13 +88,17 @@ pub(crate) struct Load {
     #[arg(short, long, value_name = "NAME", value_parser = method, help_heading = "Request")]
     pub(crate) method: Option<String>,
 
-    /// A header field, 'Name: value'; may be repeated
+    /// A header field, 'Name: value', perhaps with placeholders; may be repeated
     #[arg(short = 'H', long, value_name = "FIELD", value_parser = field, help_heading = "Request")]
     pub(crate) header: Vec<(String, String)>,
 
-    /// The body, or the file that holds it: @FILE
+    /// The body, perhaps with placeholders; or the file that holds it, @FILE, which is sent as it is
     #[arg(short, long, value_name = "TEXT", help_heading = "Request")]
     pub(crate) body: Option<String>,
+
+    /// Ask for the lines of this file in turn: PATH, URL or METHOD URL; # begins a comment
+    #[arg(long, value_name = "FILE", help_heading = "Request")]
+    pub(crate) urls: Option<PathBuf>,
 
     /// A connection for each request
     #[arg(long, conflicts_with = "pipeline", help_heading = "Request")]
@@ -111,7 +125,8 @@ pub(crate) struct Load {
     #[arg(long, value_name = "BYTES", value_parser = size, help_heading = "Messages")]
     pub(crate) size: Option<usize>,
 
-    /// How long connections only stand before anything is sent; the report says what memory each takes then
+    /// How long connections only stand, after --ramp or --stages, before anything is sent; the report says what memory
+    /// each takes then
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration, help_heading = "Messages")]
     pub(crate) hold: Duration,
 
@@ -119,7 +134,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "WHAT", value_delimiter = ',', help_heading = "Messages")]
     pub(crate) ws: Vec<WsMode>,
 
-    /// WebSockets: the text that is sent first on each of them
+    /// WebSockets: the text that is sent first on each of them, perhaps with placeholders
     #[arg(long, value_name = "MESSAGE", help_heading = "Messages")]
     pub(crate) ws_open: Option<String>,
 

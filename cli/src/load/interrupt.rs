@@ -2,12 +2,22 @@
 
 use lakh_core::signal::Signal;
 use lakh_loadtest::Stop;
-use std::{io, process, sync::mpsc, thread};
+use std::{
+    io, process,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// The exit status of a process that a second Ctrl-C has ended: 128 + SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Ends the run at SIGINT or SIGTERM, and the process at a second one. Returns once both are caught.
+/// Signals within this time are one: timeout(1) sends its signal to the process and then to the group that it is in, and
+/// nobody is so fast with a key.
+const ONE: Duration = Duration::from_millis(100);
+
+/// Ends the run at SIGINT or SIGTERM, and the process at a second one that is not the [same](ONE). Returns once both are
+/// caught.
 ///
 /// On a thread of its own, with the descriptors of the process: a run's threads may have others.
 pub(super) fn watch(stop: &Stop) -> io::Result<()> {
@@ -23,15 +33,18 @@ pub(super) fn watch(stop: &Stop) -> io::Result<()> {
                 Err(error) => return drop(tell.send(Err(error))),
             };
             let _ = tell.send(Ok(()));
-            for told in 0.. {
+            let mut first = None;
+            loop {
                 std::future::poll_fn(|cx| match interrupt.poll_recv(cx) {
                     std::task::Poll::Pending => terminate.poll_recv(cx),
                     ready => ready,
                 })
                 .await;
-                if told > 0 {
+                let now = Instant::now();
+                if first.is_some_and(|first| now.duration_since(first) > ONE) {
                     process::exit(EXIT_INTERRUPTED);
                 }
+                first = first.or(Some(now));
                 stop.stop();
             }
         });

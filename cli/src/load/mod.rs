@@ -5,6 +5,7 @@ mod files;
 mod interrupt;
 mod live;
 mod plan;
+mod requests;
 
 pub(crate) use args::Load;
 
@@ -37,6 +38,9 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     let limit = raise_descriptor_limit()
         .map_err(|error| Failure::broken(format!("cannot raise the limit of open files: {error}")))?;
     plan.fit_tables(limit.soft);
+    if let Some(fault) = plan.fault() {
+        return Err(Failure::refused(fault));
+    }
     let check = preflight::check(&Need::of(&plan), &Machine::read());
     if options.check {
         print(&check.text(paint(&io::stdout())));
@@ -46,10 +50,8 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     let mut files = Files::create(options)?;
     let stop = Stop::default();
     interrupt::watch(&stop).map_err(|error| Failure::broken(format!("cannot catch Ctrl-C: {error}")))?;
-    let run = Run::start(plan.clone()).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidInput => Failure::refused(error.to_string()),
-        _ => Failure::broken(format!("cannot begin: {error}")),
-    })?;
+    // What the plan can have wrong was looked at: this is the kernel's.
+    let run = Run::start(plan.clone()).map_err(|error| Failure::broken(format!("cannot begin: {error}")))?;
     let mut live = Live::new(&plan, options.no_tui);
     let outcome = run.finish(&stop, |news| live.tell(news));
     live.finish();

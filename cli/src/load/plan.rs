@@ -1,13 +1,13 @@
 //! From the options to the plan of a run.
 
-use super::{Load, args::WsMode};
+use super::{Load, args::WsMode, requests::Requests};
 use crate::failure::Failure;
 use lakh_core::sys::cpu::cpu_quota;
 use lakh_loadtest::{
     Plan,
-    plan::{HttpRequest, Pace, Publish, Scheme, Stage, Target, WsPlan},
+    plan::{Pace, Publish, Scheme, Stage, Target, WsPlan},
 };
-use std::{fs::File, io::Read, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 /// A datagram that has not come by then was lost.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
@@ -15,12 +15,11 @@ const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
 const DEFAULT_MSG_RATE: f64 = 1.0;
 /// How long a run lasts that ends by its number of requests.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// Bytes of a body.
-const BODY_AT_MOST: u64 = 64 << 20;
 
 pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
     let target = Target::parse(&options.url).map_err(|error| Failure::refused(error.to_string()))?;
     check_scheme(options, target.scheme)?;
+    let requests = Requests::read(options, &target)?;
     let usual = Plan::new(target);
     if options.duration.is_some_and(|time| time.is_zero()) {
         return Err(Failure::refused("-d 0s measures nothing"));
@@ -38,15 +37,22 @@ pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
     if connections == 0 {
         return Err(Failure::refused("--stages has no connections at all"));
     }
+    if !options.hold.is_zero() && stages.last().is_some_and(|stage| stage.connections == 0) {
+        return Err(Failure::refused(
+            "--hold comes after --stages: the last stage needs connections that stand",
+        ));
+    }
     let mut stages = stages.to_vec();
     stages.extend(options.ramp.map(|time| Stage { time, connections }));
     let staged: Duration = stages.iter().map(|stage| stage.time).sum();
+    // Who is to stand after them is asked after that.
+    let asked_in_stages = if options.hold.is_zero() { staged } else { Duration::ZERO };
     let duration = match (options.duration, options.requests) {
         // Nothing more is wanted than the stages.
-        (None, _) if options.stages.is_some() => staged,
-        (Some(duration), _) => staged + duration,
+        (None, _) if options.stages.is_some() && options.hold.is_zero() => staged,
+        (Some(duration), _) => asked_in_stages + duration,
         (None, Some(_)) => LONGEST,
-        (None, None) => staged + usual.duration,
+        (None, None) => asked_in_stages + usual.duration,
     };
     // To stand is all that they do.
     let (hold, duration) = match ws.is_idle && !options.hold.is_zero() {
@@ -83,11 +89,11 @@ pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
         requests: options.requests,
         warmup: options.warmup,
         pace,
-        http: request(options)?,
+        http: requests.http,
         timeout: options.timeout.unwrap_or(timeout),
         size: options.size.unwrap_or(usual.size),
         hold,
-        ws: WsPlan { open: options.ws_open.clone(), ping: options.ping, publish },
+        ws: WsPlan { open: requests.ws_open, ping: options.ping, publish },
         source: options.src,
         server: options.pid,
         ..usual
@@ -143,10 +149,11 @@ impl Modes {
 
 /// Refuses options that have no meaning for a protocol.
 fn check_scheme(options: &Load, scheme: Scheme) -> Result<(), Failure> {
+    let http_and_ws = [("--header", !options.header.is_empty())];
     let http = [
         ("--method", options.method.is_some()),
-        ("--header", !options.header.is_empty()),
         ("--body", options.body.is_some()),
+        ("--urls", options.urls.is_some()),
         ("--no-keepalive", options.no_keepalive),
         ("--expect-status", options.expect_status.is_some()),
         ("--expect-body", options.expect_body.is_some()),
@@ -166,38 +173,13 @@ fn check_scheme(options: &Load, scheme: Scheme) -> Result<(), Failure> {
             given(&ws).map(|name| (name, "ws")).or(options.size.map(|_| ("--size", "ws, tcp and udp")))
         }
         Scheme::Ws => given(&http).map(|name| (name, "http")),
-        _ => given(&http).map(|name| (name, "http")).or(given(&ws).map(|name| (name, "ws"))),
+        _ => given(&http)
+            .map(|name| (name, "http"))
+            .or(given(&ws).map(|name| (name, "ws")))
+            .or(given(&http_and_ws).map(|name| (name, "http and ws"))),
     };
     match wrong {
         Some((name, of)) => Err(Failure::refused(format!("{name} has a meaning for {of} URLs only"))),
         None => Ok(()),
     }
-}
-
-fn request(options: &Load) -> Result<HttpRequest, Failure> {
-    let body = match options.body.as_deref().map(|text| text.strip_prefix('@').ok_or(text)) {
-        None => Vec::new(),
-        Some(Err(text)) => text.as_bytes().to_vec(),
-        Some(Ok(path)) => {
-            read(path).map_err(|error| Failure::refused(format!("cannot read the body {path:?}: {error}")))?
-        }
-    };
-    let default = if options.body.is_some() { "POST" } else { "GET" };
-    Ok(HttpRequest {
-        method: options.method.clone().unwrap_or_else(|| default.to_owned()),
-        headers: options.header.clone(),
-        body,
-        close: options.no_keepalive,
-        expect_status: options.expect_status,
-        expect_body: options.expect_body.as_ref().map(|text| text.as_bytes().to_vec()),
-    })
-}
-
-fn read(path: &str) -> Result<Vec<u8>, std::io::Error> {
-    let mut body = Vec::new();
-    File::open(path)?.take(BODY_AT_MOST + 1).read_to_end(&mut body)?;
-    if body.len() as u64 > BODY_AT_MOST {
-        return Err(std::io::Error::other("it has more than 64 MiB"));
-    }
-    Ok(body)
 }

@@ -17,7 +17,7 @@ use crate::{
     stats::{Ended, Held, Outcome, Sample, Tally},
     usage::Watched,
 };
-use lakh_core::{Runtime, sys::limits::raise_descriptor_limit};
+use lakh_core::Runtime;
 use std::{
     fmt, io,
     sync::{
@@ -73,6 +73,8 @@ pub struct Run {
     client: Watched,
     server: Option<Watched>,
     busiest: f64,
+    /// For how long requests were sent.
+    asked: Duration,
     /// When a connection stood, as far as is known.
     somebody: Instant,
     /// Broadcasts, if the plan has any.
@@ -97,22 +99,23 @@ struct Known {
 }
 
 impl Run {
-    /// Starts event loops, and then the connections of `plan`.
+    /// Starts event loops, and then the connections of `plan`. One whose connections are more than a descriptor table
+    /// holds is to be [fitted](Plan::fit_tables) before.
     ///
     /// # Errors
-    /// `InvalidInput` if the plan contradicts itself, `Unsupported` if its protocol is not there yet; or if no threads
-    /// or event loops can be made.
-    pub fn start(mut plan: Plan) -> io::Result<Run> {
-        plan.fit_tables(raise_descriptor_limit()?.soft);
+    /// `InvalidInput` if the plan [contradicts itself](Plan::fault); or if no threads or event loops can be made.
+    pub fn start(plan: Plan) -> io::Result<Run> {
         if let Some(fault) = plan.fault() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, fault));
         }
         let plan = Arc::new(plan);
         match plan.target.scheme {
-            Scheme::Http => Run::start_with(&plan, |plan| Http::new(&plan.target, &plan.http)),
+            Scheme::Http => {
+                Run::start_with(&plan, |plan, share| Http::new(&plan.target, &plan.http, share.values()))
+            }
             Scheme::Ws => Run::start_ws(&plan),
-            Scheme::Tcp => Run::start_with(&plan, Tcp::new),
-            Scheme::Udp => Run::start_with(&plan, Udp::new),
+            Scheme::Tcp => Run::start_with(&plan, |plan, _| Tcp::new(plan)),
+            Scheme::Udp => Run::start_with(&plan, |plan, _| Udp::new(plan)),
         }
     }
 
@@ -121,14 +124,14 @@ impl Run {
         let run = fastrand::u32(..);
         let protocol = {
             let published = published.clone();
-            move |plan: &Plan| Ws::new(plan, published.clone(), run)
+            move |plan: &Plan, share: Share| Ws::new(plan, share.values(), published.clone(), run)
         };
         Ok(Run { published, ..Run::start_with(plan, protocol)? })
     }
 
     fn start_with<P: Client>(
         plan: &Arc<Plan>,
-        protocol: impl Fn(&Plan) -> P + Send + Sync + 'static,
+        protocol: impl Fn(&Plan, Share) -> P + Send + Sync + 'static,
     ) -> io::Result<Run> {
         let of = plan.shards;
         let (clock, control) = (Clock::new(), Arc::<Control>::default());
@@ -141,7 +144,7 @@ impl Run {
             move |shard: &lakh_core::Shard| {
                 let share = Share::new(&plan, shard.id(), of);
                 let (plan, control) = (Arc::clone(&plan), Arc::clone(&control));
-                let protocol = protocol(&plan);
+                let protocol = protocol(&plan, share);
                 shard::begin(Local::new(plan, protocol, clock, share, control, sender.clone()))
             }
         };
@@ -165,6 +168,7 @@ impl Run {
             client: Watched::new(None),
             server: plan.server.map(|number| Watched::new(Some(number))),
             busiest: 0.0,
+            asked: Duration::ZERO,
             somebody: Instant::now(),
             published: None,
             last_published: None,
@@ -204,6 +208,7 @@ impl Run {
             tally,
             connecting,
             elapsed,
+            asked: self.asked,
             ended,
             samples: self.samples,
             held: self.held,
@@ -239,8 +244,10 @@ impl Run {
             let ended = self.measure(part, from, limit, *elapsed, stop, tell);
             let took = Instant::now().saturating_duration_since(from).min(limit);
             *elapsed += took;
-            if part == Part::Hold {
-                self.held = Some(self.before.held(took, self.open(), self.lost() - lost));
+            match part {
+                Part::Hold => self.held = Some(self.before.held(took, self.open(), self.lost() - lost)),
+                Part::Ask => self.asked = took,
+                Part::Publish => {}
             }
             if ended != Ended::Done {
                 return ended;

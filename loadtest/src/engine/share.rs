@@ -1,6 +1,6 @@
 //! What one shard does of a run.
 
-use crate::plan::Plan;
+use crate::{plan::Plan, template::Values};
 
 /// A shard's part of what is dealt to all shards in turn: number k of the run is that of shard k modulo their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,5 +26,9 @@ impl Share {
             first: if plan.stages.is_empty() { connections } else { 0 },
             requests: plan.requests.map(share),
         }
+    }
+    /// What its requests have in the place of placeholders.
+    pub(super) fn values(self) -> Values {
+        Values::new(self.shard as u64, self.of as u64)
     }
 }

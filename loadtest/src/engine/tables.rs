@@ -5,7 +5,7 @@ use crate::{Plan, preflight::OTHER_DESCRIPTORS};
 impl Plan {
     /// Gives each thread a descriptor table of its own if one table does not hold all connections, and as many
     /// threads as tables are needed then; `limit` is that of a table ([`Machine::descriptors`]). It changes nothing if
-    /// that is impossible: elsewhere than on Linux, or with next to no descriptors. [`Run::start`] does this by itself.
+    /// that is impossible: elsewhere than on Linux, or with next to no descriptors.
     ///
     /// ```
     /// use lakh_loadtest::{Plan, plan::Target};
@@ -18,7 +18,6 @@ impl Plan {
     /// ```
     ///
     /// [`Machine::descriptors`]: crate::preflight::Machine::descriptors
-    /// [`Run::start`]: crate::Run::start
     pub fn fit_tables(&mut self, limit: u64) {
         let room = limit.saturating_sub(OTHER_DESCRIPTORS);
         let connections = self.connections as u64;

@@ -196,15 +196,16 @@ fn local_ports(need: &Need, machine: &Machine) -> Row {
     })
 }
 
+/// An estimate: only more than the machine itself has is refused.
 fn memory(need: &Need, machine: &Machine) -> Row {
     let wanted = need.memory();
-    let have = match (machine.memory_available, machine.memory_allowed) {
-        (Some(available), Some(allowed)) => Some(available.min(allowed)),
-        (available, allowed) => available.or(allowed),
-    };
     let text = format!("about {} kernel+user (estimate)", numbers::bytes(wanted));
-    let Some(have) = have else { return Row::new("memory", text, Verdict::Unknown) };
-    let verdict = if wanted <= have { Verdict::Enough } else { Verdict::Short };
+    let Some(have) = machine.memory_left() else { return Row::new("memory", text, Verdict::Unknown) };
+    let verdict = match machine.memory_available {
+        Some(available) if wanted > available => Verdict::Short,
+        _ if wanted > have => Verdict::Low,
+        _ => Verdict::Enough,
+    };
     Row::new("memory", format!("{text}  have {}", numbers::bytes(have)), verdict).or(|| {
         let mut remedies = Vec::new();
         if machine.memory_allowed.is_some_and(|allowed| allowed < wanted) {

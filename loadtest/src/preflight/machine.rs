@@ -71,6 +71,14 @@ impl Machine {
         }
     }
 
+    /// Memory that a process can have, in bytes: of the machine, and of its control groups.
+    pub fn memory_left(&self) -> Option<u64> {
+        match (self.memory_available, self.memory_allowed) {
+            (Some(available), Some(allowed)) => Some(available.min(allowed)),
+            (available, allowed) => available.or(allowed),
+        }
+    }
+
     /// Bytes of a page; 4,096 if the machine does not say.
     pub fn page_size(&self) -> u64 {
         self.page.unwrap_or(4096)

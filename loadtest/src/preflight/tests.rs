@@ -161,6 +161,7 @@ fn memory_is_what_machine_and_container_leave() {
     assert_eq!(found.remedies, ["or take fewer connections: -c 810000"]);
     let machine = Machine { memory_allowed: Some(1_000_000_000), ..big() };
     let found = row(&million(), &machine, "memory");
+    assert_eq!(found.verdict, Verdict::Low, "an estimate, and the machine has it");
     assert_eq!(found.remedies[0], "raise the memory limit of this container (control group)");
     assert_eq!(
         row(&million(), &Machine { memory_available: None, ..big() }, "memory").verdict,

@@ -25,6 +25,7 @@ impl Report<'_> {
     /// | `ended` | `done`, `interrupted` or `nobody_left` |
     /// | `connecting_s` | until every connection that was wanted from the beginning had been tried |
     /// | `elapsed_s` | what was measured, without the warm-up |
+    /// | `asked_s` | the part of it in which requests were sent |
     /// | `connections` | `requested`, `established`, `failed`, `lost`, `answered` (at least once), `renewed`, `lost_per_minute` |
     /// | `requests` | `sent`, `completed`, `completed_per_s`, `late`, `late_share`, `unsent` (due, and no connection was free), `unanswered` (at the end) |
     /// | `statuses` | `1xx` to `5xx`, `other` |
@@ -36,7 +37,7 @@ impl Report<'_> {
     /// | `held` | if connections only stood for a time, at its end: `time_s`, `open`, `lost`, and as memory `client` and `server` (anonymous: heap and stacks), `kernel_slab` and `kernel_sockets` (of all this machine): `before_bytes`, `held_bytes`, `per_connection_bytes` |
     /// | `client` | `cpu_s`, `cpus`, `memory_bytes`, `memory_before_bytes`, `per_connection_bytes`, `busiest_thread_share`, `limits` (texts; empty if the client was not the limit) |
     /// | `server` | the same without the last two, if its process was known |
-    /// | `samples` | for each second `at_s`, `open`, `completed`, `failed`, `received` (broadcasts), `p50_us`, `p99_us`, `max_us` |
+    /// | `samples` | for each second, and the part of one at the end, `at_s` (its end), `open`, `completed`, `failed`, `received` (broadcasts), `p50_us`, `p99_us`, `max_us` |
     /// | `thresholds` | `threshold`, `passed`, `comparison` |
     /// | `passed` | whether all thresholds were kept |
     pub fn json(&self) -> String {
@@ -56,6 +57,7 @@ struct Document<'a> {
     ended: &'static str,
     connecting_s: f64,
     elapsed_s: f64,
+    asked_s: f64,
     connections: Connections,
     requests: Requests,
     statuses: Statuses,
@@ -88,6 +90,7 @@ impl<'a> Document<'a> {
             },
             connecting_s: outcome.connecting.as_secs_f64(),
             elapsed_s: outcome.elapsed.as_secs_f64(),
+            asked_s: outcome.asked.as_secs_f64(),
             connections: Connections {
                 requested: tally.connections.requested,
                 established: tally.connections.established,
@@ -519,6 +522,7 @@ mod tests {
             ("/plan/threads", json!(2)),
             ("/ended", json!("done")),
             ("/elapsed_s", json!(10.0)),
+            ("/asked_s", json!(10.0)),
             ("/connecting_s", json!(0.25)),
             ("/connections/established", json!(64)),
             ("/requests/completed_per_s", json!(10_000.0)),
@@ -587,7 +591,7 @@ mod tests {
     fn nothing_has_a_form_too() {
         let mut outcome = made_up::outcome(0);
         outcome.tally = crate::Tally::default();
-        outcome.elapsed = Duration::ZERO;
+        (outcome.elapsed, outcome.asked) = (Duration::ZERO, Duration::ZERO);
         outcome.samples.clear();
         let document = parsed(&made_up::plan(), &outcome, &[]);
         assert_eq!(document["latency"], json!({"response": null, "service": null, "connect": null}));

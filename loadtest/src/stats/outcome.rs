@@ -25,20 +25,20 @@ pub struct Usage {
     pub memory_before: u64,
 }
 
-/// One second of a run.
+/// One second of a run, or the part of one with which it ended: counts are of the time since the sample before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sample {
     /// Since the beginning.
     pub at: Duration,
     /// Connections that stand.
     pub open: u64,
-    /// Requests answered in this second.
+    /// Requests answered in this time.
     pub completed: u64,
-    /// Failures in this second.
+    /// Failures in this time.
     pub failed: u64,
-    /// Broadcasts: how often a message came to a connection in this second.
+    /// Broadcasts: how often a message came to a connection in this time.
     pub received: u64,
-    /// Response times of this second: half of them are not longer.
+    /// Response times: half of them are not longer.
     pub p50: Duration,
     /// 99 of a hundred are not longer.
     pub p99: Duration,
@@ -55,9 +55,12 @@ pub struct Outcome {
     pub connecting: Duration,
     /// How long was measured, without the warm-up.
     pub elapsed: Duration,
+    /// The part of this in which requests were sent: neither while connections only stood, nor for a broadcast.
+    pub asked: Duration,
     /// Why it ended.
     pub ended: Ended,
-    /// One for each second, from the beginning.
+    /// One for each second, from the beginning, and one for the part of a second with which the run ended, if that is a
+    /// tenth at least.
     pub samples: Vec<Sample>,
     /// What connections took that only stood, if there was a time for that.
     pub held: Option<Held>,
@@ -83,14 +86,14 @@ impl Usage {
 }
 
 impl Outcome {
-    /// Requests answered a second.
+    /// Requests answered a second, by the time in which they were sent.
     pub fn rate(&self) -> f64 {
-        self.per_second(self.tally.completed)
+        by(self.tally.completed, self.asked)
     }
 
     /// So many in the whole run, by the second; 0 if it took no time.
     pub fn per_second(&self, count: u64) -> f64 {
-        if self.elapsed.is_zero() { 0.0 } else { count as f64 / self.elapsed.as_secs_f64() }
+        by(count, self.elapsed)
     }
 
     /// Connections lost a minute.
@@ -124,6 +127,10 @@ impl Outcome {
     }
 }
 
+fn by(count: u64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
+}
+
 /// The share of a second from which on a shard counts as busy: beyond it requests wait in the client.
 const BUSY: f64 = 0.9;
 /// The share of requests that may leave late.
@@ -136,16 +143,17 @@ mod tests {
 
     #[test]
     fn a_run_without_time_has_no_rates() {
-        let outcome = Outcome { elapsed: Duration::ZERO, ..made_up::outcome(10) };
+        let outcome = Outcome { elapsed: Duration::ZERO, asked: Duration::ZERO, ..made_up::outcome(10) };
         assert_eq!((outcome.rate(), outcome.drops_per_minute()), (0.0, 0.0));
         assert_eq!(outcome.client.cpus(outcome.elapsed), 0.0);
     }
 
     #[test]
     fn rates_are_by_the_time_that_was_measured() {
-        let mut outcome = Outcome { elapsed: Duration::from_secs(30), ..made_up::outcome(600) };
+        let (elapsed, asked) = (Duration::from_secs(30), Duration::from_secs(20));
+        let mut outcome = Outcome { elapsed, asked, ..made_up::outcome(600) };
         outcome.tally.connections.lost = 3;
-        assert_eq!((outcome.rate(), outcome.drops_per_minute()), (20.0, 6.0));
+        assert_eq!((outcome.rate(), outcome.drops_per_minute()), (30.0, 6.0), "they stood for ten seconds");
     }
 
     #[test]

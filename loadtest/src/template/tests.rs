@@ -120,13 +120,57 @@ fn what_is_unknown_says_what_there_is() {
 #[test]
 fn files_that_cannot_be_used_are_named() {
     assert!(refused("{line:/nowhere/at/all}").starts_with("\"/nowhere/at/all\": No such file"));
+    let named = |text: String| refused(&text).lines().next().unwrap().to_owned();
     let folder = tempfile::tempdir().unwrap();
-    assert!(refused(&format!("{{line:{}}}", folder.path().display())).ends_with("it is no plain file"));
+    assert!(named(format!("{{line:{}}}", folder.path().display())).ends_with("it is no plain file"));
     let (_empty, name) = file(b"\n\r\n\n");
-    assert!(refused(&format!("{{line:{name}}}")).ends_with("has no lines"));
+    assert!(named(format!("{{line:{name}}}")).ends_with("has no lines"));
     let (big, name) = file(b"");
-    big.as_file().set_len(Files::BIGGEST + 1).unwrap();
-    assert!(refused(&format!("{{line:{name}}}")).ends_with("is bigger than 67.1 MB"));
+    big.as_file().set_len(Files::MOST + 1).unwrap();
+    assert!(named(format!("{{line:{name}}}")).contains("is bigger than the 1.07 GB that there is room for"));
+}
+
+#[test]
+fn all_files_together_have_a_bound() {
+    let ((_first, first), (_second, second)) = (file(b"12345\n"), file(b"12345\n"));
+    let mut files = Files::with_room(11);
+    assert!(files.lines(&first).is_ok() && files.lines(&first).is_ok());
+    let error = files.lines(&second).unwrap_err().to_string();
+    assert!(error.contains("is bigger than the 5 B that there is room for"), "{error}");
+    assert!(Files::with_room(12).lines(&second).is_ok());
+}
+
+#[test]
+fn the_place_of_what_is_wrong_is_shown() {
+    let shown = |text: &str| refused(text).split_once('\n').unwrap().1.to_owned();
+    assert_eq!(shown("{sqe}"), "  {sqe}\n  ^");
+    assert_eq!(shown("ä\tb{sqe}c"), "  ä\\tb{sqe}c\n      ^");
+    let long = format!("{}{{sqe}}{}", "x".repeat(100), "y".repeat(100));
+    let expected = format!("  …{}{{sqe}}{}…\n{}^", "x".repeat(40), "y".repeat(31), " ".repeat(43));
+    assert_eq!(shown(&long), expected);
+    // What a terminal would obey is not shown.
+    assert_eq!(shown("\x1b[2J{seq"), "  \\u{1b}[2J{seq\n           ^");
+    let field = Template::parse("a{{b{seq}\rc", Place::Field, &mut Files::new()).unwrap_err().to_string();
+    assert_eq!(field, "a character that may not stand there\n  a{{b{seq}\\rc\n           ^");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_bytes() {
+    let template = Template::parse(b"\xff{seq}\x00\xfe", Place::Body, &mut Files::new()).unwrap();
+    let mut out = Vec::new();
+    template.render(&mut Values::new(0, 1), &mut out);
+    assert_eq!(out, b"\xff0\x00\xfe");
+    assert!(Template::parse(b"{line:\xff}", Place::Body, &mut Files::new()).is_err());
+    assert_eq!(Template::text("{seq}").fixed(), Some(&b"{seq}"[..]));
+}
+
+#[test]
+fn templates_are_put_together() {
+    let all = Template::text("a")
+        .then(Template::text("b"))
+        .then(parse("{seq}c").unwrap())
+        .then(Template::text("d"));
+    assert_eq!((all.parts.len(), rendered(&all, &mut Values::new(5, 6))), (3, "ab5cd".to_owned()));
 }
 
 #[test]
@@ -140,7 +184,14 @@ fn what_may_stand_depends_on_the_place() {
     assert!(error.contains("the line \"not good\" has characters that may not stand there"), "{error}");
     let error = at(&line, Place::Field).unwrap_err().to_string();
     assert!(error.contains("\\u{1}"), "{error}");
-    assert!(at(&line, Place::Body).is_ok());
+    assert!(
+        at(&line, Place::Body).is_ok()
+            && at(&line, Place::Text).is_ok()
+            && at("ä{seq}ä", Place::Text).is_ok()
+    );
+    let (_file, name) = file(b"\xff\n");
+    assert!(at(&format!("{{line:{name}}}"), Place::Text).is_err());
+    assert!(Template::parse(b"a\xff", Place::Text, &mut Files::new()).is_err());
 }
 
 #[test]
@@ -167,12 +218,20 @@ proptest! {
                 if let Ok(template) = Template::parse(text, place, &mut Files::new()) {
                     let mut out = Vec::new();
                     template.render(&mut Values::new(1, 2), &mut out);
+                    prop_assert_eq!(template.length(1), out.len());
                     if let Some(fixed) = template.fixed() {
                         prop_assert_eq!(fixed, &*out);
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_length_is_known_beforehand(number: u64) {
+        let template = parse("{seq}a{rand:3}{seq}").unwrap();
+        let mut values = Values::new(number, 1);
+        prop_assert_eq!(template.length(number), rendered(&template, &mut values).len());
     }
 
     #[test]

@@ -76,14 +76,16 @@ pub fn serve(serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static
 /// The server's end of a WebSocket.
 pub struct Ws {
     stream: BufReader<TcpStream>,
+    /// The handshake's.
+    pub head: String,
 }
 
 impl Ws {
     /// Reads the request and agrees.
     pub fn accept(stream: TcpStream) -> io::Result<Ws> {
-        let mut ws = Ws { stream: BufReader::new(stream) };
-        let head = ws.head()?;
-        let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let mut ws = Ws { stream: BufReader::new(stream), head: String::new() };
+        ws.head = ws.read_head()?;
+        let key = ws.head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
         let accept = derive_accept_key(key.as_bytes());
         ws.write(
             format!(
@@ -95,7 +97,7 @@ impl Ws {
         Ok(ws)
     }
 
-    fn head(&mut self) -> io::Result<String> {
+    fn read_head(&mut self) -> io::Result<String> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.stream.read_line(&mut head)? == 0 {

@@ -1,4 +1,5 @@
 //! Servers of a few lines, each with a fault.
+#![allow(dead_code)] // each test binary uses a part
 
 use std::{
     io::{BufRead, BufReader, Write},

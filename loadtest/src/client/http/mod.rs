@@ -1,29 +1,37 @@
-//! HTTP/1.1, as a client of a load test speaks it: requests of prepared bytes, and a reader of answers that keeps
-//! nothing of what is complete.
+//! HTTP/1.1, as a client of a load test speaks it: requests of prepared bytes, or written into the shard's buffer where
+//! they differ, and a reader of answers that keeps nothing of what is complete.
 
-mod request;
+pub(super) mod request;
 mod response;
 #[cfg(test)]
 mod tests;
 
 use super::{Failure, Protocol, Sink};
-use crate::plan::{HttpRequest, Target};
+use crate::{
+    plan::{Asked, HttpRequest, Target},
+    template::Values,
+};
+use request::Requests;
 use response::Reader;
 
 pub(crate) struct Http {
-    /// The bytes of a request.
-    request: Vec<u8>,
+    requests: Requests,
     expect: response::Expect,
 }
 
 impl Http {
-    pub(crate) fn new(target: &Target, request: &HttpRequest) -> Self {
+    /// `values` are those of this shard's requests.
+    pub(crate) fn new(target: &Target, request: &HttpRequest, values: Values) -> Self {
+        let is_head = match &request.asked {
+            Asked::List(list) => list.is_head(),
+            Asked::Target | Asked::Template(_) => request.method == "HEAD",
+        };
         Http {
-            request: request::bytes(target, request),
+            requests: Requests::new(target, request, values),
             expect: response::Expect {
                 status: request.expect_status,
                 body: request.expect_body.clone(),
-                no_body: request.method == "HEAD",
+                no_body: is_head,
                 closes: request.close,
             },
         }
@@ -37,7 +45,7 @@ impl Protocol for Http {
 
     #[inline]
     fn request(&self, _: &mut Reader, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.request);
+        self.requests.append(out);
     }
 
     #[inline]

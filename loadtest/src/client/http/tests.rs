@@ -3,11 +3,12 @@ use crate::{
     client::{Answer, Protocol, Sink},
     plan::{HttpRequest, Target},
     stats::Cause,
+    template::{Template, Values},
 };
 use proptest::prelude::*;
 
 fn http(request: &HttpRequest) -> Http {
-    Http::new(&Target::parse("http://127.0.0.1:8080/a?b").unwrap(), request)
+    Http::new(&Target::parse("http://127.0.0.1:8080/a?b").unwrap(), request, Values::new(0, 1))
 }
 
 fn request(request: &HttpRequest) -> String {
@@ -39,11 +40,11 @@ fn read(text: &str) -> Result<(Vec<Answer>, bool), String> {
 #[test]
 fn a_request_has_what_the_options_say_and_what_http_needs() {
     assert_eq!(request(&HttpRequest::default()), "GET /a?b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n");
-    let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let field = |name: &str, value: &str| (name.to_owned(), Template::text(value));
     let post = HttpRequest {
         method: "POST".to_owned(),
         headers: vec![field("host", "example"), field("X-A", "b")],
-        body: b"hello".to_vec(),
+        body: Template::text("hello"),
         close: true,
         ..HttpRequest::default()
     };

@@ -1,9 +1,10 @@
 //! Opening a WebSocket: RFC 6455, 4.1.
 
-use super::super::Failure;
+use super::super::{Failure, http::request::fields};
 use crate::{
-    plan::{HttpRequest, Target},
+    plan::{Asked, HttpRequest, Target},
     stats::Cause,
+    template::{Template, Values},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use tungstenite::handshake::derive_accept_key;
@@ -14,42 +15,47 @@ const FIELDS_AT_MOST: usize = 64;
 
 /// The request but for the key, which is every connection's own.
 pub(super) struct Request {
-    before_key: Vec<u8>,
+    before_key: Template,
 }
 
 /// A handshake that waits for its answer.
 #[derive(Debug)]
 pub(super) struct Handshake {
     accept: String,
+    /// The number that its placeholders had.
+    pub(super) number: u64,
     /// What has come of the answer.
     head: Vec<u8>,
 }
 
 impl Request {
     pub(super) fn new(target: &Target, request: &HttpRequest) -> Self {
-        let has = |name: &str| request.headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
-        let mut head = format!("GET {} HTTP/1.1\r\n", target.path);
-        if !has("host") {
-            head += &format!("Host: {}\r\n", target.authority);
-        }
-        head += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
-        for (name, value) in &request.headers {
-            head += &format!("{name}: {value}\r\n");
-        }
-        Request { before_key: (head + "Sec-WebSocket-Key: ").into_bytes() }
+        let path = match &request.asked {
+            Asked::Template(path) => path.clone(),
+            // A plan with a list is refused.
+            Asked::Target | Asked::List(_) => Template::text(target.path.as_str()),
+        };
+        let protocol = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n";
+        let before_key = Template::text("GET ")
+            .then(path)
+            .then(Template::text(" HTTP/1.1\r\n"))
+            .then(fields(target, &request.headers))
+            .then(Template::text(format!("{protocol}Sec-WebSocket-Key: ")));
+        Request { before_key }
     }
 
-    pub(super) fn append(&self, out: &mut Vec<u8>) -> Handshake {
+    /// With the placeholders' present values.
+    pub(super) fn append(&self, values: &mut Values, out: &mut Vec<u8>) -> Handshake {
         let mut nonce = [0; 16];
         // A key proves that the server read the request, and keeps no secret: without the kernel's, any will do.
         if getrandom::fill(&mut nonce).is_err() {
             fastrand::fill(&mut nonce);
         }
         let key = STANDARD.encode(nonce);
-        out.extend_from_slice(&self.before_key);
+        self.before_key.render(values, out);
         out.extend_from_slice(key.as_bytes());
         out.extend_from_slice(b"\r\n\r\n");
-        Handshake { accept: derive_accept_key(key.as_bytes()), head: Vec::new() }
+        Handshake { accept: derive_accept_key(key.as_bytes()), number: values.number(), head: Vec::new() }
     }
 }
 
@@ -125,9 +131,10 @@ mod tests {
     /// The request's bytes, and what waits for the answer.
     fn begin() -> (String, Handshake) {
         let mut out = Vec::new();
-        let headers = vec![("X-A".to_owned(), "b".to_owned())];
+        let headers = vec![("X-A".to_owned(), Template::text("b"))];
         let request = HttpRequest { headers, ..HttpRequest::default() };
-        let handshake = Request::new(&made_up::plan().target, &request).append(&mut out);
+        let handshake =
+            Request::new(&made_up::plan().target, &request).append(&mut Values::new(0, 1), &mut out);
         (String::from_utf8(out).unwrap(), handshake)
     }
 
@@ -145,8 +152,8 @@ mod tests {
         let (same, key) = first.split_at(first.find("Sec-WebSocket-Key: ").unwrap());
         assert_eq!(
             same,
-            "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nX-A: b\r\n"
+            "GET / HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nX-A: b\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\n"
         );
         assert!(key.len() == 19 + 24 + 4 && key.ends_with("==\r\n\r\n"), "{key:?}");
         assert_ne!(first, second);

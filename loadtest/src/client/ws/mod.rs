@@ -12,6 +12,7 @@ use crate::{
     engine::{Local, Nanos},
     plan::Plan,
     stats::Cause,
+    template::{Template, Values},
 };
 use decoder::{Decoder, Part};
 use handshake::{Handshake, Request};
@@ -31,7 +32,9 @@ pub(crate) struct Ws {
     request: Request,
     pattern: Pattern,
     /// Sent first on every socket.
-    open: Option<String>,
+    open: Option<Template>,
+    /// Those of the next handshake.
+    values: RefCell<Values>,
     ping_every: Option<Nanos>,
     /// What is known of the publisher, if there is one.
     published: Option<Arc<Published>>,
@@ -69,12 +72,13 @@ struct Reading {
 }
 
 impl Ws {
-    /// `run` is the same on all shards, and `published`, if anything is to be published.
-    pub(crate) fn new(plan: &Plan, published: Option<Arc<Published>>, run: u32) -> Self {
+    /// `run` is the same on all shards, and `published`, if anything is to be published; `values` are this shard's.
+    pub(crate) fn new(plan: &Plan, values: Values, published: Option<Arc<Published>>, run: u32) -> Self {
         Ws {
             request: Request::new(&plan.target, &plan.http),
             pattern: Pattern::new(plan.size),
             open: plan.ws.open.clone(),
+            values: RefCell::new(values),
             ping_every: plan.ws.ping.map(|every| crate::engine::nanos(every).max(1)),
             published,
             run,
@@ -152,7 +156,16 @@ impl Protocol for Ws {
     type Session = Session;
 
     fn open(&self, session: &mut Session, out: &mut Vec<u8>) {
-        session.handshake = Some(Box::new(self.request.append(out)));
+        let mut values = self.values.borrow_mut();
+        let handshake = if session.is_publisher {
+            // As the first of the sockets, beside which it stands.
+            values.with_number(0, |values| self.request.append(values, out))
+        } else {
+            let handshake = self.request.append(&mut values, out);
+            values.advance();
+            handshake
+        };
+        session.handshake = Some(Box::new(handshake));
     }
 
     #[inline]
@@ -167,11 +180,16 @@ impl Protocol for Ws {
     fn receive(&self, session: &mut Session, mut input: &[u8], sink: &mut Sink<'_>) -> Result<(), Failure> {
         if let Some(handshake) = &mut session.handshake {
             let Some(used) = handshake.receive(input)? else { return Ok(()) };
+            let number = handshake.number;
             session.handshake = None;
             sink.stands = true;
             input = &input[used..];
             if let Some(message) = &self.open {
-                append_frame(OpCode::Data(Data::Text), message.as_bytes(), sink.out);
+                let mask = begin_frame(OpCode::Data(Data::Text), message.length(number), sink.out);
+                let from = sink.out.len();
+                let mut values = self.values.borrow_mut();
+                values.with_number(number, |values| message.render(values, sink.out));
+                apply(mask, &mut sink.out[from..]);
             }
         }
         while let Some(part) = session.decoder.next(&mut input)? {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// The most points of a plot; longer runs have several seconds to a point.
 const POINTS: usize = 240;
+/// A second that is shorter was cut by the run's end.
+const WHOLE: Duration = Duration::from_millis(950);
 /// Steps of an axis of seconds.
 const STEPS: [f64; 14] =
     [0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 14_400.0];
@@ -15,6 +17,8 @@ const STEPS: [f64; 14] =
 pub(super) struct Point {
     /// Its end, in seconds.
     at: f64,
+    /// How long it is if the run ended before it was as long as the others.
+    cut: Option<Duration>,
     /// Answers a second, and of broadcasts what was received.
     completed: f64,
     /// Failures a second.
@@ -35,7 +39,8 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
     let mut points = Vec::new();
     for samples in samples.chunks(each) {
         let Some(last) = samples.last() else { continue };
-        let seconds = last.at.saturating_sub(begin).as_secs_f64();
+        let length = last.at.saturating_sub(begin);
+        let seconds = length.as_secs_f64();
         let per_second = |count: fn(&Sample) -> u64| {
             let total: u64 = samples.iter().map(count).sum();
             if seconds > 0.0 { total as f64 / seconds } else { 0.0 }
@@ -47,6 +52,7 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
         medians.sort_unstable();
         points.push(Point {
             at: last.at.as_secs_f64(),
+            cut: (length < WHOLE * each as u32).then_some(length),
             completed: per_second(|sample| sample.completed + sample.received),
             failed: per_second(|sample| sample.failed),
             open: last.open,
@@ -127,7 +133,9 @@ fn line<'a>(name: &'a str, class: &'static str, points: &[Point], value: fn(&Poi
 fn hints(points: &[Point], text: impl Fn(&Point) -> String) -> Vec<(f64, String)> {
     let hint = |point: &Point| {
         let at = numbers::duration(Duration::from_secs_f64(point.at));
-        (point.at, format!("{at}: {}", text(point)))
+        let cut =
+            point.cut.map(|length| format!(" (the last {})", numbers::time(length))).unwrap_or_default();
+        (point.at, format!("{at}{cut}: {}", text(point)))
     };
     points.iter().map(hint).collect()
 }
@@ -182,6 +190,9 @@ mod tests {
         let points = points(&[sample(1000, 100), sample(1500, 50)]);
         let rates: Vec<_> = points.iter().map(|point| (point.at, point.completed)).collect();
         assert_eq!(rates, [(1.0, 100.0), (1.5, 100.0)]);
+        let hints = super::rates(&points, "requests").unwrap().hints;
+        let texts: Vec<_> = hints.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(texts, ["1s: 100 requests/s", "1.5s (the last 500ms): 100 requests/s"]);
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn a_run_without_anything_is_a_page_too() {
     let mut outcome = made_up::outcome(0);
     outcome.tally = Default::default();
     outcome.samples.clear();
-    outcome.elapsed = Duration::ZERO;
+    (outcome.elapsed, outcome.asked) = (Duration::ZERO, Duration::ZERO);
     outcome.ended = Ended::NobodyLeft;
     let page = page(&made_up::plan(), &outcome, &[]);
     assert!(!page.contains("<figure>") && page.contains("no connection was left"), "{page}");

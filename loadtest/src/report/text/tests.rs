@@ -113,7 +113,7 @@ fn everything_failing_is_said_and_measures_nothing() {
     outcome.tally.connections = Connections { requested: 64, failed: 64, ..Connections::default() };
     outcome.tally.failures.add_with(Cause::Refused, || "nobody listens".into());
     outcome.samples.clear();
-    outcome.elapsed = Duration::ZERO;
+    (outcome.elapsed, outcome.asked) = (Duration::ZERO, Duration::ZERO);
     let text = text(&made_up::open_plan(10.0), &outcome);
     assert_eq!(
         text,
