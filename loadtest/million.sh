@@ -29,6 +29,8 @@ trap 'exit 143' TERM
 
 die() { echo "million: $1" >&2; exit "${2:-1}"; }
 
+command -v python3 >/dev/null || die "python3 is needed for the table" 2
+
 # 11 KB a pair of connections, both processes and the kernel together, and 1 GB beside them; never more than 22 GiB.
 needed=$((count * 11 / 1024 + 1024))
 available=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) / 1024))
@@ -36,8 +38,8 @@ available=$(($(awk '/^MemAvailable:/ { print $2 }' /proc/meminfo) / 1024))
 ((needed <= available)) || die "$count connections need $needed MiB, and $available are available" 2
 
 cargo build --release --quiet -p lakh --example ws_echo --example hello --example echo || die "the build failed"
-cargo build --release --quiet -p lakh-loadtest --example million || die "the build failed"
-target=${CARGO_TARGET_DIR:-target}/release/examples
+cargo build --release --quiet -p lakh-cli || die "the build failed"
+target=${CARGO_TARGET_DIR:-target}/release
 
 # A table of descriptors for each shard: connections are spread over them by a hash, so they get a fifth of room.
 limit=$(ulimit -Hn)
@@ -52,7 +54,8 @@ export MIMALLOC_ALLOW_THP=0
 start() {
     local example=$1 connections=$2 log=$folder/$1.log
     shift 2
-    "$target/$example" --listen 127.0.0.1:0 --shards "$(shards_for "$connections")" --private-descriptors "$@" >"$log" 2>&1 &
+    : >"$log"
+    "$target/examples/$example" --listen 127.0.0.1:0 --shards "$(shards_for "$connections")" --private-descriptors "$@" >"$log" 2>&1 &
     server=$!
     for _ in {1..200}; do
         port=$(sed -n 's/^listening on [a-z]*:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
@@ -65,53 +68,94 @@ start() {
 }
 
 failed=0
-# load NAME URL COUNT [FLAG...]: its lines are in $folder/NAME.
+# load NAME COUNT RATE URL [FLAG...]: what came of it is in $folder/NAME.json. Each connection asks once.
 load() {
-    local name=$1
-    shift
+    local name=$1 connections=$2 each_second=$3
+    shift 3
+    # An end, should the server stall.
+    local flags=(-c "$connections" -n "$connections" -R "$each_second" -d $((30 + 4 * connections / each_second))s)
+    flags+=(-T 30s --pid "$server" --json "$folder/$name.json")
+    flags+=(--fail-if "established<$connections" --fail-if "answered<$connections")
+    flags+=(--fail-if 'lost>0' --fail-if 'errors>0' --fail-if 'missing>0')
     # In the background, so that a signal is heard at once.
-    "$target/million" "$1" "$2" "$server" --rate "$rate" "${@:3}" >"$folder/$name" &
+    "$target/lakh" load "${flags[@]}" "$@" >"$folder/$name.txt" &
     client=$!
-    wait "$client" || failed=1
+    wait "$client" || { failed=1; cat "$folder/$name.txt" >&2; }
     client=
     kill -KILL "$server"
     wait "$server" 2>/dev/null
     server=
+    [[ -s $folder/$name.json ]] || die "$name has no report"
 }
-
-of() { sed -n "s/^$2=//p" "$folder/$1"; }
 
 echo "WebSocket, $count connections" >&2
 start ws_echo "$count" --style callback
-load ws "ws://127.0.0.1:$port/topic/all" "$count" --hold "$hold" --publish
+load ws "$count" "$rate" "ws://127.0.0.1:$port/topic/all" --ws echo,broadcast --hold "${hold}s"
 echo "HTTP, $few connections" >&2
 start hello "$few"
-load http "http://127.0.0.1:$port/plaintext" "$few"
+load http "$few" "$rate" "http://127.0.0.1:$port/plaintext"
 echo "UDP, $few peers" >&2
 start echo "$few"
 # Slower: the kernel drops what comes while a socket's buffer of some 270 datagrams is full.
-load udp "udp://127.0.0.1:$port" "$few" --rate $((rate / 5 > 0 ? rate / 5 : 1))
+load udp "$few" $((rate / 5 > 0 ? rate / 5 : 1)) "udp://127.0.0.1:$port"
 
-row() { printf '%-36s %14s %14s %14s\n' "$@"; }
-# each LABEL NAME: the value of all three.
-each() { row "$1" "$(of ws "$2")" "$(of http "$2")" "$(of udp "$2")"; }
-row "" WebSocket HTTP UDP
-each "connections asked for" requested
-each "established" established
-each "  in seconds" connect_s
-row "held, seconds" "$(of ws held_s)" - -
-row "  lost meanwhile" "$(of ws lost_in_hold)" - -
-each "lost in all" lost
-each "answered, each in its turn" answered
-each "  half within, ms" response_p50_ms
-each "  99 of 100 within, ms" response_p99_ms
-each "errors" errors
-each "messages that never came" missing
-row "broadcast received by" "$(of ws received)" - -
-row "  the last one after, seconds" "$(of ws last_receiver_s)" - -
-row "server, user bytes a connection" "$(of ws server_bytes)" - -
-row "client, user bytes a connection" "$(of ws client_bytes)" - -
-row "server, client in all, MiB" "$(of ws server_mib), $(of ws client_mib)" - -
-row "kernel: slab, socket buffers, MiB" "$(of ws slab_mib), $(of ws sockets_mib)" - -
-row "  both ends, bytes a connection" "$(of ws kernel_bytes_per_pair)" - -
+python3 - "$folder" <<'TABLE' || die "the reports have no table"
+import json, sys
+
+runs = [json.load(open(f"{sys.argv[1]}/{name}.json")) for name in ("ws", "http", "udp")]
+ws = runs[0]
+
+
+def row(name, *cells):
+    print(f"{name:36}" + "".join(f" {cell:>14}" for cell in cells))
+
+
+def each(name, value):
+    row(name, *map(value, runs))
+
+
+def held(value):
+    """What was seen of the WebSockets while they stood, if the system tells of it."""
+    try:
+        return value(ws["held"])
+    except TypeError:
+        return "-"
+
+
+def milliseconds(quantile):
+    return lambda run: f"{run['latency']['response'][quantile] / 1e3:.2f}" if run["latency"]["response"] else "-"
+
+
+def mebibytes(count):
+    return count >> 20
+
+
+def added(memory):
+    return max(memory["held_bytes"] - memory["before_bytes"], 0)
+
+
+last = ws["broadcast"]["last"] if ws["broadcast"] else None
+row("", "WebSocket", "HTTP", "UDP")
+each("connections asked for", lambda run: run["plan"]["connections"])
+each("established", lambda run: run["connections"]["established"])
+each("  in seconds", lambda run: f"{run['connecting_s']:.2f}")
+row("held, seconds", held(lambda held: f"{held['time_s']:.0f}"), "-", "-")
+row("  lost meanwhile", held(lambda held: held["lost"]), "-", "-")
+each("lost in all", lambda run: run["connections"]["lost"])
+each("answered, each in its turn", lambda run: run["connections"]["answered"])
+each("  half within, ms", milliseconds("p50_us"))
+each("  99 of 100 within, ms", milliseconds("p99_us"))
+each("errors", lambda run: run["errors"]["total"])
+each("messages that never came", lambda run: run["delivery"]["missing"])
+row("broadcast received by", ws["broadcast"]["received"] if ws["broadcast"] else "-", "-", "-")
+row("  the last one after, seconds", f"{last['max_us'] / 1e6:.2f}" if last else "-", "-", "-")
+row("server, user bytes a connection", held(lambda held: held["server"]["per_connection_bytes"]), "-", "-")
+row("client, user bytes a connection", held(lambda held: held["client"]["per_connection_bytes"]), "-", "-")
+of_both = lambda held: ", ".join(str(mebibytes(held[name]["held_bytes"])) for name in ("server", "client"))
+row("server, client in all, MiB", held(of_both), "-", "-")
+of_kernel = lambda held: f"{mebibytes(added(held['kernel_slab']))}, {mebibytes(held['kernel_sockets']['held_bytes'])}"
+row("kernel: slab, socket buffers, MiB", held(of_kernel), "-", "-")
+of_pair = lambda held: sum(held[name]["per_connection_bytes"] for name in ("kernel_slab", "kernel_sockets"))
+row("  both ends, bytes a connection", held(of_pair), "-", "-")
+TABLE
 exit $failed

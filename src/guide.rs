@@ -11,6 +11,7 @@
 //! 9. [Passwords and tokens](passwords): hashes, password files, random bytes
 //! 10. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
 //! 11. [Deployment](deployment): systemd, limits, proxies
+//! 12. [Load testing](load_testing): `lakh load`, its reports, and a million connections
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -50,3 +51,6 @@ pub mod bridges {}
 
 #[doc = include_str!("../docs/guide/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../docs/guide/load-testing.md")]
+pub mod load_testing {}

@@ -61,6 +61,9 @@ fn what_cannot_be_meant_is_refused_with_what_to_write() {
         ("http://127.0.0.1/", &["--fail-if", "p99"], "p99>5ms"),
         ("http://127.0.0.1/", &["--fail-if", "speed>5"], "is no metric"),
         ("http://127.0.0.1/", &["--ws", "echo"], "--ws has a meaning for ws URLs only"),
+        ("http://127.0.0.1/", &["-d", "0s"], "measures nothing"),
+        #[cfg(target_os = "linux")]
+        ("http://127.0.0.1/", &["--pid", "4294967295"], "no such process"),
         ("http://127.0.0.1/", &["--size", "1k"], "for ws, tcp and udp URLs only"),
         ("ws://127.0.0.1/", &["-b", "a"], "--body has a meaning for http URLs only"),
         ("tcp://127.0.0.1:9", &["-H", "a: b"], "--header has a meaning for http and ws URLs only"),

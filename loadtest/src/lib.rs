@@ -8,6 +8,7 @@
 mod broadcast;
 mod client;
 pub mod engine;
+mod memory;
 mod numbers;
 pub mod plan;
 pub mod preflight;

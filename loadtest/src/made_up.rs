@@ -60,6 +60,7 @@ pub(crate) fn outcome(requests: u64) -> Outcome {
         samples: samples(10, 64, requests / 10),
         client: Usage { cpu: Duration::from_secs(4), memory: 3_121_600, memory_before: 3_000_000 },
         server: None,
+        held: None,
         client_busy: 0.41,
     }
 }
@@ -71,6 +72,7 @@ pub(crate) fn samples(seconds: u64, open: u64, completed: u64) -> Vec<Sample> {
         open,
         completed: completed + completed * (at * 7 % 11) / 100,
         failed: 0,
+        received: 0,
         p50: Duration::from_micros(310 + at % 5),
         p99: Duration::from_micros(1900 + at * 37 % 400),
         max: Duration::from_micros(6000 + at * 101 % 3000),

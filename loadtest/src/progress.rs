@@ -1,29 +1,39 @@
 //! What is said while a run lasts: plain lines, or what a view in a terminal shows. Nothing here knows a terminal.
 
-use crate::{Plan, numbers, plan::Scheme, report::Paint, stats::Sample};
+use crate::{
+    Plan,
+    engine::Phase,
+    numbers,
+    plan::{Pace, Part, Scheme},
+    report::Paint,
+    stats::Sample,
+};
 use std::{collections::VecDeque, time::Duration};
 
 /// Seconds that sparklines reach back.
 const REMEMBERED: usize = 60;
 /// The longest target that is shown, in characters.
 const LONGEST_TARGET: usize = 60;
-/// Fewer columns than this are no place for a view.
+/// Fewer columns or rows than these are no place for more than a line.
 const LEAST_COLUMNS: usize = 52;
+const LEAST_ROWS: usize = 5;
 const MOST_COLUMNS: usize = 100;
 /// Columns of a row before its sparkline.
 const LABEL: usize = 15;
 const VALUE: usize = 13;
+/// Between two samples.
+const SECOND: Duration = Duration::from_secs(1);
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// What is known of a run while it lasts, by a [`Sample`] each second.
 ///
 /// ```
-/// use lakh_loadtest::{Plan, progress::Progress, stats::Sample};
+/// use lakh_loadtest::{Plan, engine::Phase, progress::Progress, stats::Sample};
 ///
-/// fn tell(plan: &Plan, samples: impl Iterator<Item = Sample>) {
+/// fn tell(plan: &Plan, samples: impl Iterator<Item = (Phase, Sample)>) {
 ///     let mut progress = Progress::new(plan);
-///     for sample in samples {
-///         progress.add(&sample);
+///     for (phase, sample) in samples {
+///         progress.add(phase, &sample);
 ///         if let Some(line) = progress.line() {
 ///             eprintln!("{line}");
 ///         }
@@ -34,18 +44,34 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 pub struct Progress {
     target: String,
     things: &'static str,
+    /// Requests are sent and answered.
+    asks: bool,
+    publishes: bool,
     connections: u64,
-    duration: Duration,
+    hold: Duration,
     warmup: Duration,
-    requests: Option<u64>,
+    asking: Work,
+    publishing: Work,
+    phase: Phase,
+    /// The time of the last sample at which this phase began.
+    begun: Duration,
+    /// What had been done by then.
+    before: u64,
     /// The latest, at most [`REMEMBERED`].
     samples: VecDeque<Sample>,
-    /// Answers a second, of each of `samples`.
+    /// Answers (and what was received of broadcasts) a second, of each of `samples`.
     rates: VecDeque<f64>,
     completed: u64,
     failed: u64,
     /// What the last line has told.
     told: Told,
+}
+
+/// What a phase ends by.
+#[derive(Clone, Copy, Debug)]
+struct Work {
+    time: Duration,
+    count: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,13 +93,26 @@ impl Progress {
         let url = format!("{scheme}://{}{}", target.authority, target.path);
         // Others may be as wide as two.
         let narrow = url.chars().map(|c| if c.is_ascii_graphic() { c } else { '?' });
+        let time_of = |part| plan.parts().into_iter().find(|(found, _)| *found == part).map(|(_, time)| time);
+        let connections = plan.connections as u64;
+        let (asks, publishes) = (plan.pace != Pace::Silent, plan.ws.publish.is_some());
+        let messages = plan.ws.publish.as_ref().and_then(|publish| publish.messages);
         Progress {
             target: numbers::plain(&narrow.collect::<String>(), LONGEST_TARGET),
-            things,
-            connections: plan.connections as u64,
-            duration: plan.parts().iter().map(|(_, time)| *time).sum::<Duration>() + plan.warmup,
+            things: if asks { things } else { "received" },
+            asks,
+            publishes,
+            connections,
+            hold: time_of(Part::Hold).unwrap_or_default(),
             warmup: plan.warmup,
-            requests: plan.requests,
+            asking: Work { time: time_of(Part::Ask).unwrap_or_default(), count: plan.requests },
+            publishing: Work {
+                time: time_of(Part::Publish).unwrap_or_default(),
+                count: messages.map(|messages| messages.saturating_mul(connections)),
+            },
+            phase: Phase::Connecting,
+            begun: Duration::ZERO,
+            before: 0,
             samples: VecDeque::with_capacity(REMEMBERED),
             rates: VecDeque::with_capacity(REMEMBERED),
             completed: 0,
@@ -83,55 +122,64 @@ impl Progress {
     }
 
     /// Adds what happened since the last one.
-    pub fn add(&mut self, sample: &Sample) {
-        let before = self.at();
+    pub fn add(&mut self, phase: Phase, sample: &Sample) {
+        let mut since = sample.at.saturating_sub(self.last());
+        if phase != self.phase {
+            since = sample.at.min(SECOND);
+            self.phase = phase;
+            self.begun = sample.at - since;
+            self.before = self.completed;
+            self.told = Told { at: Duration::ZERO, completed: self.completed };
+        }
         if self.samples.len() == REMEMBERED {
             self.samples.pop_front();
             self.rates.pop_front();
         }
-        self.rates.push_back(per_second(sample.completed, sample.at.saturating_sub(before)));
+        let done = sample.completed + sample.received;
+        self.rates.push_back(per_second(done, since));
         self.samples.push_back(*sample);
-        self.completed += sample.completed;
+        self.completed += done;
         self.failed += sample.failed;
     }
 
-    /// A line about the time since the last one, if it is time for one: every second for ten seconds, then every ten
-    /// seconds, and after ten minutes once a minute.
+    /// A line about the time since the last one, if it is time for one: in each phase every second for ten seconds, then
+    /// every ten seconds, and after ten minutes once a minute.
     pub fn line(&mut self) -> Option<String> {
         let sample = *self.samples.back()?;
+        let at = self.at();
         let every = match self.told.at.as_secs() {
-            0..10 => Duration::from_secs(1),
+            0..10 => SECOND,
             10..600 => Duration::from_secs(10),
             _ => Duration::from_secs(60),
         };
-        let since = sample.at.saturating_sub(self.told.at);
+        let since = at.saturating_sub(self.told.at);
         // A second is as long as the clock lets it be.
         if since + Duration::from_millis(100) < every {
             return None;
         }
         let rate = per_second(self.completed - self.told.completed, since);
-        self.told = Told { at: sample.at, completed: self.completed };
-        let mut line = format!(
-            "{:>6}  {} of {} connections  {}/s  errors {}",
-            numbers::duration(sample.at),
-            numbers::count(sample.open),
-            numbers::count(self.connections),
-            numbers::rate(rate),
-            numbers::count(self.failed),
-        );
+        self.told = Told { at, completed: self.completed };
+        let mut line = format!("{:>6}  ", numbers::duration(at));
+        if let Some(name) = self.phase_name() {
+            line += &format!("{name}: ");
+        }
+        line +=
+            &format!("{} of {} connections", numbers::count(sample.open), numbers::count(self.connections));
+        if self.is_busy() {
+            line += &format!("  {}/s", numbers::rate(rate));
+        }
+        line += &format!("  errors {}", numbers::count(self.failed));
         if sample.max > Duration::ZERO {
             line += &format!("  p50 {}  p99 {}", numbers::time(sample.p50), numbers::time(sample.p99));
-        }
-        if sample.at < self.warmup {
-            line += "  (warm-up)";
         }
         Some(line)
     }
 
-    /// The lines of a view with so many columns and rows, or less; none where there is no room for it.
+    /// The lines of a view with so many columns and rows, or less: one line where there is no room for more, and none
+    /// where there is none at all.
     pub fn view(&self, columns: usize, rows: usize, paint: Paint) -> Vec<String> {
-        if columns < LEAST_COLUMNS {
-            return Vec::new();
+        if columns < LEAST_COLUMNS || rows < LEAST_ROWS {
+            return self.shortest(columns, rows);
         }
         // The last column stays free: some terminals would begin a new line.
         let columns = columns.min(MOST_COLUMNS) - 1;
@@ -155,43 +203,100 @@ impl Progress {
         let milliseconds =
             |time: Duration| if now.max.is_zero() { "-".to_owned() } else { numbers::time(time) };
         row("connections", &numbers::count(now.open), false, history(|sample| sample.open as f64));
-        let rate = self.rates.back().copied().unwrap_or(0.0);
+        let rate = self.rates.back().copied().filter(|_| self.is_busy());
+        let rate = rate.map_or_else(|| "-".to_owned(), numbers::rate);
         let rates = Some(self.rates.iter().copied().collect());
-        row(&format!("{}/s", self.things), &numbers::rate(rate), false, rates);
-        row("p50", &milliseconds(now.p50), false, history(|sample| sample.p50.as_secs_f64()));
-        row("p99", &milliseconds(now.p99), false, history(|sample| sample.p99.as_secs_f64()));
+        let has_rate = self.asks || self.publishes;
+        if has_rate {
+            row(&format!("{}/s", self.things), &rate, false, rates);
+        }
+        if self.asks {
+            row("p50", &milliseconds(now.p50), false, history(|sample| sample.p50.as_secs_f64()));
+            row("p99", &milliseconds(now.p99), false, history(|sample| sample.p99.as_secs_f64()));
+        }
         row("errors", &numbers::count(self.failed), self.failed > 0, history(|sample| sample.failed as f64));
-        row("in all", &numbers::count(self.completed), false, None);
+        if has_rate {
+            row("in all", &numbers::count(self.completed), false, None);
+        }
         lines.push(String::new());
         lines.push(paint.faint("  Ctrl-C ends the run and shows the report so far"));
         // The row below the last line is where the cursor stands.
-        lines.truncate(rows.saturating_sub(1));
+        lines.truncate(rows - 1);
         lines
     }
 
+    fn shortest(&self, columns: usize, rows: usize) -> Vec<String> {
+        if columns < 2 || rows < 2 {
+            return Vec::new();
+        }
+        let rate = self.rates.back().copied().filter(|_| self.is_busy());
+        let rate = rate.map(|rate| format!("  {}/s", numbers::rate(rate))).unwrap_or_default();
+        let line = format!("{}{rate}  errors {}", self.time(), numbers::count(self.failed));
+        vec![line.chars().take(columns - 1).collect()]
+    }
+
     /// When the last sample was taken.
-    fn at(&self) -> Duration {
+    fn last(&self) -> Duration {
         self.samples.back().map_or(Duration::ZERO, |sample| sample.at)
     }
 
+    /// How long this phase has lasted.
+    fn at(&self) -> Duration {
+        self.last().saturating_sub(self.begun)
+    }
+
+    /// What the run is at, if that is not what it is there for.
+    fn phase_name(&self) -> Option<&'static str> {
+        match self.phase {
+            Phase::Connecting => Some("connecting"),
+            Phase::Holding => Some("holding"),
+            Phase::WarmUp => Some("warm-up"),
+            Phase::Measuring => None,
+            Phase::Publishing => Some("publishing"),
+        }
+    }
+
+    /// Whether there is something to be answered or received that counts.
+    fn is_busy(&self) -> bool {
+        matches!(self.phase, Phase::Measuring | Phase::Publishing)
+    }
+
+    /// How long this phase lasts, if that is what it ends by.
+    fn limit(&self) -> Option<Duration> {
+        let of = |work: Work| work.count.is_none().then_some(work.time);
+        match self.phase {
+            Phase::Connecting => None,
+            Phase::Holding => Some(self.hold),
+            Phase::WarmUp => Some(self.warmup),
+            Phase::Measuring => of(self.asking),
+            Phase::Publishing => of(self.publishing),
+        }
+    }
+
+    /// What it is at, and for how long: `holding  3s of 1m`.
+    fn time(&self) -> String {
+        let name = self.phase_name().map(|name| format!("{name}  ")).unwrap_or_default();
+        let of = self.limit().map(|limit| format!(" of {}", numbers::duration(limit))).unwrap_or_default();
+        format!("{name}{}{of}", numbers::duration(self.at()))
+    }
+
     fn head(&self, columns: usize, paint: Paint) -> String {
-        let warmup = if self.at() < self.warmup { "  warm-up" } else { "" };
-        let of = match self.requests {
-            Some(_) => String::new(),
-            None => format!(" of {}", numbers::duration(self.duration)),
-        };
-        let time = format!("{}{of}{warmup}", numbers::duration(self.at()));
+        let time = self.time();
         let room = columns.saturating_sub(time.chars().count() + 4);
         let target = numbers::plain(&self.target, room);
         let gap = columns.saturating_sub(2 + target.chars().count() + time.chars().count());
         format!("  {}{:gap$}{time}", paint.strong(&target), "")
     }
 
-    /// How far the run has come.
+    /// How far this phase has come.
     fn bar(&self, columns: usize, paint: Paint) -> String {
-        let share = match self.requests {
-            Some(requests) => self.completed as f64 / requests.max(1) as f64,
-            None => self.at().as_secs_f64() / self.duration.as_secs_f64().max(f64::MIN_POSITIVE),
+        let of = |count: u64, all: u64| count as f64 / all.max(1) as f64;
+        let done = |work: Work| of(self.completed - self.before, work.count.unwrap_or(u64::MAX));
+        let share = match (self.limit(), self.phase) {
+            (Some(limit), _) => self.at().as_secs_f64() / limit.as_secs_f64().max(f64::MIN_POSITIVE),
+            (None, Phase::Measuring) => done(self.asking),
+            (None, Phase::Publishing) => done(self.publishing),
+            (None, _) => of(self.samples.back().map_or(0, |sample| sample.open), self.connections),
         };
         let share = share.clamp(0.0, 1.0);
         let width = columns - 2 - 6;
@@ -219,12 +324,12 @@ fn spark(values: &[f64], width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::made_up;
+    use crate::{made_up, plan::Publish};
     use proptest::prelude::*;
 
     fn after(plan: &Plan, samples: &[Sample]) -> Progress {
         let mut progress = Progress::new(plan);
-        samples.iter().for_each(|sample| progress.add(sample));
+        samples.iter().for_each(|sample| progress.add(Phase::Measuring, sample));
         progress
     }
 
@@ -238,7 +343,7 @@ mod tests {
         assert_eq!(progress.line(), None);
         let mut told = Vec::new();
         for second in 1..=1000 {
-            progress.add(&sample(second, 1000));
+            progress.add(Phase::Measuring, &sample(second, 1000));
             told.extend(progress.line().map(|_| second));
         }
         let expected: Vec<u64> =
@@ -254,23 +359,82 @@ mod tests {
             "    1s  64 of 64 connections  53,500/s  errors 0  p50 311µs  p99 1.94ms"
         );
         for second in 2..=10 {
-            progress.add(&sample(second, 100));
+            progress.add(Phase::Measuring, &sample(second, 100));
             progress.line();
         }
         for second in 11..=20 {
-            progress.add(&Sample { failed: 1, ..sample(second, second) });
+            progress.add(Phase::Measuring, &Sample { failed: 1, ..sample(second, second) });
         }
         assert_eq!(progress.line().unwrap(), "   20s  64 of 64 connections  15.5/s  errors 10");
     }
 
     #[test]
-    fn the_warm_up_is_named() {
-        let plan = Plan { warmup: Duration::from_secs(2), ..made_up::plan() };
-        let mut progress = after(&plan, &[sample(1, 1)]);
-        assert!(progress.line().unwrap().ends_with("  (warm-up)"));
-        assert!(progress.view(80, 24, Paint::PLAIN)[0].ends_with("1s of 12s  warm-up"));
-        progress.add(&sample(2, 1));
-        assert!(!progress.line().unwrap().contains("warm-up"));
+    fn each_phase_is_named_and_has_its_own_time() {
+        let plan = Plan {
+            hold: Duration::from_secs(20),
+            warmup: Duration::from_secs(4),
+            connections: 128,
+            ..made_up::plan()
+        };
+        let mut progress = Progress::new(&plan);
+        let mut told = |phase, seconds, completed| {
+            progress.add(phase, &sample(seconds, completed));
+            (progress.line().unwrap(), progress.view(80, 24, Paint::PLAIN)[..2].join(""))
+        };
+        for (phase, seconds, completed, line, head, percent) in [
+            (
+                Phase::Connecting,
+                1,
+                0,
+                "    1s  connecting: 64 of 128 connections  errors 0",
+                "connecting  1s",
+                50,
+            ),
+            (
+                Phase::Connecting,
+                2,
+                0,
+                "    2s  connecting: 64 of 128 connections  errors 0",
+                "connecting  2s",
+                50,
+            ),
+            (
+                Phase::Holding,
+                1,
+                0,
+                "    1s  holding: 64 of 128 connections  errors 0",
+                "holding  1s of 20s",
+                5,
+            ),
+            (
+                Phase::WarmUp,
+                1,
+                0,
+                "    1s  warm-up: 64 of 128 connections  errors 0",
+                "warm-up  1s of 4s",
+                25,
+            ),
+            // Its time counts from the beginning of the first thing that was measured.
+            (Phase::Measuring, 21, 7, "    1s  64 of 128 connections  7.00/s  errors 0", " 1s of 10s", 10),
+            (Phase::Measuring, 22, 8, "    2s  64 of 128 connections  8.00/s  errors 0", " 2s of 10s", 20),
+        ] {
+            let (found, view) = told(phase, seconds, completed);
+            assert_eq!(found, line);
+            assert!(view.contains(&format!("{head}  ")) && view.ends_with(&format!(" {percent}%")), "{view}");
+        }
+    }
+
+    #[test]
+    fn what_is_published_goes_on_by_what_was_received() {
+        let publish = Publish { rate: 1.0, time: Duration::from_secs(10), messages: Some(2), trigger: None };
+        let mut plan = Plan { requests: Some(64), ..made_up::plan() };
+        plan.ws.publish = Some(publish);
+        let mut progress = Progress::new(&plan);
+        progress.add(Phase::Measuring, &sample(1, 64));
+        progress.add(Phase::Publishing, &Sample { received: 32, ..sample(2, 0) });
+        let view = progress.view(80, 24, Paint::PLAIN);
+        assert!(view[0].ends_with("  publishing  1s") && view[1].ends_with(" 25%"), "{view:?}");
+        assert_eq!(progress.line().unwrap(), "    1s  publishing: 64 of 64 connections  32.0/s  errors 0");
     }
 
     #[test]
@@ -289,6 +453,33 @@ mod tests {
   in all       213,000
 
   Ctrl-C ends the run and shows the report so far"
+        );
+    }
+
+    #[test]
+    fn there_are_rows_only_for_what_there_is() {
+        let mut plan = Plan { pace: Pace::Silent, ..made_up::plan() };
+        let names = |plan: &Plan| {
+            let view = after(plan, &[sample(1, 0)]).view(80, 24, Paint::PLAIN);
+            let names = view.iter().skip(3).take_while(|line| !line.is_empty());
+            names.map(|line| line[2..14].trim().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&plan), ["connections", "errors"]);
+        let publish = Publish { rate: 1.0, time: Duration::from_secs(10), messages: None, trigger: None };
+        plan.ws.publish = Some(publish);
+        assert_eq!(names(&plan), ["connections", "received/s", "errors", "in all"]);
+    }
+
+    #[test]
+    fn where_there_is_little_room_there_is_one_line() {
+        let mut progress = Progress::new(&made_up::plan());
+        assert_eq!(progress.view(40, 24, Paint::PLAIN), ["connecting  0s  errors 0"]);
+        progress.add(Phase::Measuring, &sample(1, 1000));
+        assert_eq!(progress.view(40, 24, Paint::COLOUR), ["1s of 10s  1,000/s  errors 0"]);
+        assert_eq!(progress.view(80, 4, Paint::PLAIN), ["1s of 10s  1,000/s  errors 0"]);
+        assert_eq!(progress.view(10, 24, Paint::PLAIN), ["1s of 10s"]);
+        assert!(
+            progress.view(1, 24, Paint::PLAIN).is_empty() && progress.view(80, 1, Paint::PLAIN).is_empty()
         );
     }
 
@@ -331,11 +522,12 @@ mod tests {
             let mut progress = Progress::new(&plan);
             for (second, (open, completed, failed, micros)) in figures.into_iter().enumerate() {
                 let time = Duration::from_micros(micros.into());
-                progress.add(&Sample {
+                progress.add(Phase::Measuring, &Sample {
                     at: Duration::from_secs(second as u64 + 1),
                     open,
                     completed: completed.into(),
                     failed: failed.into(),
+                    received: completed.into(),
                     p50: time / 2,
                     p99: time,
                     max: time,

@@ -7,7 +7,7 @@
 //! | `p50` `p90` `p95` `p99` `p99.9` `p99.99`, any other percentile, `max`, `mean` | `5ms` | response times |
 //! | `service.` and one of these | `5ms` | service times: from the actual send |
 //! | `connect.` and one of these | `5ms` | times until a connection stood |
-//! | `errors`, `lost`, `established`, `late` | `100`, `20k` | how many |
+//! | `errors`, `lost`, `established`, `answered` (connections, at least once), `missing`, `late` | `100`, `20k` | how many |
 //! | `error-rate` | `0.1%` | [`Tally::error_rate`](crate::Tally::error_rate) |
 //! | `rps` | `20k` | requests answered a second |
 //!
@@ -134,6 +134,8 @@ enum Metric {
     RequestsPerSecond,
     Lost,
     Established,
+    Answered,
+    Missing,
     Late,
 }
 
@@ -160,7 +162,7 @@ enum Value {
 
 impl Metric {
     const NAMES: &str = "p50 p90 p95 p99 p99.9 p99.99 (or any percentile) max mean, the same with service. or connect. \
-                         before it, errors error-rate rps lost established late";
+                         before it, errors error-rate rps lost established answered missing late";
 
     fn parse(name: &str) -> Option<Self> {
         Some(match name {
@@ -169,6 +171,8 @@ impl Metric {
             "rps" => Metric::RequestsPerSecond,
             "lost" => Metric::Lost,
             "established" => Metric::Established,
+            "answered" => Metric::Answered,
+            "missing" => Metric::Missing,
             "late" => Metric::Late,
             _ => {
                 let (clock, statistic) = match name.split_once('.') {
@@ -196,7 +200,12 @@ impl Metric {
             Metric::RequestsPerSecond => {
                 parse_rate(text).map(Value::Number).map_err(|error| error.to_string())
             }
-            Metric::Errors | Metric::Lost | Metric::Established | Metric::Late => {
+            Metric::Errors
+            | Metric::Lost
+            | Metric::Established
+            | Metric::Answered
+            | Metric::Missing
+            | Metric::Late => {
                 parse_count(text).map(|count| Value::Number(count as f64)).map_err(|error| error.to_string())
             }
         }
@@ -223,6 +232,8 @@ impl Metric {
             Metric::RequestsPerSecond => outcome.rate(),
             Metric::Lost => tally.connections.lost as f64,
             Metric::Established => tally.connections.established as f64,
+            Metric::Answered => tally.connections.answered as f64,
+            Metric::Missing => tally.missing as f64,
             Metric::Late => tally.late as f64,
         }))
     }
@@ -345,6 +356,8 @@ mod tests {
         let mut outcome = made_up::outcome(100_000);
         outcome.tally.connections.lost = 2;
         outcome.tally.late = 7;
+        outcome.tally.missing = 3;
+        outcome.tally.connections.answered = 63;
         for _ in 0..100 {
             outcome.tally.failures.add(Cause::Reset);
         }
@@ -364,6 +377,8 @@ mod tests {
             ("rps<=9999/s", "PASS rps 10,000 > 9999/s"),
             ("lost>0", "FAIL lost 2 > 0"),
             ("established<64", "PASS established 64 ≥ 64"),
+            ("answered<64", "FAIL answered 63 < 64"),
+            ("missing>0", "FAIL missing 3 > 0"),
             ("late>7", "PASS late 7 ≤ 7"),
         ] {
             assert_eq!(judged(text, &outcome), line, "{text}");
@@ -413,7 +428,7 @@ mod tests {
             .replace("(or any percentile)", "")
             .replace("the same with service. or connect.", "");
         let names = names.replace("before it", "").replace(',', " ");
-        assert_eq!(names.split_whitespace().count(), 14);
+        assert_eq!(names.split_whitespace().count(), 16);
         for name in names.split_whitespace() {
             assert!(Metric::parse(name).is_some(), "{name}");
         }

@@ -115,6 +115,9 @@ fn connections_stand_then_echo_then_receive() {
     assert_eq!((tally.completed, tally.connections.established, tally.connections.lost), (40, 4, 0));
     let broadcast = tally.broadcast.as_ref().unwrap();
     assert_eq!((broadcast.published, broadcast.received, tally.missing), (5, 20, 0));
+    let held = outcome.held.unwrap();
+    assert_eq!((held.open, held.lost), (4, 0));
+    assert!(held.time >= Duration::from_millis(50) && held.time < outcome.elapsed, "{held:?}");
     assert_failures(&outcome, &[]);
 }
 

@@ -125,7 +125,8 @@ pub(crate) struct Load {
     #[arg(long, value_name = "BYTES", value_parser = size, help_heading = "Messages")]
     pub(crate) size: Option<usize>,
 
-    /// How long connections only stand, after --ramp or --stages, before anything is sent
+    /// How long connections only stand, after --ramp or --stages, before anything is sent; the report says what memory
+    /// each takes then
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse_duration, help_heading = "Messages")]
     pub(crate) hold: Duration,
 
@@ -187,7 +188,7 @@ pub(crate) struct Load {
     #[arg(long, value_name = "auto|CIDR", default_value = "auto", value_parser = source, help_heading = "Client")]
     pub(crate) src: Source,
 
-    /// Count CPU time and memory of this process, the server's
+    /// Count CPU time and memory of this process, the server's, if it is on this machine
     #[arg(long, value_name = "PID", help_heading = "Client")]
     pub(crate) pid: Option<u32>,
 }

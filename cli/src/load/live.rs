@@ -5,12 +5,7 @@
 
 use crate::terminal;
 use lakh_core::stderr;
-use lakh_loadtest::{
-    Plan,
-    engine::{News, Phase},
-    progress::Progress,
-    report::Paint,
-};
+use lakh_loadtest::{Plan, engine::News, progress::Progress, report::Paint};
 use std::{
     io::{self, IsTerminal},
     time::Duration,
@@ -24,8 +19,6 @@ const USUAL_SIZE: (usize, usize) = (80, 24);
 /// What tells a person how the run goes.
 pub(crate) struct Live {
     progress: Progress,
-    /// What the next phase begins with.
-    afresh: Option<Progress>,
     screen: Option<Screen>,
 }
 
@@ -34,32 +27,28 @@ impl Live {
     pub(crate) fn new(plan: &Plan, plain: bool) -> Self {
         let view = !plain && !terminal::is_dumb() && io::stderr().is_terminal();
         let paint = super::paint(&io::stderr());
-        let progress = Progress::new(plan);
-        Live { afresh: Some(progress.clone()), progress, screen: view.then(|| Screen::new(paint)) }
+        let screen = view.then(|| Screen::new(paint));
+        let mut live = Live { progress: Progress::new(plan), screen };
+        live.draw();
+        live
     }
 
     /// Tells of another second.
     pub(crate) fn tell(&mut self, news: &News<'_>) {
-        // Its time begins at zero again.
-        if news.phase == Phase::Measuring
-            && let Some(afresh) = self.afresh.take()
-        {
-            self.progress = afresh;
+        self.progress.add(news.phase, &news.sample);
+        if self.screen.is_some() {
+            self.draw();
+        } else if let Some(line) = self.progress.line() {
+            stderr::print(&format!("{line}\n"));
         }
-        self.progress.add(&news.sample);
-        match &mut self.screen {
-            Some(screen) => {
-                let (columns, rows) = size();
-                let plain = self.progress.view(columns, rows, Paint::PLAIN);
-                let painted = self.progress.view(columns, rows, screen.paint);
-                stderr::print(&screen.draw(&plain, &painted, columns));
-            }
-            None => {
-                if let Some(line) = self.progress.line() {
-                    stderr::print(&format!("{line}\n"));
-                }
-            }
-        }
+    }
+
+    fn draw(&mut self) {
+        let Some(screen) = &mut self.screen else { return };
+        let (columns, rows) = size();
+        let plain = self.progress.view(columns, rows, Paint::PLAIN);
+        let painted = self.progress.view(columns, rows, screen.paint);
+        stderr::print(&screen.draw(&plain, &painted, columns));
     }
 
     /// Takes the view away: what follows stands in its place.

@@ -7,7 +7,7 @@ use lakh_loadtest::{
     Plan,
     plan::{Pace, Publish, Scheme, Stage, Target, WsPlan},
 };
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 /// A datagram that has not come by then was lost.
 const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,6 +21,12 @@ pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
     check_scheme(options, target.scheme)?;
     let requests = Requests::read(options, &target)?;
     let usual = Plan::new(target);
+    if options.duration.is_some_and(|time| time.is_zero()) {
+        return Err(Failure::refused("-d 0s measures nothing"));
+    }
+    if let Some(number) = options.pid.filter(|number| is_nobody(*number)) {
+        return Err(Failure::refused(format!("--pid {number}: there is no such process on this machine")));
+    }
     let ws = Modes::of(options)?;
     let stages = options.stages.as_ref().map_or(&[][..], |stages| &stages.0);
     let most = stages.iter().map(|stage| stage.connections).max();
@@ -92,6 +98,11 @@ pub(super) fn plan(options: &Load) -> Result<Plan, Failure> {
         server: options.pid,
         ..usual
     })
+}
+
+/// Whether no process has this number; false where that cannot be known.
+fn is_nobody(number: u32) -> bool {
+    Path::new("/proc/self").exists() && !Path::new(&format!("/proc/{number}")).exists()
 }
 
 /// What is done with connections that stand.

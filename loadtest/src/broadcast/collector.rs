@@ -47,6 +47,11 @@ impl Collector {
         self.shards.iter().map(of).sum()
     }
 
+    /// How often a message came, so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.sum(|shard| shard.received)
+    }
+
     /// Whether every receiver has got all of `published` messages.
     pub(crate) fn is_complete(&self, published: u32) -> bool {
         self.shards.iter().all(|shard| shard.published == published)

@@ -11,9 +11,10 @@ use super::{
 use crate::{
     broadcast::{Collector, Published},
     client::{Client, http::Http, tcp::Tcp, udp::Udp, ws::Ws},
+    memory::Before,
     plan::{Pace, Part, Plan, Scheme},
     schedule::Ramp,
-    stats::{Ended, Outcome, Sample, Tally},
+    stats::{Ended, Held, Outcome, Sample, Tally},
     usage::Watched,
 };
 use lakh_core::Runtime;
@@ -64,7 +65,11 @@ pub struct Run {
     /// Since the beginning, and since the last sample.
     tally: Tally,
     second: Tally,
+    /// Of broadcasts, at the last sample.
+    received: u64,
     samples: Vec<Sample>,
+    before: Before,
+    held: Option<Held>,
     client: Watched,
     server: Option<Watched>,
     busiest: f64,
@@ -74,6 +79,8 @@ pub struct Run {
     somebody: Instant,
     /// Broadcasts, if the plan has any.
     published: Option<Arc<Published>>,
+    /// When the last message was sent, as far as is known.
+    last_published: Option<Instant>,
     collector: Collector,
 }
 
@@ -84,6 +91,8 @@ struct Known {
     settled: bool,
     done: bool,
     last: bool,
+    /// Since the last sample.
+    reported: bool,
     seconds: u64,
     busy: Duration,
     waiting: Duration,
@@ -126,6 +135,8 @@ impl Run {
     ) -> io::Result<Run> {
         let of = plan.shards;
         let (clock, control) = (Clock::new(), Arc::<Control>::default());
+        // Threads are there for connections, too.
+        let before = Before::look(plan.server);
         // Room for news beside the report of each second.
         let (sender, reports) = mpsc::sync_channel(4 * of);
         let init = {
@@ -150,13 +161,17 @@ impl Run {
             shards: vec![Known::default(); of],
             tally: Tally::default(),
             second: Tally::default(),
+            received: 0,
             samples: Vec::new(),
+            before,
+            held: None,
             client: Watched::new(None),
             server: plan.server.map(|number| Watched::new(Some(number))),
             busiest: 0.0,
             asked: Duration::ZERO,
             somebody: Instant::now(),
             published: None,
+            last_published: None,
             collector: Collector::new(of),
             control,
         };
@@ -196,6 +211,7 @@ impl Run {
             asked: self.asked,
             ended,
             samples: self.samples,
+            held: self.held,
             client,
             server,
             client_busy: self.busiest,
@@ -204,11 +220,12 @@ impl Run {
 
     /// Does what is to be done with connections that stand, and adds up how long that took.
     fn do_parts(&mut self, elapsed: &mut Duration, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Ended {
-        // What was counted before is nobody's second.
-        self.take_second();
         for (part, time) in self.plan.parts() {
+            // The part's before; what was counted while connecting is nobody's second.
+            self.take_rest(*elapsed);
             let mut from = Instant::now();
             let mut limit = time;
+            let lost = self.lost();
             match part {
                 Part::Hold => {}
                 Part::Ask => {
@@ -227,8 +244,10 @@ impl Run {
             let ended = self.measure(part, from, limit, *elapsed, stop, tell);
             let took = Instant::now().saturating_duration_since(from).min(limit);
             *elapsed += took;
-            if part == Part::Ask {
-                self.asked = took;
+            match part {
+                Part::Hold => self.held = Some(self.before.held(took, self.open(), self.lost() - lost)),
+                Part::Ask => self.asked = took,
+                Part::Publish => {}
             }
             if ended != Ended::Done {
                 return ended;
@@ -237,12 +256,15 @@ impl Run {
         Ended::Done
     }
 
-    fn is_done(&self, part: Part) -> bool {
+    fn is_done(&mut self, part: Part, now: Instant) -> bool {
         match part {
             Part::Hold => false,
             Part::Ask => self.shards.iter().all(|shard| shard.done),
             Part::Publish => self.published.as_ref().is_none_or(|published| {
-                published.has_ended() && self.collector.is_complete(published.count())
+                // What has not come in time after the last one was sent, will not come.
+                published.has_ended()
+                    && (self.collector.is_complete(published.count())
+                        || now >= *self.last_published.get_or_insert(now) + self.plan.timeout)
             }),
         }
     }
@@ -282,7 +304,14 @@ impl Run {
         tell: &mut impl FnMut(&News<'_>),
     ) -> Ended {
         let (until, ramp) = (from + limit, Ramp::new(&self.plan.stages));
+        let phase = match part {
+            Part::Hold => Phase::Holding,
+            Part::Ask => Phase::Measuring,
+            Part::Publish => Phase::Publishing,
+        };
         let mut measuring = !before.is_zero();
+        let warming = Instant::now();
+        let mut warm = warming + shard::REPORT_EVERY;
         self.somebody = Instant::now();
         for second in 1.. {
             let end = from + shard::REPORT_EVERY * second;
@@ -295,22 +324,31 @@ impl Run {
                     self.look_at_shards();
                     self.busiest = 0.0;
                 }
+                if warm <= now.min(from) {
+                    let sample = self.sample(warm - warming);
+                    tell(&News { phase: Phase::WarmUp, sample, tally: &self.tally });
+                    warm += shard::REPORT_EVERY;
+                }
+                let clock = self.clock;
                 let is_wanted = || {
-                    let now = self.clock.now();
+                    let now = clock.now();
                     ramp.wanted(0, now) == Some(now)
                 };
                 if stop.is_told() {
                     return Ended::Interrupted;
                 }
-                if now >= until || self.is_done(part) {
+                if now >= until || self.is_done(part, now) {
                     return Ended::Done;
                 }
                 if now >= self.somebody + self.plan.timeout.max(NOBODY_FOR) && is_wanted() {
                     return Ended::NobodyLeft;
                 }
                 // Seconds are counted from the first request on.
-                let reported =
-                    part != Part::Ask || self.shards.iter().all(|shard| shard.seconds >= u64::from(second));
+                let has_reported = |shard: &Known| match part {
+                    Part::Ask => shard.seconds >= u64::from(second),
+                    _ => shard.reported,
+                };
+                let reported = self.shards.iter().all(has_reported);
                 if (reported && now >= end) || now >= end + REPORTS_WITHIN {
                     break;
                 }
@@ -318,7 +356,7 @@ impl Run {
             }
             let sample = self.sample(before + shard::REPORT_EVERY * second);
             self.samples.push(sample);
-            tell(&News { phase: Phase::Measuring, sample, tally: &self.tally });
+            tell(&News { phase, sample, tally: &self.tally });
         }
         Ended::Done
     }
@@ -328,16 +366,20 @@ impl Run {
         self.look_at_shards();
         self.client.look();
         self.server.as_mut().map(Watched::look);
+        let received = self.collector.received();
         let Tally { completed, failures, response, .. } = &self.second;
         let sample = Sample {
             at,
-            open: self.shards.iter().map(|shard| shard.open).sum(),
+            open: self.open(),
             completed: *completed,
             failed: failures.total(),
+            received: received - self.received,
             p50: response.quantile(0.5),
             p99: response.quantile(0.99),
             max: response.max(),
         };
+        self.received = received;
+        self.shards.iter_mut().for_each(|shard| shard.reported = false);
         self.take_second();
         sample
     }
@@ -354,6 +396,16 @@ impl Run {
             }
             (known.busy, known.waiting) = (busy, waiting);
         }
+    }
+
+    /// Connections that stand.
+    fn open(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.open).sum()
+    }
+
+    /// Connections that have broken so far.
+    fn lost(&self) -> u64 {
+        self.tally.connections.lost + self.second.connections.lost
     }
 
     /// Ends the run with what has been since the last full second. A moment of that says nothing about rates and times,
@@ -392,7 +444,8 @@ impl Run {
             self.somebody = Instant::now();
         }
         self.second.merge(&tally);
-        self.shards[shard] = Known { open, settled, done, last, seconds, ..self.shards[shard] };
+        self.shards[shard] =
+            Known { open, settled, done, last, seconds, reported: true, ..self.shards[shard] };
     }
 
     fn collect_last(&mut self) {

@@ -4,10 +4,10 @@ mod distribution;
 mod over_time;
 mod plot;
 
-use super::{CLOSED_LOOP, QUANTILES, Report, json};
+use super::{CLOSED_LOOP, QUANTILES, Report, json, memory_held};
 use crate::{
     numbers::{self, TimeUnit},
-    plan::Scheme,
+    plan::{Pace, Scheme},
     stats::{Ended, Latency, Usage},
 };
 use std::fmt::Write as _;
@@ -86,7 +86,10 @@ impl Report<'_> {
             );
         };
         let bad = |count: u64| if count > 0 { "bad" } else { "" };
-        if tally.sent == 0 && tally.completed == 0 {
+        if let (Pace::Silent, Some(broadcast)) = (self.plan.pace, &tally.broadcast) {
+            let of = format!("of {}", numbers::count(broadcast.expected));
+            tile("received", &numbers::count(broadcast.received), bad(tally.missing), &of);
+        } else if tally.sent == 0 && tally.completed == 0 {
             tile(
                 "drops a minute",
                 &numbers::rate(outcome.drops_per_minute()),
@@ -227,10 +230,18 @@ impl Report<'_> {
             let published = numbers::count(broadcast.published);
             detail("broadcasts", &format!("published {published}, received {received} of {expected}"));
         }
+        if let Some(held) = &outcome.held {
+            let mut text = format!("{}, lost {}", numbers::duration(held.time), numbers::count(held.lost));
+            for memory in memory_held(held) {
+                let _ = write!(text, ", {memory}");
+            }
+            detail("held", &text);
+        }
         let process = |usage: &Usage| {
             let cpu = numbers::percent(usage.cpus(outcome.elapsed));
             let memory = numbers::bytes(usage.memory);
-            let each = usage.per_connection(self.connections()).map(numbers::bytes);
+            let each = usage.per_connection(self.connections()).filter(|_| outcome.held.is_none());
+            let each = each.map(numbers::bytes);
             let each = each.map(|each| format!(", {each} a connection")).unwrap_or_default();
             format!("CPU {cpu}, memory {memory}{each}")
         };

@@ -3,7 +3,7 @@
 use super::Report;
 use crate::{
     plan::{Pace, Scheme},
-    stats::{Ended, Latency, Usage},
+    stats::{Ended, Growth, Latency, Usage},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hdrhistogram::serialization::{Serializer as _, V2DeflateSerializer};
@@ -34,9 +34,10 @@ impl Report<'_> {
     /// | `errors` | `total`, `share` and `causes` of `cause` ([`Cause::id`](crate::stats::Cause::id)), `count`, `example` |
     /// | `latency` | `response`, `service` and `connect`: `count`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p99_9_us`, `p99_99_us`, `max_us`, and `histogram`, in microseconds, as HdrHistogram's V2 (compressed, base64): those of several runs can be added up |
     /// | `broadcast` | `published`, `expected`, `received`, and as latencies `first`, `median`, `last` |
+    /// | `held` | if connections only stood for a time, at its end: `time_s`, `open`, `lost`, and as memory `client` and `server` (anonymous: heap and stacks), `kernel_slab` and `kernel_sockets` (of all this machine): `before_bytes`, `held_bytes`, `per_connection_bytes` |
     /// | `client` | `cpu_s`, `cpus`, `memory_bytes`, `memory_before_bytes`, `per_connection_bytes`, `busiest_thread_share`, `limits` (texts; empty if the client was not the limit) |
     /// | `server` | the same without the last two, if its process was known |
-    /// | `samples` | for each second, and the part of one at the end, `at_s` (its end), `open`, `completed`, `failed`, `p50_us`, `p99_us`, `max_us` |
+    /// | `samples` | for each second, and the part of one at the end, `at_s` (its end), `open`, `completed`, `failed`, `received` (broadcasts), `p50_us`, `p99_us`, `max_us` |
     /// | `thresholds` | `threshold`, `passed`, `comparison` |
     /// | `passed` | whether all thresholds were kept |
     pub fn json(&self) -> String {
@@ -65,6 +66,7 @@ struct Document<'a> {
     errors: Errors<'a>,
     latency: Latencies,
     broadcast: Option<Broadcast>,
+    held: Option<Held>,
     client: Client,
     server: Option<Process>,
     samples: Vec<Sample>,
@@ -126,6 +128,7 @@ impl<'a> Document<'a> {
                 connect: Times::new(&tally.connect),
             },
             broadcast: tally.broadcast.as_deref().map(Broadcast::new),
+            held: outcome.held.as_ref().map(Held::new),
             client: Client {
                 process: Process::new(&outcome.client, outcome.elapsed, connections),
                 busiest_thread_share: outcome.client_busy,
@@ -386,6 +389,43 @@ impl Broadcast {
 }
 
 #[derive(Serialize)]
+struct Held {
+    time_s: f64,
+    open: u64,
+    lost: u64,
+    client: Option<Memory>,
+    server: Option<Memory>,
+    kernel_slab: Option<Memory>,
+    kernel_sockets: Option<Memory>,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    before_bytes: u64,
+    held_bytes: u64,
+    per_connection_bytes: Option<u64>,
+}
+
+impl Held {
+    fn new(held: &crate::stats::Held) -> Self {
+        let memory = |growth: Growth| Memory {
+            before_bytes: growth.before,
+            held_bytes: growth.held,
+            per_connection_bytes: held.per_connection(growth),
+        };
+        Held {
+            time_s: held.time.as_secs_f64(),
+            open: held.open,
+            lost: held.lost,
+            client: held.client.map(memory),
+            server: held.server.map(memory),
+            kernel_slab: held.slab.map(memory),
+            kernel_sockets: held.sockets.map(memory),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct Client {
     #[serde(flatten)]
     process: Process,
@@ -420,6 +460,7 @@ struct Sample {
     open: u64,
     completed: u64,
     failed: u64,
+    received: u64,
     p50_us: u64,
     p99_us: u64,
     max_us: u64,
@@ -432,6 +473,7 @@ impl Sample {
             open: sample.open,
             completed: sample.completed,
             failed: sample.failed,
+            received: sample.received,
             p50_us: micros(sample.p50),
             p99_us: micros(sample.p99),
             max_us: micros(sample.max),
@@ -451,7 +493,7 @@ mod tests {
     use super::*;
     use crate::{
         made_up,
-        stats::{Broadcast, Cause},
+        stats::{self, Broadcast, Cause},
         threshold,
     };
     use hdrhistogram::{Histogram, serialization::Deserializer};
@@ -510,6 +552,15 @@ mod tests {
         let mut outcome = made_up::outcome(1);
         outcome.tally.broadcast = Some(Box::new(Broadcast::default()));
         outcome.server = Some(outcome.client);
+        let growth = Some(Growth::default());
+        let held = stats::Held {
+            client: growth,
+            server: growth,
+            slab: growth,
+            sockets: growth,
+            ..Default::default()
+        };
+        outcome.held = Some(held);
         let document = parsed(&made_up::plan(), &outcome, &[]);
         let source = include_str!("json.rs");
         let documented = &source[..source.find("pub fn json").unwrap()];

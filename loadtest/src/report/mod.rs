@@ -7,8 +7,9 @@ mod paint;
 mod text;
 
 use crate::{
-    Outcome, Plan,
+    Outcome, Plan, numbers,
     plan::{Pace, Scheme},
+    stats::{Growth, Held},
     threshold::Verdict,
 };
 
@@ -54,14 +55,33 @@ impl Report<'_> {
 
     fn pace(&self) -> String {
         match self.plan.pace {
-            Pace::Open { rate } => format!("open loop {}/s", crate::numbers::rate(rate)),
+            Pace::Open { rate } => format!("open loop {}/s", numbers::rate(rate)),
             Pace::Closed { pipelined: 0 | 1 } => "closed loop".to_owned(),
             Pace::Closed { pipelined } => format!("closed loop, {pipelined} pipelined"),
-            Pace::Silent => "nothing asked".to_owned(),
+            Pace::Silent => match &self.plan.ws.publish {
+                Some(publish) => format!("broadcasts {}/s", numbers::rate(publish.rate)),
+                None => "idle".to_owned(),
+            },
         }
     }
 }
 
+/// What connections took that only stood, where it is known.
+fn memory_held(held: &Held) -> impl Iterator<Item = String> {
+    let of = |name, growth: Option<Growth>| {
+        let growth = growth?;
+        Some(match held.per_connection(growth) {
+            Some(each) if held.open >= MANY => format!("{name} {}/conn", numbers::bytes(each)),
+            _ => format!("{name} {}", numbers::bytes(growth.added())),
+        })
+    };
+    // Others change the kernel's memory, too.
+    let kernel = held.kernel().filter(|_| held.open >= MANY);
+    [of("client", held.client), of("server", held.server), of("kernel", kernel)].into_iter().flatten()
+}
+
+/// Connections whose memory is more than what a process takes for threads and histograms.
+const MANY: u64 = 10_000;
 /// The quantiles of tables.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 /// What a closed loop has to say of its latencies.

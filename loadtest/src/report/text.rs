@@ -1,9 +1,9 @@
 //! The report for people: plain text of at most 80 columns.
 
-use super::{CLOSED_LOOP, Paint, QUANTILES, Report};
+use super::{CLOSED_LOOP, Paint, QUANTILES, Report, memory_held};
 use crate::{
     numbers::{self, TimeUnit},
-    plan::Scheme,
+    plan::{Pace, Scheme},
     stats::{Ended, Latency, Usage},
 };
 use std::{fmt::Write as _, time::Duration};
@@ -64,6 +64,11 @@ impl Report<'_> {
             Item::new(format!("{}/s", numbers::rate(outcome.rate()))).strong(),
             Item::new(format!("errors {}", numbers::count(errors))).bad_if(errors > 0),
         ];
+        let mut name = self.things();
+        if self.plan.pace == Pace::Silent {
+            name = "errors";
+            items = vec![Item::new(numbers::count(errors)).bad_if(errors > 0)];
+        }
         for (class, count) in tally.statuses.iter().enumerate().skip(1).filter(|(_, count)| **count > 0) {
             items.push(Item::new(format!("{class}xx {}", numbers::count(*count))).bad_if(class >= 4));
         }
@@ -78,7 +83,7 @@ impl Report<'_> {
                 items.push(Item::new(format!("{name} {}", numbers::count(count))).bad_if(name == "unsent"));
             }
         }
-        text.row(self.things(), &items);
+        text.row(name, &items);
 
         let connections = &tally.connections;
         let (failed, lost) = (connections.failed, connections.lost);
@@ -108,6 +113,18 @@ impl Report<'_> {
         };
         text.row("bytes", &[bytes("received", tally.bytes_received), bytes("sent", tally.bytes_sent)]);
         self.add_delivery(text);
+        self.add_held(text);
+    }
+
+    /// What connections took that only stood.
+    fn add_held(&self, text: &mut Text) {
+        let Some(held) = &self.outcome.held else { return };
+        let mut items = vec![
+            Item::new(numbers::duration(held.time)),
+            Item::new(format!("lost {}", numbers::count(held.lost))).bad_if(held.lost > 0),
+        ];
+        items.extend(memory_held(held).map(Item::new));
+        text.row("held", &items);
     }
 
     /// What only broadcasts and datagrams have.
@@ -161,7 +178,9 @@ impl Report<'_> {
 
     fn add_processes(&self, text: &mut Text) {
         let (outcome, tally) = (self.outcome, &self.outcome.tally);
-        let per_connection = |usage: &Usage| usage.per_connection(self.connections());
+        // What was looked at while connections stood is more exact.
+        let per_connection =
+            |usage: &Usage| usage.per_connection(self.connections()).filter(|_| outcome.held.is_none());
         let cpu = |usage: &Usage| Item::new(format!("CPU {}", numbers::percent(usage.cpus(outcome.elapsed))));
         let mut items = vec![
             cpu(&outcome.client),

@@ -1,6 +1,6 @@
 //! What came of a run.
 
-use super::Tally;
+use super::{Held, Tally};
 use std::time::Duration;
 
 /// Why a run ended.
@@ -36,6 +36,8 @@ pub struct Sample {
     pub completed: u64,
     /// Failures in this time.
     pub failed: u64,
+    /// Broadcasts: how often a message came to a connection in this time.
+    pub received: u64,
     /// Response times: half of them are not longer.
     pub p50: Duration,
     /// 99 of a hundred are not longer.
@@ -60,6 +62,8 @@ pub struct Outcome {
     /// One for each second, from the beginning, and one for the part of a second with which the run ended, if that is a
     /// tenth at least.
     pub samples: Vec<Sample>,
+    /// What connections took that only stood, if there was a time for that.
+    pub held: Option<Held>,
     /// This process.
     pub client: Usage,
     /// The server's process, if its number was given.
@@ -113,7 +117,11 @@ impl Outcome {
         }
         let late = self.tally.late_share();
         if late > LATE {
-            limits.push(format!("{:.1}% of the requests left more than 1 ms late", late * 100.0));
+            // Which of these it was, is not known.
+            limits.push(format!(
+                "{:.1}% of the requests left more than 1 ms late, for want of a free connection (-c) or of CPU",
+                late * 100.0
+            ));
         }
         limits
     }
@@ -164,7 +172,10 @@ mod tests {
         (outcome.client_busy, outcome.tally.late) = (0.90, 11);
         assert_eq!(
             outcome.client_limits(),
-            ["its busiest thread worked 90% of the time", "1.1% of the requests left more than 1 ms late"]
+            [
+                "its busiest thread worked 90% of the time",
+                "1.1% of the requests left more than 1 ms late, for want of a free connection (-c) or of CPU"
+            ]
         );
     }
 }

@@ -15,6 +15,15 @@ pub(super) fn plot(tally: &Tally, is_open_loop: bool) -> Option<Plot<'static>> {
         rows.push(("service", "lb", by_nines(&tally.service)));
     }
     rows.retain(|(.., points)| !points.is_empty());
+    if let Some(broadcast) = tally.broadcast.as_ref().filter(|_| rows.is_empty()) {
+        title = "Delay of broadcasts by percentile";
+        rows = vec![
+            ("last receiver", "la", by_nines(&broadcast.last)),
+            ("median", "lb", by_nines(&broadcast.median)),
+            ("first", "lc", by_nines(&broadcast.first)),
+        ];
+        rows.retain(|(.., points)| !points.is_empty());
+    }
     if rows.is_empty() {
         title = "Time to connect by percentile";
         rows.push(("connect", "la", by_nines(&tally.connect)));

@@ -19,7 +19,7 @@ pub(super) struct Point {
     at: f64,
     /// How long it is if the run ended before it was as long as the others.
     cut: Option<Duration>,
-    /// Answers a second.
+    /// Answers a second, and of broadcasts what was received.
     completed: f64,
     /// Failures a second.
     failed: f64,
@@ -53,7 +53,7 @@ pub(super) fn points(samples: &[Sample]) -> Vec<Point> {
         points.push(Point {
             at: last.at.as_secs_f64(),
             cut: (length < WHOLE * each as u32).then_some(length),
-            completed: per_second(|sample| sample.completed),
+            completed: per_second(|sample| sample.completed + sample.received),
             failed: per_second(|sample| sample.failed),
             open: last.open,
             p50: milliseconds(medians[medians.len() / 2]),

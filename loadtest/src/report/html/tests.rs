@@ -115,6 +115,22 @@ fn a_million_that_are_held_have_a_plot_of_their_connecting() {
 }
 
 #[test]
+fn broadcasts_have_a_plot_of_their_delays() {
+    let (mut plan, mut outcome) = made_up::million();
+    plan.pace = Pace::Silent;
+    let mut broadcast = Broadcast { expected: 40, received: 39, ..Broadcast::default() };
+    for times in [&mut broadcast.first, &mut broadcast.median, &mut broadcast.last] {
+        times.record(Duration::from_millis(3));
+    }
+    outcome.tally.broadcast = Some(Box::new(broadcast));
+    outcome.tally.missing = 1;
+    let page = page(&plan, &outcome, &[]);
+    assert!(page.contains("Delay of broadcasts by percentile"), "{page}");
+    assert!(page.contains("<b class=\"bad\">39</b> <small>of 40</small>"), "{page}");
+    is_sound(&page);
+}
+
+#[test]
 fn a_day_is_no_bigger_than_an_hour() {
     let mut outcome = made_up::outcome(100_000);
     outcome.samples = made_up::samples(86_400, 64, 1000);

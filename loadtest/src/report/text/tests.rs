@@ -1,8 +1,8 @@
 use super::*;
 use crate::{
     Outcome, Plan, made_up,
-    plan::Pace,
-    stats::{Broadcast, Cause, Connections},
+    plan::{Pace, Publish},
+    stats::{Broadcast, Cause, Connections, Growth, Held},
     threshold::{Threshold, Verdict},
 };
 use std::time::Duration;
@@ -168,6 +168,46 @@ fn a_million_that_are_held_say_how_many_dropped() {
     assert!(text.contains("310 B/conn\n"), "{text}");
     assert!(!text.contains("response") && text.contains("messages    0 "), "{text}");
     fits(&text);
+}
+
+#[test]
+fn a_run_that_asks_nothing_has_no_row_of_answers() {
+    let (plan, mut outcome) = made_up::million();
+    let mut plan = Plan { pace: Pace::Silent, ..plan };
+    let idle = text(&plan, &outcome);
+    assert!(idle.contains("54 threads  idle\n  errors      0\n"), "{idle}");
+    assert!(!idle.contains("messages"), "{idle}");
+    let publish = Publish { rate: 2.0, time: Duration::from_secs(60), messages: None, trigger: None };
+    plan.ws.publish = Some(publish);
+    outcome.tally.failures.add(Cause::Reset);
+    let broadcasts = text(&plan, &outcome);
+    assert!(broadcasts.contains("54 threads  broadcasts 2.00/s\n  errors      1\n"), "{broadcasts}");
+}
+
+#[test]
+fn what_connections_take_that_stand_is_told_once() {
+    let (plan, mut outcome) = made_up::million();
+    let growth = |added: u64| Some(Growth { before: 5_000_000, held: 5_000_000 + added * 1_000_000 });
+    outcome.held = Some(Held {
+        time: Duration::from_secs(60),
+        open: 1_000_000,
+        lost: 3,
+        client: growth(312),
+        server: growth(251),
+        slab: growth(8000),
+        sockets: growth(300),
+    });
+    let found = text(&plan, &outcome);
+    let line = "  held        1m   lost 3   client 312 B/conn   server 251 B/conn   kernel 8.30 KB/conn";
+    assert!(found.replace("\n              ", "   ").contains(line), "{found}");
+    assert_eq!(found.matches("/conn").count(), 3, "{found}");
+    fits(&found);
+    // With few of them, it is the memory of threads.
+    outcome.held = outcome.held.map(|held| Held { open: 9_999, ..held });
+    assert!(text(&plan, &outcome).contains("   client 312 MB   server 251 MB\n"));
+    // What a system does not tell is left out.
+    outcome.held = Some(Held { time: Duration::from_secs(60), ..Held::default() });
+    assert!(text(&plan, &outcome).contains("  held        1m   lost 0\n"));
 }
 
 #[test]
