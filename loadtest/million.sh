@@ -89,7 +89,8 @@ load() {
 }
 
 echo "WebSocket, $count connections" >&2
-start ws_echo "$count" --style callback
+# Pinged every 5 minutes: at the usual 30 seconds a million pings would be a third of all that is sent.
+start ws_echo "$count" --style callback --idle-timeout 600
 load ws "$count" "$rate" "ws://127.0.0.1:$port/topic/all" --ws echo,broadcast --hold "${hold}s"
 echo "HTTP, $few connections" >&2
 start hello "$few"
