@@ -164,7 +164,7 @@ fn datagrams_come_back_or_are_missing() {
         }
     });
     let url = format!("udp://{addr}");
-    let options = ["-n", "100", "-c", "1", "--size", "100", "-T", "100ms"];
+    let options = ["-n", "100", "-c", "10", "--size", "100", "-T", "1s"];
     let output = load(&url, &options).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_says(&text, &["datagrams 90 ", "missing 10 (10%)", "duplicated 0"]);
