@@ -315,7 +315,7 @@ fn datagrams_that_come_twice_late_or_never_are_told_apart() {
         }
         Ok(())
     });
-    let options = ["-c", "2", "-n", "100", "-T", "200ms", "--fail-if", "missing>9"];
+    let options = ["-c", "10", "-n", "100", "-T", "1s", "--fail-if", "missing>9"];
     let (status, text, report) = load("udp", addr, &options);
     assert_counts(
         &report,
