@@ -227,7 +227,7 @@ impl Run {
             let mut limit = time;
             let lost = self.lost();
             match part {
-                Part::Hold => {}
+                Part::Grow | Part::Hold => {}
                 Part::Ask => {
                     from += self.plan.warmup;
                     self.control.set_go(self.clock.now());
@@ -247,7 +247,7 @@ impl Run {
             match part {
                 Part::Hold => self.held = Some(self.before.held(took, self.open(), self.lost() - lost)),
                 Part::Ask => self.asked = took,
-                Part::Publish => {}
+                Part::Grow | Part::Publish => {}
             }
             if ended != Ended::Done {
                 return ended;
@@ -258,7 +258,7 @@ impl Run {
 
     fn is_done(&mut self, part: Part, now: Instant) -> bool {
         match part {
-            Part::Hold => false,
+            Part::Grow | Part::Hold => false,
             Part::Ask => self.shards.iter().all(|shard| shard.done),
             Part::Publish => self.published.as_ref().is_none_or(|published| {
                 // What has not come in time after the last one was sent, will not come.
@@ -305,6 +305,7 @@ impl Run {
     ) -> Ended {
         let (until, ramp) = (from + limit, Ramp::new(&self.plan.stages));
         let phase = match part {
+            Part::Grow => Phase::Connecting,
             Part::Hold => Phase::Holding,
             Part::Ask => Phase::Measuring,
             Part::Publish => Phase::Publishing,
