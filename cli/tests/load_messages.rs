@@ -225,7 +225,15 @@ fn idle_connections_stand_and_those_that_drop_are_counted() {
     let count = |name: &str| report["connections"][name].as_u64().unwrap();
     assert!(count("lost") >= 3 && count("renewed") >= 1 && count("established") == 3, "{report:#}");
     assert!(text.contains("drops a minute"), "{text}");
+    assert!(text.contains("closed by the server"), "{text}");
+    assert!(report["errors"]["total"].as_u64() >= Some(count("lost")), "{report:#}");
     assert_eq!(status, 3, "{text}");
+
+    // They stand from the end of the ramp on.
+    let ramp = ["--ws-open", "keep me", "--ramp", "500ms"];
+    let (_, text, report) = load("ws", addr, &[&idle[..], &ramp].concat());
+    assert_counts(&report, &[("/held/open", 3), ("/held/lost", 0)]);
+    assert_eq!(report["held"]["time_s"].as_f64(), Some(1.0), "{text}");
 }
 
 #[test]

@@ -100,6 +100,10 @@ fn what_is_due_is_sent_or_counted_as_not_sent() {
     assert_eq!((outcome.ended, tally.completed, tally.unanswered), (Ended::Done, 100, CONNECTIONS as u64));
     assert_eq!(tally.sent, 100 + CONNECTIONS as u64);
     assert_eq!(tally.sent + tally.unsent, RATE * 3 / 2, "a beat is missing");
+    // They have waited, the first of them for nearly all of the run.
+    assert_eq!(tally.response.count(), tally.completed + tally.unsent);
+    assert!(tally.response.quantile(0.99) >= duration * 8 / 10, "{:?}", tally.response.quantile(0.99));
+    assert_eq!(tally.service.count(), tally.completed);
 }
 
 #[test]

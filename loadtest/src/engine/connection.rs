@@ -139,8 +139,6 @@ enum End {
     Failed(Failure),
     /// As the server said it would, with nothing left to be answered.
     Closed,
-    /// The server closed it, while it was idle.
-    Lost,
     /// The ramp wants it no more.
     Unwanted,
 }
@@ -185,12 +183,14 @@ impl<P: Protocol> Connection<P> {
 
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.stream.is_none() {
-            self.stream = Some(self.local.connect(self.number as usize)?);
+            self.stream =
+                Some(self.local.connect(self.number as usize).map_err(|error| self.unconnected(&error))?);
         }
         let stream = self.stream.as_ref().expect("it was just made");
-        if stream.poll_connected(cx)?.is_pending() {
+        if stream.poll_connected(cx).map_err(|error| self.unconnected(&error))?.is_pending() {
             ready!(self.poll_until(self.began + self.local.timeout, cx));
-            let example = format!("no connection within {:?}", self.local.plan.timeout);
+            let to = self.local.target(self.number as usize);
+            let example = format!("no connection to {to} within {:?}", self.local.plan.timeout);
             return Poll::Ready(Err(End::Failed(Failure::new(Cause::ConnectTimeout, example))));
         }
         stream.set_nodelay(true)?;
@@ -205,6 +205,10 @@ impl<P: Protocol> Connection<P> {
             self.send(&buffers.output)?;
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn unconnected(&self, error: &io::Error) -> End {
+        End::Failed(self.local.failed_with(self.number as usize, error))
     }
 
     fn stand(&mut self) {
@@ -352,8 +356,16 @@ impl<P: Protocol> Connection<P> {
         match (closes, self.flight.len()) {
             (false, _) => Ok(()),
             (true, 0) if n > 0 || !answers.is_empty() => Err(End::Closed),
-            (true, 0) if self.state == State::Standing => Err(End::Lost),
-            (true, _) => Err(End::Failed(Failure::new(Cause::Closed, "the server closed the connection"))),
+            (true, left) => Err(End::Failed(Failure::new(Cause::Closed, self.closed_at(left)))),
+        }
+    }
+
+    /// What the server has closed, with so many requests on their way.
+    fn closed_at(&self, left: usize) -> &'static str {
+        match (self.state, left) {
+            (State::Opening, _) => "the server closed the connection before the handshake's end",
+            (_, 0) => "the server closed an idle connection",
+            (..) => "the server closed the connection",
         }
     }
 
@@ -431,12 +443,10 @@ impl<P: Protocol> Connection<P> {
             local.protocol.left(&mut self.session);
         }
         let mut pause = 0;
-        if matches!(end, End::Failed(_) | End::Lost) {
+        if let End::Failed(failure) = &end {
             pause = FIRST_PAUSE << self.failures;
             self.failures = (self.failures + 1).min(DOUBLINGS);
             local.tally.borrow_mut().connections.lost += u64::from(stood);
-        }
-        if let End::Failed(failure) = &end {
             local.count_failures(failure, &mut self.flight);
         }
         self.settle();

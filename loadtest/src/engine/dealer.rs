@@ -10,6 +10,9 @@ use crate::{
 };
 use std::cell::Cell;
 
+/// Into so many steps those are put together that wait at the end: a backlog may be as long as the run.
+const WAITED_STEPS: u64 = 100_000;
+
 /// Whose turn it is does not matter here: a connection that is free takes the next request. What has not been taken
 /// is a number, not a queue.
 pub(super) struct Dealer {
@@ -85,7 +88,9 @@ impl Dealer {
         let taken = self.taken.get();
         let due = match self.pace {
             Pace::Closed { .. } => now,
-            Pace::Open { .. } => Some(self.go.get() + self.part.due(taken)).filter(|&due| due <= now)?,
+            Pace::Open { .. } => {
+                Some(self.go.get().saturating_add(self.part.due(taken))).filter(|&due| due <= now)?
+            }
             Pace::Silent => return None,
         };
         self.taken.set(taken + 1);
@@ -124,13 +129,24 @@ impl Dealer {
         self.limit.map_or(due, |limit| due.min(limit - self.sent.get()))
     }
 
+    /// In an open loop, once the end is known: how long each of `backlog` requests has waited by then, in few steps of
+    /// several requests each, with the longest time of a step.
+    pub(super) fn waited(&self, backlog: u64) -> impl Iterator<Item = (Nanos, u64)> + '_ {
+        let (first, until) = (self.taken.get(), self.until.get());
+        let step = backlog.div_ceil(WAITED_STEPS).max(1);
+        (0..backlog).step_by(step as usize).map(move |at| {
+            let due = self.go.get().saturating_add(self.part.due(first + at));
+            (until.saturating_sub(due), step.min(backlog - at))
+        })
+    }
+
     /// In an open loop: when the next request is due that is not yet; `None` if there is none.
     pub(super) fn next_due(&self, now: Nanos) -> Option<Nanos> {
         if Some(self.sent.get()) == self.limit {
             return None;
         }
         let number = self.part.count(now.saturating_sub(self.go.get()));
-        Some(self.go.get() + self.part.due(number)).filter(|&due| due < self.until.get())
+        Some(self.go.get().saturating_add(self.part.due(number))).filter(|&due| due < self.until.get())
     }
 }
 
@@ -162,6 +178,8 @@ mod tests {
         assert_eq!(due, (11..=50).map(|at| at * MILLI).collect::<Vec<_>>());
         assert_eq!((dealer.take(110 * MILLI), dealer.next_due(109 * MILLI)), (None, None));
         assert_eq!(dealer.backlog(200 * MILLI), 59, "what is due by the end");
+        let waited: Vec<_> = dealer.waited(59).collect();
+        assert_eq!(waited, (1..=59).rev().map(|waited| (waited * MILLI, 1)).collect::<Vec<_>>());
     }
 
     #[test]

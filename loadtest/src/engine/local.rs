@@ -208,10 +208,20 @@ impl<P: Client> Local<P> {
         self.share.shard == 0
     }
 
+    /// Where a connection goes to.
+    pub(crate) fn target(&self, number: usize) -> SocketAddr {
+        let addrs = &self.plan.target.addrs;
+        addrs[number % addrs.len()]
+    }
+
+    /// What the kernel says of a connection that it could not make, or of a socket.
+    pub(crate) fn failed_with(&self, number: usize, error: &io::Error) -> Failure {
+        Failure::new(cause_of(error), format!("{}: {error}", self.target(number)))
+    }
+
     /// Where a connection goes to, and where it comes from, if the kernel is not to choose.
     pub(crate) fn addresses(&self, number: usize) -> (SocketAddr, Option<SocketAddr>) {
-        let addrs = &self.plan.target.addrs;
-        (addrs[number % addrs.len()], self.sources.as_ref().map(Sources::next))
+        (self.target(number), self.sources.as_ref().map(Sources::next))
     }
 
     /// Begins a connection to the target's address whose turn it is.
@@ -327,6 +337,10 @@ impl<P: Client> Local<P> {
         if last {
             let mut tally = self.tally.borrow_mut();
             tally.unsent = self.dealer.backlog(self.clock.now());
+            // Else a server that answers nobody any more would look as fast as before.
+            for (waited, many) in self.dealer.waited(tally.unsent) {
+                tally.response.record_many_nanos(waited, many);
+            }
             tally.unanswered = self.dealer.unanswered();
         }
         let told = (self.is_settled(), self.dealer.is_done());

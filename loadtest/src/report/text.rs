@@ -228,6 +228,15 @@ impl Report<'_> {
         if !self.is_open_loop() && self.outcome.tally.response.count() > 0 {
             text.note(CLOSED_LOOP, Paint::faint);
         }
+        let tally = &self.outcome.tally;
+        if tally.unsent > 0 {
+            let unsent = numbers::count(tally.unsent);
+            let note = format!("response times hold those of {unsent} unsent, as long as they had waited");
+            text.note(&note, Paint::faint);
+        }
+        if self.outcome.answered_nothing() {
+            text.note("WARNING nothing was answered", Paint::warning);
+        }
         let limits = self.outcome.client_limits();
         if !limits.is_empty() {
             text.note(&format!("WARNING the client was the limit: {}", limits.join("; ")), Paint::warning);

@@ -96,6 +96,14 @@ impl Outcome {
         by(count, self.elapsed)
     }
 
+    /// Whether requests were sent, or messages published, and not one of them came back or arrived. A server that only
+    /// takes connections does as much, and datagrams have none that could fail.
+    pub fn answered_nothing(&self) -> bool {
+        let tally = &self.tally;
+        let no_broadcast = tally.broadcast.as_ref().is_some_and(|broadcast| broadcast.received == 0);
+        (tally.sent > 0 && tally.completed == 0) || no_broadcast
+    }
+
     /// Connections lost a minute.
     pub fn drops_per_minute(&self) -> f64 {
         self.per_second(self.tally.connections.lost) * 60.0

@@ -6,8 +6,8 @@ use super::{
     flight::Flight,
 };
 use crate::{
-    client::{Answer, Failure},
-    engine::{Buffers, Local, NOT_IDLE, Nanos, Ticket, cause_of},
+    client::Answer,
+    engine::{Buffers, Local, NOT_IDLE, Nanos, Ticket},
     plan::Pace,
     stats::Cause,
 };
@@ -61,7 +61,7 @@ impl Future for Peer {
             if this.socket.is_none() {
                 ready!(this.poll_until(this.at, cx));
                 if let Err(error) = this.begin() {
-                    this.local.count_failure(&Failure::new(cause_of(&error), error.to_string()));
+                    this.local.count_failure(&this.local.failed_with(this.number as usize, &error));
                     this.settle();
                     this.at = this.local.clock.now() + PAUSE;
                     continue;
@@ -220,7 +220,7 @@ impl Peer {
     /// Nobody is at the other end, most often: it is asked again later.
     fn failed(&mut self, error: &io::Error, now: Nanos) {
         self.silent_until = now + PAUSE;
-        self.local.count_failure(&Failure::new(cause_of(error), error.to_string()));
+        self.local.count_failure(&self.local.failed_with(self.number as usize, error));
     }
 
     fn take(&mut self, datagram: &[u8], now: Nanos) {

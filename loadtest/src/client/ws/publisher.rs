@@ -66,10 +66,10 @@ impl<'a> Link<'a> {
         published: &'a Published,
         plan: &'a Publish,
     ) -> Result<Link<'a>, Failure> {
-        let failed = |error: io::Error| {
-            Failure::new(crate::engine::cause_of(&error), format!("the publisher: {error}"))
-        };
         let addr = local.plan.target.addrs[0];
+        let failed = |error: io::Error| {
+            Failure::new(crate::engine::cause_of(&error), format!("the publisher: {addr}: {error}"))
+        };
         let limit = local.plan.timeout;
         let late =
             |_| Failure::new(Cause::ConnectTimeout, format!("the publisher: nothing within {limit:?}"));
