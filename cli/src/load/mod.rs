@@ -92,7 +92,8 @@ fn paint(stream: &impl IsTerminal) -> Paint {
 fn status(report: &Report<'_>) -> u8 {
     let connections = &report.outcome.tally.connections;
     let all_stood = connections.failed == 0 && connections.lost == 0;
-    let was_there = report.outcome.ended != Ended::NobodyLeft && !report.outcome.answered_nothing();
+    let gave_up = matches!(report.outcome.ended, Ended::NobodyLeft | Ended::NoAnswers);
+    let was_there = !gave_up && !report.outcome.answered_nothing();
     match () {
         () if !report.passed() => EXIT_THRESHOLD,
         () if !all_stood || !was_there => EXIT_CONNECTIONS,

@@ -1,6 +1,7 @@
 //! One connection: made, used, lost, made anew.
 
 use super::{
+    DOES_NOT_READ,
     clock::Nanos,
     flight::Flight,
     idle::{NOT_IDLE, Ticket},
@@ -26,6 +27,8 @@ use std::{
 const FIRST_PAUSE: Nanos = 100_000_000;
 /// Doublings at most: 3.2 s.
 const DOUBLINGS: u8 = 5;
+/// Bytes that a server may cause to be sent without reading any.
+const CAUSED_AT_MOST: usize = 64 * 1024;
 const NEVER: Nanos = Nanos::MAX;
 
 /// A connection of the run, for all its time. It keeps no buffer while it waits.
@@ -57,6 +60,8 @@ struct Unsent {
     bytes: Vec<u8>,
     /// Of these, the kernel has taken so many.
     sent: usize,
+    /// So many were added while it did not take all.
+    caused: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,6 +292,11 @@ impl<P: Protocol> Connection<P> {
     fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
         let stream = self.stream.as_ref().expect("a stream that stands or opens");
         if let Some(unsent) = &mut self.unsent {
+            // Requests wait until everything is sent: this is what a server has asked for, as with pings.
+            unsent.caused += bytes.len();
+            if unsent.caused > CAUSED_AT_MOST {
+                return Err(End::Failed(Failure::new(Cause::Other, DOES_NOT_READ)));
+            }
             unsent.bytes.extend_from_slice(bytes);
             return Ok(());
         }
@@ -296,7 +306,7 @@ impl<P: Protocol> Connection<P> {
         };
         self.local.tally.borrow_mut().bytes_sent += sent as u64;
         if sent < bytes.len() {
-            self.unsent = Some(Box::new(Unsent { bytes: bytes[sent..].to_vec(), sent: 0 }));
+            self.unsent = Some(Box::new(Unsent { bytes: bytes[sent..].to_vec(), sent: 0, caused: 0 }));
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ impl Report<'_> {
     /// | `schema` | [`SCHEMA`] |
     /// | `target` | `scheme`, `authority`, `path`, `addresses` |
     /// | `plan` | `connections`, `threads`, `duration_s`, `warmup_s`, `timeout_s`, `requests`, `loop` (`open`, `closed`, `silent`), `pipelined`, `rate_per_s`, `connect_rate_per_s`, `stages` of `time_s` and `connections` |
-    /// | `ended` | `done`, `interrupted` or `nobody_left` |
+    /// | `ended` | `done`, `interrupted`, `nobody_left` or `no_answers` |
     /// | `connecting_s` | until every connection that was wanted from the beginning had been tried |
     /// | `elapsed_s` | what was measured, without the warm-up |
     /// | `asked_s` | the part of it in which requests were sent |
@@ -86,6 +86,7 @@ impl<'a> Document<'a> {
             ended: match outcome.ended {
                 Ended::Done => "done",
                 Ended::Interrupted => "interrupted",
+                Ended::NoAnswers => "no_answers",
                 Ended::NobodyLeft => "nobody_left",
             },
             connecting_s: outcome.connecting.as_secs_f64(),

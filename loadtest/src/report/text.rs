@@ -51,6 +51,7 @@ impl Report<'_> {
         let early = match outcome.ended {
             Ended::Done => return,
             Ended::Interrupted => "interrupted: these are the figures so far",
+            Ended::NoAnswers => "ended early: nothing was answered any more",
             Ended::NobodyLeft => "ended early: no connection was left, and none could be made",
         };
         let _ = writeln!(text.out, "  {}", text.paint.warning(early));

@@ -12,6 +12,8 @@ pub enum Ended {
     Interrupted,
     /// Every connection was gone, and none could be made anew.
     NobodyLeft,
+    /// It was to end after a number of requests, and none of them was answered any more.
+    NoAnswers,
 }
 
 /// What a process used.
