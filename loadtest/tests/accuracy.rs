@@ -117,6 +117,9 @@ fn the_warm_up_does_not_count_and_the_limit_is_exact() {
         assert_eq!((tally.statuses[2], tally.unanswered, tally.unsent), (301, 0, 0), "{pace:?}");
         let connections = tally.connections;
         assert_eq!((connections.established, connections.lost), (CONNECTIONS as u64, 0), "{pace:?}");
+        // With those that are on their way when it ends.
+        let most = (301 + 8 * CONNECTIONS as u64) * OK.len() as u64;
+        assert!(tally.bytes_received <= most, "{pace:?}: {} {most}", tally.bytes_received);
     }
 }
 

@@ -332,6 +332,12 @@ impl<P: Client> Local<P> {
         self.tried.get() >= self.share.first
     }
 
+    /// Those that came and went since the last report were there to warm up.
+    pub(super) fn forget_bytes(&self) {
+        let mut tally = self.tally.borrow_mut();
+        (tally.bytes_sent, tally.bytes_received) = (0, 0);
+    }
+
     /// Gives the coordinator what has been counted since the last time; false if it has no room for it.
     pub(super) fn report(&self, seconds: u64, last: bool) -> bool {
         if last {
