@@ -63,7 +63,7 @@ impl Report<'_> {
         if !limits.is_empty() {
             let _ = writeln!(
                 page,
-                "<p class=\"warn\">The client was the limit: {}.</p>",
+                "<p class=\"warn\">The client may have been the limit: {}.</p>",
                 escaped(&limits.join("; "))
             );
         }

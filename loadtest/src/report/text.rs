@@ -231,8 +231,11 @@ impl Report<'_> {
         }
         let tally = &self.outcome.tally;
         if tally.unsent > 0 {
-            let unsent = numbers::count(tally.unsent);
-            let note = format!("response times hold those of {unsent} unsent, as long as they had waited");
+            let note = format!(
+                "response times hold those of {} unsent and {} unanswered, as long as they had waited",
+                numbers::count(tally.unsent),
+                numbers::count(tally.unanswered)
+            );
             text.note(&note, Paint::faint);
         }
         if self.outcome.answered_nothing() {
@@ -240,7 +243,10 @@ impl Report<'_> {
         }
         let limits = self.outcome.client_limits();
         if !limits.is_empty() {
-            text.note(&format!("WARNING the client was the limit: {}", limits.join("; ")), Paint::warning);
+            text.note(
+                &format!("WARNING the client may have been the limit: {}", limits.join("; ")),
+                Paint::warning,
+            );
         }
     }
 }
