@@ -231,7 +231,7 @@ impl<P: Client> Local<P> {
     pub(super) fn connect(&self, number: usize) -> io::Result<TcpStream> {
         let begin = || {
             let (addr, source) = self.addresses(number);
-            TcpStream::begin_connect(addr, source)
+            TcpStream::begin_connect(addr, source).map_err(|error| from_source(error, source))
         };
         let mut result = begin();
         for _ in 1..PORTS_TRIED {
@@ -375,6 +375,16 @@ impl<P: Client> Local<P> {
             // The coordinator is gone, and with it whoever would look at it.
             Err(TrySendError::Disconnected(_)) => true,
         }
+    }
+}
+
+/// An error about the address that a socket was to have says which that is.
+pub(crate) fn from_source(error: io::Error, source: Option<SocketAddr>) -> io::Error {
+    match (error.kind(), source) {
+        (kind @ (io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable), Some(source)) => {
+            io::Error::new(kind, format!("from {source}: {error}"))
+        }
+        _ => error,
     }
 }
 

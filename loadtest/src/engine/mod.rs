@@ -38,6 +38,6 @@ pub(crate) const DOES_NOT_READ: &str = "the server asks for answers, and does no
 
 pub(crate) use clock::{Nanos, nanos};
 pub(crate) use idle::{NOT_IDLE, Ticket};
-pub(crate) use local::{Buffers, Local, cause_of};
+pub(crate) use local::{Buffers, Local, cause_of, from_source};
 pub use news::{News, Phase};
 pub use run::{Run, Stop};

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     client::Answer,
-    engine::{Buffers, Local, NOT_IDLE, Nanos, Ticket},
+    engine::{Buffers, Local, NOT_IDLE, Nanos, Ticket, from_source},
     plan::Pace,
     stats::Cause,
 };
@@ -123,7 +123,8 @@ impl Peer {
             SocketAddr::V4(_) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             SocketAddr::V6(_) => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
         };
-        let socket = UdpSocket::bind_with(source.unwrap_or_else(|| any(target)), &UdpOptions::default())?;
+        let socket = UdpSocket::bind_with(source.unwrap_or_else(|| any(target)), &UdpOptions::default())
+            .map_err(|error| from_source(error, source))?;
         socket.connect(target)?;
         Ok(socket)
     }
