@@ -298,6 +298,16 @@ fn a_server_that_pings_and_does_not_read_is_given_up() {
 }
 
 #[test]
+fn a_server_that_hangs_up_at_once_is_called_less_and_less() {
+    let addr = serve(|stream| Ws::accept(stream).map(drop));
+    let (status, text, report) = load("ws", addr, &["--ws", "idle", "-c", "1", "-d", "2s"]);
+    let renewed = report["connections"]["renewed"].as_u64().unwrap();
+    // After 0.1, 0.3, 0.7 and 1.5 s; every 0.1 s it would be 20.
+    assert!((1..=4).contains(&renewed), "{text}");
+    assert_eq!(status, 3, "{text}");
+}
+
+#[test]
 fn a_number_of_requests_that_cannot_be_reached_ends_the_run() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();

@@ -25,6 +25,8 @@ use std::{
 
 /// The pause after a connection that failed, in nanoseconds; it doubles with each one in a row.
 const FIRST_PAUSE: Nanos = 100_000_000;
+/// One that has stood for so long, in nanoseconds, has not failed in a row; neither has one with an answer.
+const STOOD_WELL: Nanos = 1_000_000_000;
 /// Doublings at most: 3.2 s.
 const DOUBLINGS: u8 = 5;
 /// Bytes that a server may cause to be sent without reading any.
@@ -218,7 +220,6 @@ impl<P: Protocol> Connection<P> {
 
     fn stand(&mut self) {
         self.state = State::Standing;
-        self.failures = 0;
         // Before it has stood.
         self.settle();
         self.local.stands(self.began, self.past.reach(Past::Stood));
@@ -353,6 +354,7 @@ impl<P: Protocol> Connection<P> {
         }
         drop(tally);
         if !answers.is_empty() {
+            self.failures = 0;
             local.requests_settled();
         }
         if stands && self.state == State::Opening {
@@ -452,6 +454,10 @@ impl<P: Protocol> Connection<P> {
             local.open.set(local.open.get() - 1);
             local.protocol.left(&mut self.session);
         }
+        let now = local.clock.now();
+        if stood && now - self.began >= STOOD_WELL {
+            self.failures = 0;
+        }
         let mut pause = 0;
         if let End::Failed(failure) = &end {
             pause = FIRST_PAUSE << self.failures;
@@ -463,7 +469,6 @@ impl<P: Protocol> Connection<P> {
         self.leave_idle();
         (self.stream, self.unsent, self.armed, self.flight) = (None, None, NEVER, Flight::default());
         local.requests_settled();
-        let now = local.clock.now();
         match local.ramp.wanted(self.number as usize, now + pause) {
             Some(at) => (self.state, self.began) = (State::Resting, local.connect_slot(at)),
             None => self.state = State::Gone,
