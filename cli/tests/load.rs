@@ -199,9 +199,28 @@ fn nobody_listens() {
         let (status, report) = report(addr, &options);
         assert_says(
             &report,
-            &["connection refused", "requests 0", "requested 8", "established 0", "failed 8"],
+            &[
+                &format!("connection refused {addr}:"),
+                "requests 0",
+                "requested 8",
+                "established 0",
+                "failed 8",
+            ],
         );
         assert_eq!(status, 3, "{report}");
+    }
+}
+
+#[test]
+fn an_address_that_is_not_of_this_machine_is_named() {
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // For documentation alone (RFC 5737).
+    for scheme in ["tcp", "udp"] {
+        let options = ["-c", "1", "-n", "1", "-T", "100ms", "--src", "192.0.2.1/32"];
+        let output = load(&format!("{scheme}://{addr}"), &options).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_says(&text, &["limit of this client ", "from 192.0.2.1:"]);
+        assert_eq!(output.status.code(), Some(3), "{text}");
     }
 }
 
@@ -248,6 +267,63 @@ fn a_server_that_answers_nothing() {
     let (status, report) = report(addr, &["-d", FOREVER, "-n", "8", "-c", "4", "-T", "200ms"]);
     assert_says(&report, &["requests 0 ", "8 answer timed out ", "established 4"]);
     assert_eq!(status, 3, "{report}");
+}
+
+#[test]
+fn a_run_without_any_answer_is_no_good_run() {
+    // Still waiting at its end: nothing has failed yet.
+    let addr = serve(|mut connection| while !connection.request().is_empty() {});
+    let (status, text) = report(addr, &["-d", "300ms", "-c", "4"]);
+    assert_says(&text, &["errors 0 unanswered 4 ", "lost 0 ", "WARNING nothing was answered "]);
+    assert_eq!(status, 3, "{text}");
+    // Sockets for datagrams stand without anybody at the other end.
+    let addr = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = load(&format!("udp://{addr}"), &["-d", "300ms", "-c", "1"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_says(
+        &text,
+        &["datagrams 0 ", &format!("connection refused {addr}:"), "WARNING nothing was answered "],
+    );
+    assert_eq!(output.status.code(), Some(3), "{text}");
+}
+
+#[test]
+fn a_connection_that_breaks_while_it_is_idle_has_a_cause() {
+    let addr = serve(|mut connection| {
+        connection.request();
+        connection.send(OK);
+        // Without having said so.
+    });
+    let (status, text) = report(addr, &["-n", "3", "-R", "10", "-c", "1"]);
+    assert_says(&text, &["requests 3 ", "closed by the server the server closed an idle connection "]);
+    assert_eq!(status, 3, "{text}");
+}
+
+#[test]
+fn a_server_that_stops_answering_is_not_fast() {
+    let served = std::sync::atomic::AtomicU64::new(0);
+    let addr = serve(move |mut connection| {
+        while !connection.request().is_empty() {
+            if served.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 10 && !connection.send(OK) {
+                return;
+            }
+        }
+    });
+    let options = ["-R", "200", "-d", "1s", "-c", "2", "--fail-if", "p90>500ms"];
+    let (status, text) = report(addr, &options);
+    assert_says(&text, &["unanswered 2 ", "FAIL p90 ", "response times hold those of "]);
+    assert_eq!(status, 99, "{text}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_written_is_an_error() {
+    let addr = serve(|mut connection| connection.answer_all());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = load(&format!("http://{addr}/"), &["-n", "5"]).stdout(full).output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("cannot write the report"), "{errors}");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
 #[path = "../../loadtest/tests/by_hand/mod.rs"]
 mod by_hand;
 
-use by_hand::{BINARY, PONG, TEXT, Ws, frame, serve};
+use by_hand::{BINARY, PING, PONG, TEXT, Ws, frame, serve};
 use serde_json::Value;
 use std::{
     collections::HashMap,
@@ -225,7 +225,15 @@ fn idle_connections_stand_and_those_that_drop_are_counted() {
     let count = |name: &str| report["connections"][name].as_u64().unwrap();
     assert!(count("lost") >= 3 && count("renewed") >= 1 && count("established") == 3, "{report:#}");
     assert!(text.contains("drops a minute"), "{text}");
+    assert!(text.contains("closed by the server"), "{text}");
+    assert!(report["errors"]["total"].as_u64() >= Some(count("lost")), "{report:#}");
     assert_eq!(status, 3, "{text}");
+
+    // They stand from the end of the ramp on.
+    let ramp = ["--ws-open", "keep me", "--ramp", "500ms"];
+    let (_, text, report) = load("ws", addr, &[&idle[..], &ramp].concat());
+    assert_counts(&report, &[("/held/open", 3), ("/held/lost", 0)]);
+    assert_eq!(report["held"]["time_s"].as_f64(), Some(1.0), "{text}");
 }
 
 #[test]
@@ -273,6 +281,47 @@ fn a_server_without_websockets_is_quoted() {
     let (status, text, report) = load("ws", addr, &["-c", "2", "-n", "10"]);
     assert_eq!((status, &report["ended"]), (3, &"nobody_left".into()), "{text}");
     assert!(text.contains("handshake refused") && text.contains("404 Not Found"), "{text}");
+}
+
+#[test]
+fn a_server_that_pings_and_does_not_read_is_given_up() {
+    let addr = serve(|stream| {
+        let mut ws = Ws::accept(stream)?;
+        loop {
+            ws.send(PING, &[0; 125])?;
+        }
+    });
+    let options = ["--ws", "echo", "-c", "1", "-n", "1", "-T", "60s"];
+    let (status, text, _) = load("ws", addr, &options);
+    assert!(text.contains("the server asks for answers, and does not read them"), "{text}");
+    assert_eq!(status, 3, "{text}");
+}
+
+#[test]
+fn a_server_that_hangs_up_at_once_is_called_less_and_less() {
+    let addr = serve(|stream| Ws::accept(stream).map(drop));
+    let (status, text, report) = load("ws", addr, &["--ws", "idle", "-c", "1", "-d", "2s"]);
+    let renewed = report["connections"]["renewed"].as_u64().unwrap();
+    // After 0.1, 0.3, 0.7 and 1.5 s; every 0.1 s it would be 20.
+    assert!((1..=4).contains(&renewed), "{text}");
+    assert_eq!(status, 3, "{text}");
+}
+
+#[test]
+fn a_number_of_requests_that_cannot_be_reached_ends_the_run() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        // For the other thread's connection there is nobody.
+        drop(listener);
+        let mut bytes = [0; 64];
+        while stream.read_exact(&mut bytes).is_ok() && stream.write_all(&bytes).is_ok() {}
+    });
+    let (status, text, report) = load("tcp", addr, &["-c", "2", "-n", "10", "-T", "100ms"]);
+    assert_counts(&report, &[("/requests/completed", 5)]);
+    assert!(text.contains("ended early: nothing was answered any more"), "{text}");
+    assert_eq!(status, 3, "{text}");
 }
 
 #[test]

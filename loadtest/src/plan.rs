@@ -139,9 +139,11 @@ impl Publish {
     }
 }
 
-/// What is done with connections that stand.
+/// What is done with connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
+    /// They are made, in stages.
+    Grow,
     /// Nothing.
     Hold,
     /// Requests are sent and answered.
@@ -233,11 +235,18 @@ impl Plan {
     /// What is done once connections stand, one after the other.
     pub(crate) fn parts(&self) -> Vec<(Part, Duration)> {
         let staged: Duration = self.stages.iter().map(|stage| stage.time).sum();
-        let hold = (!self.hold.is_zero()).then_some((Part::Hold, staged.saturating_add(self.hold)));
         let ask = (self.pace != Pace::Silent).then_some((Part::Ask, self.duration));
         let publish = self.ws.publish.as_ref().map(|publish| (Part::Publish, publish.time));
-        let parts: Vec<_> = [hold, ask, publish].into_iter().flatten().collect();
-        if parts.is_empty() { vec![(Part::Hold, self.duration)] } else { parts }
+        let hold = match (ask, publish) {
+            // It is all that they do.
+            (None, None) if self.hold.is_zero() => self.duration.saturating_sub(staged),
+            _ => self.hold,
+        };
+        // Requests are sent in the stages, too, unless something comes before.
+        let grows = !staged.is_zero() && (!hold.is_zero() || (ask, publish) == (None, None));
+        let grow = grows.then_some((Part::Grow, staged));
+        let hold = (!hold.is_zero()).then_some((Part::Hold, hold));
+        [grow, hold, ask, publish].into_iter().flatten().collect()
     }
 
     /// What is wrong with it, and what to write instead: [`Run::start`](crate::Run::start) refuses such a plan.

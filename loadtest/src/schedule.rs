@@ -90,7 +90,8 @@ impl Ramp {
         let is_so = |connections: usize| (connections > number) == wanted;
         for pair in self.points.windows(2) {
             let [(begin, before), (end, after)] = [pair[0], pair[1]];
-            if end <= from && end > begin {
+            // A jump is over once its time has gone by; a stretch of time is when it has ended.
+            if end < from || (end == from && end > begin) {
                 continue;
             }
             let at = from.max(begin);
@@ -169,6 +170,11 @@ mod tests {
             (ramp.wanted(9, 0), ramp.wanted(10, 0), ramp.wanted(20, 0)),
             (Some(0), Some(5 * SECOND), None)
         );
+        // A jump at 1 s, and none of them after 2 s.
+        let ramp = stages(&[(1, 4), (0, 1), (1, 0)]);
+        assert_eq!((ramp.unwanted(3, SECOND), ramp.wanted(3, SECOND)), (Some(SECOND), None));
+        assert_eq!(ramp.unwanted(0, SECOND), Some(SECOND + SECOND / 2));
+        assert_eq!((ramp.wanted(0, SECOND + SECOND / 2), ramp.wanted(0, 5 * SECOND)), (None, None));
         assert_eq!(stages(&[]).wanted(7, 3), Some(3));
         assert_eq!(stages(&[]).unwanted(7, 3), None);
     }
@@ -211,10 +217,11 @@ mod tests {
             ends in prop::collection::vec((0u64..20, 0usize..30), 1..6), number in 0usize..30, from in 0u64..100,
         ) {
             let ramp = stages(&ends);
-            let from = from * SECOND;
+            // Behind a jump, which is both.
+            let from = from * SECOND + 1;
             let (wanted, unwanted) = (ramp.wanted(number, from), ramp.unwanted(number, from));
             // One of the two is so at once, and neither is twice so.
-            prop_assert!(wanted == Some(from) || unwanted == Some(from));
+            prop_assert!((wanted == Some(from)) != (unwanted == Some(from)));
             prop_assert!(wanted.is_none_or(|at| at >= from) && unwanted.is_none_or(|at| at >= from));
             if let Some(at) = wanted.filter(|&at| at > from) {
                 prop_assert_eq!(ramp.unwanted(number, from), Some(from));

@@ -100,6 +100,28 @@ fn what_is_due_is_sent_or_counted_as_not_sent() {
     assert_eq!((outcome.ended, tally.completed, tally.unanswered), (Ended::Done, 100, CONNECTIONS as u64));
     assert_eq!(tally.sent, 100 + CONNECTIONS as u64);
     assert_eq!(tally.sent + tally.unsent, RATE * 3 / 2, "a beat is missing");
+    // They have waited, the first of them for nearly all of the run.
+    assert_eq!(tally.response.count(), tally.completed + tally.unsent + tally.unanswered);
+    assert!(tally.response.quantile(0.99) >= duration * 8 / 10, "{:?}", tally.response.quantile(0.99));
+    assert_eq!(tally.service.count(), tally.completed);
+}
+
+#[test]
+fn what_is_on_its_way_at_the_end_has_waited_too() {
+    let served = AtomicU64::new(0);
+    let server = serve(move |mut connection| {
+        while !connection.request().is_empty() {
+            if served.fetch_add(1, Ordering::Relaxed) < 10 && !connection.send(OK) {
+                return;
+            }
+        }
+    });
+    // There is always a connection that is free.
+    let (duration, pace) = (Duration::from_secs(1), Pace::Open { rate: 20.0 });
+    let outcome = run(Plan { duration, pace, connections: 32, ..plan(server) });
+    let tally = &outcome.tally;
+    assert_eq!((tally.completed, tally.unanswered, tally.unsent), (10, 10, 0));
+    assert!(tally.response.quantile(0.9) >= duration * 3 / 10, "{:?}", tally.response.quantile(0.9));
 }
 
 #[test]
@@ -113,6 +135,9 @@ fn the_warm_up_does_not_count_and_the_limit_is_exact() {
         assert_eq!((tally.statuses[2], tally.unanswered, tally.unsent), (301, 0, 0), "{pace:?}");
         let connections = tally.connections;
         assert_eq!((connections.established, connections.lost), (CONNECTIONS as u64, 0), "{pace:?}");
+        // With those that are on their way when it ends.
+        let most = (301 + 8 * CONNECTIONS as u64) * OK.len() as u64;
+        assert!(tally.bytes_received <= most, "{pace:?}: {} {most}", tally.bytes_received);
     }
 }
 

@@ -94,6 +94,18 @@ fn an_echo_that_differs_is_counted() {
 }
 
 #[test]
+fn a_server_that_lets_all_wait_is_not_tried_to_the_last_connection() {
+    // The kernel takes connections, and nobody reads them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let timeout = Duration::from_millis(500);
+    let plan = Plan { connections: 20_000, shards: 1, timeout, ..echoes(listener.local_addr().unwrap(), 10) };
+    let outcome = run(plan);
+    assert_eq!((outcome.ended, outcome.tally.connections.established), (Ended::NobodyLeft, 0));
+    // So many at a time; all of them would take more than a minute.
+    assert!(outcome.tally.connections.requested < 10_000, "{:?}", outcome.tally.connections);
+}
+
+#[test]
 fn a_server_that_does_not_upgrade_is_quoted() {
     let addr = serve(|mut stream| {
         let mut byte = [0; 1024];

@@ -31,7 +31,7 @@ Placeholders in URL, -H, -b TEXT, --ws-open and the lines of --urls:
 Files of lines are kept in memory: 1 GiB together at most, and half of what memory there is.
 
 Exit status: 0 done, 1 it could not run, 2 usage, 3 connections were not established or lost,
-99 a condition of --fail-if held.";
+or nothing was answered, 99 a condition of --fail-if held.";
 
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES)]

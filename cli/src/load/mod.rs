@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-/// Some connections were never established, or lost.
+/// Some connections were never established, or lost; or nothing was answered on any.
 const EXIT_CONNECTIONS: u8 = 3;
 /// A condition of `--fail-if` held; k6 ends with the same.
 const EXIT_THRESHOLD: u8 = 99;
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     }
     let check = preflight::check(&Need::of(&plan), &Machine::read());
     if options.check {
-        print(&check.text(paint(&io::stdout())));
+        print(&check.text(paint(&io::stdout())))?;
         return Ok(if check.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     warn(&check)?;
@@ -57,8 +57,8 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     live.finish();
     let verdicts: Vec<_> = options.fail_if.iter().map(|threshold| threshold.judge(&outcome)).collect();
     let report = Report { plan: &plan, outcome: &outcome, verdicts: &verdicts };
-    print(&report.text(paint(&io::stdout())));
-    let written = files.write(&report);
+    let printed = print(&report.text(paint(&io::stdout())));
+    let written = files.write(&report).and(printed);
     // Who does not read it must not keep the process.
     let _ = stderr::flush(LAST_LINES);
     written?;
@@ -76,10 +76,13 @@ fn warn(check: &Check) -> Result<(), Failure> {
     }
 }
 
-fn print(text: &str) {
+fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
-    // Nobody reads it: nothing is left to be done.
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Nobody reads it: nothing is left to be done.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(|error| Failure::broken(format!("cannot write the report: {error}"))),
+    }
 }
 
 fn paint(stream: &impl IsTerminal) -> Paint {
@@ -89,9 +92,11 @@ fn paint(stream: &impl IsTerminal) -> Paint {
 fn status(report: &Report<'_>) -> u8 {
     let connections = &report.outcome.tally.connections;
     let all_stood = connections.failed == 0 && connections.lost == 0;
+    let gave_up = matches!(report.outcome.ended, Ended::NobodyLeft | Ended::NoAnswers);
+    let was_there = !gave_up && !report.outcome.answered_nothing();
     match () {
         () if !report.passed() => EXIT_THRESHOLD,
-        () if !all_stood || report.outcome.ended == Ended::NobodyLeft => EXIT_CONNECTIONS,
+        () if !all_stood || !was_there => EXIT_CONNECTIONS,
         () => 0,
     }
 }

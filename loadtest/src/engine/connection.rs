@@ -1,6 +1,7 @@
 //! One connection: made, used, lost, made anew.
 
 use super::{
+    DOES_NOT_READ,
     clock::Nanos,
     flight::Flight,
     idle::{NOT_IDLE, Ticket},
@@ -24,8 +25,12 @@ use std::{
 
 /// The pause after a connection that failed, in nanoseconds; it doubles with each one in a row.
 const FIRST_PAUSE: Nanos = 100_000_000;
+/// One that has stood for so long, in nanoseconds, has not failed in a row; neither has one with an answer.
+const STOOD_WELL: Nanos = 1_000_000_000;
 /// Doublings at most: 3.2 s.
 const DOUBLINGS: u8 = 5;
+/// Bytes that a server may cause to be sent without reading any.
+const CAUSED_AT_MOST: usize = 64 * 1024;
 const NEVER: Nanos = Nanos::MAX;
 
 /// A connection of the run, for all its time. It keeps no buffer while it waits.
@@ -57,6 +62,8 @@ struct Unsent {
     bytes: Vec<u8>,
     /// Of these, the kernel has taken so many.
     sent: usize,
+    /// So many were added while it did not take all.
+    caused: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,8 +146,6 @@ enum End {
     Failed(Failure),
     /// As the server said it would, with nothing left to be answered.
     Closed,
-    /// The server closed it, while it was idle.
-    Lost,
     /// The ramp wants it no more.
     Unwanted,
 }
@@ -185,12 +190,14 @@ impl<P: Protocol> Connection<P> {
 
     fn poll_connect(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         if self.stream.is_none() {
-            self.stream = Some(self.local.connect(self.number as usize)?);
+            self.stream =
+                Some(self.local.connect(self.number as usize).map_err(|error| self.unconnected(&error))?);
         }
         let stream = self.stream.as_ref().expect("it was just made");
-        if stream.poll_connected(cx)?.is_pending() {
+        if stream.poll_connected(cx).map_err(|error| self.unconnected(&error))?.is_pending() {
             ready!(self.poll_until(self.began + self.local.timeout, cx));
-            let example = format!("no connection within {:?}", self.local.plan.timeout);
+            let to = self.local.target(self.number as usize);
+            let example = format!("no connection to {to} within {:?}", self.local.plan.timeout);
             return Poll::Ready(Err(End::Failed(Failure::new(Cause::ConnectTimeout, example))));
         }
         stream.set_nodelay(true)?;
@@ -207,9 +214,12 @@ impl<P: Protocol> Connection<P> {
         Poll::Ready(Ok(()))
     }
 
+    fn unconnected(&self, error: &io::Error) -> End {
+        End::Failed(self.local.failed_with(self.number as usize, error))
+    }
+
     fn stand(&mut self) {
         self.state = State::Standing;
-        self.failures = 0;
         // Before it has stood.
         self.settle();
         self.local.stands(self.began, self.past.reach(Past::Stood));
@@ -283,6 +293,11 @@ impl<P: Protocol> Connection<P> {
     fn send(&mut self, bytes: &[u8]) -> Result<(), End> {
         let stream = self.stream.as_ref().expect("a stream that stands or opens");
         if let Some(unsent) = &mut self.unsent {
+            // Requests wait until everything is sent: this is what a server has asked for, as with pings.
+            unsent.caused += bytes.len();
+            if unsent.caused > CAUSED_AT_MOST {
+                return Err(End::Failed(Failure::new(Cause::Other, DOES_NOT_READ)));
+            }
             unsent.bytes.extend_from_slice(bytes);
             return Ok(());
         }
@@ -292,7 +307,7 @@ impl<P: Protocol> Connection<P> {
         };
         self.local.tally.borrow_mut().bytes_sent += sent as u64;
         if sent < bytes.len() {
-            self.unsent = Some(Box::new(Unsent { bytes: bytes[sent..].to_vec(), sent: 0 }));
+            self.unsent = Some(Box::new(Unsent { bytes: bytes[sent..].to_vec(), sent: 0, caused: 0 }));
         }
         Ok(())
     }
@@ -339,6 +354,7 @@ impl<P: Protocol> Connection<P> {
         }
         drop(tally);
         if !answers.is_empty() {
+            self.failures = 0;
             local.requests_settled();
         }
         if stands && self.state == State::Opening {
@@ -352,8 +368,16 @@ impl<P: Protocol> Connection<P> {
         match (closes, self.flight.len()) {
             (false, _) => Ok(()),
             (true, 0) if n > 0 || !answers.is_empty() => Err(End::Closed),
-            (true, 0) if self.state == State::Standing => Err(End::Lost),
-            (true, _) => Err(End::Failed(Failure::new(Cause::Closed, "the server closed the connection"))),
+            (true, left) => Err(End::Failed(Failure::new(Cause::Closed, self.closed_at(left)))),
+        }
+    }
+
+    /// What the server has closed, with so many requests on their way.
+    fn closed_at(&self, left: usize) -> &'static str {
+        match (self.state, left) {
+            (State::Opening, _) => "the server closed the connection before the handshake's end",
+            (_, 0) => "the server closed an idle connection",
+            (..) => "the server closed the connection",
         }
     }
 
@@ -430,20 +454,21 @@ impl<P: Protocol> Connection<P> {
             local.open.set(local.open.get() - 1);
             local.protocol.left(&mut self.session);
         }
+        let now = local.clock.now();
+        if stood && now - self.began >= STOOD_WELL {
+            self.failures = 0;
+        }
         let mut pause = 0;
-        if matches!(end, End::Failed(_) | End::Lost) {
+        if let End::Failed(failure) = &end {
             pause = FIRST_PAUSE << self.failures;
             self.failures = (self.failures + 1).min(DOUBLINGS);
             local.tally.borrow_mut().connections.lost += u64::from(stood);
-        }
-        if let End::Failed(failure) = &end {
             local.count_failures(failure, &mut self.flight);
         }
         self.settle();
         self.leave_idle();
         (self.stream, self.unsent, self.armed, self.flight) = (None, None, NEVER, Flight::default());
         local.requests_settled();
-        let now = local.clock.now();
         match local.ramp.wanted(self.number as usize, now + pause) {
             Some(at) => (self.state, self.began) = (State::Resting, local.connect_slot(at)),
             None => self.state = State::Gone,

@@ -8,7 +8,13 @@ use crate::{
     plan::{Pace, Plan},
     schedule::{Beat, Part},
 };
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
+
+/// Into so many steps those are put together that wait at the end: a backlog may be as long as the run.
+const WAITED_STEPS: u64 = 100_000;
+
+/// Parts of the run by which requests on their way are known.
+const TICKS: usize = 4096;
 
 /// Whose turn it is does not matter here: a connection that is free takes the next request. What has not been taken
 /// is a number, not a queue.
@@ -29,6 +35,10 @@ pub(super) struct Dealer {
     /// Requests that count and were taken, and those that have an answer or have failed.
     sent: Cell<u64>,
     settled: Cell<u64>,
+    /// In an open loop: how many of the requests due in each tick are on their way, and a tick's nanoseconds as a power of
+    /// two. Which connection waits does not matter at the end, only for how long.
+    on_their_way: OnceCell<Box<[Cell<u32>]>>,
+    tick: u32,
 }
 
 impl Dealer {
@@ -46,6 +56,8 @@ impl Dealer {
             taken: Cell::new(0),
             sent: Cell::new(0),
             settled: Cell::new(0),
+            on_their_way: OnceCell::new(),
+            tick: (nanos(plan.duration) / TICKS as u64).checked_ilog2().map_or(0, |tick| tick + 1),
         }
     }
 
@@ -54,6 +66,16 @@ impl Dealer {
         self.go.set(go);
         self.from.set(go.saturating_add(self.warmup));
         self.until.set(self.from.get().saturating_add(self.duration));
+        if matches!(self.pace, Pace::Open { .. }) {
+            self.on_their_way.get_or_init(|| vec![Cell::new(0); TICKS].into());
+        }
+    }
+
+    /// The requests on their way that were due at about the same time, if they are counted.
+    #[inline]
+    fn others_due(&self, due: Nanos) -> Option<&Cell<u32>> {
+        let tick = (due - self.from.get()) >> self.tick;
+        self.on_their_way.get()?.get(usize::try_from(tick).ok()?)
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -85,18 +107,30 @@ impl Dealer {
         let taken = self.taken.get();
         let due = match self.pace {
             Pace::Closed { .. } => now,
-            Pace::Open { .. } => Some(self.go.get() + self.part.due(taken)).filter(|&due| due <= now)?,
+            Pace::Open { .. } => {
+                Some(self.go.get().saturating_add(self.part.due(taken))).filter(|&due| due <= now)?
+            }
             Pace::Silent => return None,
         };
         self.taken.set(taken + 1);
-        self.sent.set(self.sent.get() + u64::from(self.counts(due)));
+        if self.counts(due) {
+            self.sent.set(self.sent.get() + 1);
+            if let Some(others) = self.others_due(due) {
+                others.set(others.get() + 1);
+            }
+        }
         Some(due)
     }
 
     /// So many requests that were due then have an answer, or have failed.
     #[inline]
     pub(super) fn settle(&self, due: Nanos) {
-        self.settled.set(self.settled.get() + u64::from(self.counts(due)));
+        if self.counts(due) {
+            self.settled.set(self.settled.get() + 1);
+            if let Some(others) = self.others_due(due) {
+                others.set(others.get() - 1);
+            }
+        }
     }
 
     /// Requests that count, and are on their way.
@@ -124,13 +158,31 @@ impl Dealer {
         self.limit.map_or(due, |limit| due.min(limit - self.sent.get()))
     }
 
+    /// In an open loop, once the end is known: how long requests have waited by then that have no answer, `backlog` that
+    /// nobody has taken and those that are on their way. In few steps, with times that are a bit too short for some.
+    pub(super) fn waited(&self, backlog: u64) -> impl Iterator<Item = (Nanos, u64)> + '_ {
+        let (first, until) = (self.taken.get(), self.until.get());
+        let step = backlog.div_ceil(WAITED_STEPS).max(1);
+        let unsent = (0..backlog).step_by(step as usize).map(move |at| {
+            let many = step.min(backlog - at);
+            let due = self.go.get().saturating_add(self.part.due(first + at + many - 1));
+            (until.saturating_sub(due), many)
+        });
+        let ticks = self.on_their_way.get().map_or(&[][..], |ticks| ticks);
+        let sent = (1..).zip(ticks).filter(|(_, many)| many.get() > 0).map(move |(end, many)| {
+            let due = self.from.get().saturating_add(end << self.tick);
+            (until.saturating_sub(due), many.get().into())
+        });
+        unsent.chain(sent)
+    }
+
     /// In an open loop: when the next request is due that is not yet; `None` if there is none.
     pub(super) fn next_due(&self, now: Nanos) -> Option<Nanos> {
         if Some(self.sent.get()) == self.limit {
             return None;
         }
         let number = self.part.count(now.saturating_sub(self.go.get()));
-        Some(self.go.get() + self.part.due(number)).filter(|&due| due < self.until.get())
+        Some(self.go.get().saturating_add(self.part.due(number))).filter(|&due| due < self.until.get())
     }
 }
 
@@ -162,6 +214,15 @@ mod tests {
         assert_eq!(due, (11..=50).map(|at| at * MILLI).collect::<Vec<_>>());
         assert_eq!((dealer.take(110 * MILLI), dealer.next_due(109 * MILLI)), (None, None));
         assert_eq!(dealer.backlog(200 * MILLI), 59, "what is due by the end");
+        let waited: Vec<_> = dealer.waited(59).collect();
+        let unsent: Vec<_> = (1..=59).rev().map(|waited| (waited * MILLI, 1)).collect();
+        assert_eq!(waited[..59], unsent);
+        // Those that were sent have no answer, either: from 100 ms on down, a tick's time less.
+        let sent = &waited[59..];
+        assert_eq!(sent.iter().map(|(_, many)| many).sum::<u64>(), 41);
+        assert!((99 * MILLI..100 * MILLI).contains(&sent[0].0), "{sent:?}");
+        (10..=50).for_each(|at| dealer.settle(at * MILLI));
+        assert_eq!(dealer.waited(0).count(), 0);
     }
 
     #[test]

@@ -208,10 +208,20 @@ impl<P: Client> Local<P> {
         self.share.shard == 0
     }
 
+    /// Where a connection goes to.
+    pub(crate) fn target(&self, number: usize) -> SocketAddr {
+        let addrs = &self.plan.target.addrs;
+        addrs[number % addrs.len()]
+    }
+
+    /// What the kernel says of a connection that it could not make, or of a socket.
+    pub(crate) fn failed_with(&self, number: usize, error: &io::Error) -> Failure {
+        Failure::new(cause_of(error), format!("{}: {error}", self.target(number)))
+    }
+
     /// Where a connection goes to, and where it comes from, if the kernel is not to choose.
     pub(crate) fn addresses(&self, number: usize) -> (SocketAddr, Option<SocketAddr>) {
-        let addrs = &self.plan.target.addrs;
-        (addrs[number % addrs.len()], self.sources.as_ref().map(Sources::next))
+        (self.target(number), self.sources.as_ref().map(Sources::next))
     }
 
     /// Begins a connection to the target's address whose turn it is.
@@ -221,7 +231,7 @@ impl<P: Client> Local<P> {
     pub(super) fn connect(&self, number: usize) -> io::Result<TcpStream> {
         let begin = || {
             let (addr, source) = self.addresses(number);
-            TcpStream::begin_connect(addr, source)
+            TcpStream::begin_connect(addr, source).map_err(|error| from_source(error, source))
         };
         let mut result = begin();
         for _ in 1..PORTS_TRIED {
@@ -322,11 +332,21 @@ impl<P: Client> Local<P> {
         self.tried.get() >= self.share.first
     }
 
+    /// Those that came and went since the last report were there to warm up.
+    pub(super) fn forget_bytes(&self) {
+        let mut tally = self.tally.borrow_mut();
+        (tally.bytes_sent, tally.bytes_received) = (0, 0);
+    }
+
     /// Gives the coordinator what has been counted since the last time; false if it has no room for it.
     pub(super) fn report(&self, seconds: u64, last: bool) -> bool {
         if last {
             let mut tally = self.tally.borrow_mut();
             tally.unsent = self.dealer.backlog(self.clock.now());
+            // Else a server that answers nobody any more would look as fast as before.
+            for (waited, many) in self.dealer.waited(tally.unsent) {
+                tally.response.record_many_nanos(waited, many);
+            }
             tally.unanswered = self.dealer.unanswered();
         }
         let told = (self.is_settled(), self.dealer.is_done());
@@ -355,6 +375,16 @@ impl<P: Client> Local<P> {
             // The coordinator is gone, and with it whoever would look at it.
             Err(TrySendError::Disconnected(_)) => true,
         }
+    }
+}
+
+/// An error about the address that a socket was to have says which that is.
+pub(crate) fn from_source(error: io::Error, source: Option<SocketAddr>) -> io::Error {
+    match (error.kind(), source) {
+        (kind @ (io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable), Some(source)) => {
+            io::Error::new(kind, format!("from {source}: {error}"))
+        }
+        _ => error,
     }
 }
 

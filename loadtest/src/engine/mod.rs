@@ -33,8 +33,11 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+/// Said of a server that has much sent to it, and takes nothing.
+pub(crate) const DOES_NOT_READ: &str = "the server asks for answers, and does not read them";
+
 pub(crate) use clock::{Nanos, nanos};
 pub(crate) use idle::{NOT_IDLE, Ticket};
-pub(crate) use local::{Buffers, Local, cause_of};
+pub(crate) use local::{Buffers, Local, cause_of, from_source};
 pub use news::{News, Phase};
 pub use run::{Run, Stop};

@@ -34,6 +34,9 @@ const LOOK: Duration = Duration::from_millis(20);
 const REPORTS_WITHIN: Duration = Duration::from_millis(500);
 /// A run ends if no connection has stood for the timeout, and for so many reports at least.
 const NOBODY_FOR: Duration = Duration::from_secs(3);
+/// What it may take beside the timeout until a new try is known to have come to something: the pause before it, and the
+/// report after it.
+const TRY_WITHIN: Duration = Duration::from_secs(5);
 /// The shortest part of a second that ends the samples.
 const LEAST_REST: Duration = Duration::from_millis(100);
 /// How long shards have for their last report. They need microseconds, unless the machine has no CPU for them.
@@ -75,8 +78,9 @@ pub struct Run {
     busiest: f64,
     /// For how long requests were sent.
     asked: Duration,
-    /// When a connection stood, as far as is known.
+    /// When a connection stood, as far as is known; and when a request was answered.
     somebody: Instant,
+    answered: Instant,
     /// Broadcasts, if the plan has any.
     published: Option<Arc<Published>>,
     /// When the last message was sent, as far as is known.
@@ -170,6 +174,7 @@ impl Run {
             busiest: 0.0,
             asked: Duration::ZERO,
             somebody: Instant::now(),
+            answered: Instant::now(),
             published: None,
             last_published: None,
             collector: Collector::new(of),
@@ -227,7 +232,7 @@ impl Run {
             let mut limit = time;
             let lost = self.lost();
             match part {
-                Part::Hold => {}
+                Part::Grow | Part::Hold => {}
                 Part::Ask => {
                     from += self.plan.warmup;
                     self.control.set_go(self.clock.now());
@@ -247,7 +252,7 @@ impl Run {
             match part {
                 Part::Hold => self.held = Some(self.before.held(took, self.open(), self.lost() - lost)),
                 Part::Ask => self.asked = took,
-                Part::Publish => {}
+                Part::Grow | Part::Publish => {}
             }
             if ended != Ended::Done {
                 return ended;
@@ -258,7 +263,7 @@ impl Run {
 
     fn is_done(&mut self, part: Part, now: Instant) -> bool {
         match part {
-            Part::Hold => false,
+            Part::Grow | Part::Hold => false,
             Part::Ask => self.shards.iter().all(|shard| shard.done),
             Part::Publish => self.published.as_ref().is_none_or(|published| {
                 // What has not come in time after the last one was sent, will not come.
@@ -269,18 +274,31 @@ impl Run {
         }
     }
 
-    /// Waits until every connection that is wanted from the beginning has been tried; tells why to end instead of
-    /// going on.
+    /// How long nothing may come of what is tried again and again, `rate` times a second at most.
+    fn patience(&self, rate: Option<f64>) -> Duration {
+        let apart = rate
+            .map_or(Duration::ZERO, |rate| Duration::try_from_secs_f64(1.0 / rate).unwrap_or(Duration::MAX));
+        self.plan.timeout.saturating_add(TRY_WITHIN).saturating_add(apart)
+    }
+
+    /// Waits until every connection that is wanted from the beginning has been tried, or no more of them come to stand;
+    /// tells why to end instead of going on.
     fn settle(&mut self, stop: &Stop, tell: &mut impl FnMut(&News<'_>)) -> Option<Ended> {
         let begun = Instant::now();
         let mut next = begun + shard::REPORT_EVERY;
+        let patience = self.patience(self.plan.connect_rate);
+        let (mut known, mut newest) = (0, begun);
         loop {
             let now = Instant::now();
             if stop.is_told() {
                 return Some(Ended::Interrupted);
             }
-            if self.shards.iter().all(|shard| shard.settled) {
-                let established = self.second.connections.established + self.tally.connections.established;
+            let established = self.second.connections.established + self.tally.connections.established;
+            if established > known {
+                (known, newest) = (established, now);
+            }
+            // Only so many are tried at a time: where each of them times out, the last ones would have to wait for long.
+            if self.shards.iter().all(|shard| shard.settled) || now.duration_since(newest) >= patience {
                 let nobody = established == 0 && self.plan.stages.is_empty();
                 return nobody.then_some(Ended::NobodyLeft);
             }
@@ -305,6 +323,7 @@ impl Run {
     ) -> Ended {
         let (until, ramp) = (from + limit, Ramp::new(&self.plan.stages));
         let phase = match part {
+            Part::Grow => Phase::Connecting,
             Part::Hold => Phase::Holding,
             Part::Ask => Phase::Measuring,
             Part::Publish => Phase::Publishing,
@@ -313,6 +332,11 @@ impl Run {
         let warming = Instant::now();
         let mut warm = warming + shard::REPORT_EVERY;
         self.somebody = Instant::now();
+        self.answered = from;
+        let rate = if let Pace::Open { rate } = self.plan.pace { Some(rate) } else { None };
+        let patience = self.patience(rate);
+        // A thread that gets no connection does not come to the end of its requests.
+        let ends_by_answers = part == Part::Ask && self.plan.requests.is_some();
         for second in 1.. {
             let end = from + shard::REPORT_EVERY * second;
             loop {
@@ -342,6 +366,9 @@ impl Run {
                 }
                 if now >= self.somebody + self.plan.timeout.max(NOBODY_FOR) && is_wanted() {
                     return Ended::NobodyLeft;
+                }
+                if ends_by_answers && now.saturating_duration_since(self.answered) >= patience {
+                    return Ended::NoAnswers;
                 }
                 // Seconds are counted from the first request on.
                 let has_reported = |shard: &Known| match part {
@@ -442,6 +469,9 @@ impl Run {
         let stood = tally.connections.established + tally.connections.renewed;
         if open > 0 || stood > 0 {
             self.somebody = Instant::now();
+        }
+        if tally.completed > 0 {
+            self.answered = Instant::now();
         }
         self.second.merge(&tally);
         self.shards[shard] =

@@ -35,7 +35,15 @@ pub(super) fn begin<P: Client>(local: Local<P>) -> std::io::Result<()> {
     if let Some(companion) = P::companion(&local) {
         spawn_detached(companion);
     }
-    spawn_detached(Clerk { local, timer: sleep(REPORT_EVERY), connecting: false, told_end: false, pace });
+    let is_warm = local.plan.warmup.is_zero();
+    spawn_detached(Clerk {
+        local,
+        timer: sleep(REPORT_EVERY),
+        connecting: false,
+        told_end: false,
+        is_warm,
+        pace,
+    });
     Ok(())
 }
 
@@ -45,6 +53,8 @@ struct Clerk<P> {
     timer: Sleep,
     connecting: bool,
     told_end: bool,
+    /// The warm-up is over.
+    is_warm: bool,
     /// Until requests begin.
     pace: Option<PreciseTimer>,
 }
@@ -67,13 +77,20 @@ impl<P: Client> Future for Clerk<P> {
         let now = this.local.clock.now();
         let from = this.local.dealer.from();
         let seconds = from.map_or(0, |from| now.saturating_sub(from) / REPORT_EVERY_NANOS);
+        if let Some(from) = from
+            && !this.is_warm
+        {
+            this.local.forget_bytes();
+            this.is_warm = now >= from;
+        }
         let reported = this.local.report(seconds, ended);
         this.told_end = ended && reported;
         let next = match from {
             _ if !reported => now + REPORT_AGAIN,
             // At the same time on all shards.
             Some(from) if now >= from => from + (seconds + 1) * REPORT_EVERY_NANOS,
-            _ => now + REPORT_EVERY_NANOS,
+            Some(from) => from.min(now + REPORT_EVERY_NANOS),
+            None => now + REPORT_EVERY_NANOS,
         };
         this.timer.reset(this.local.clock.instant(next));
         let _: Poll<()> = Pin::new(&mut this.timer).poll(cx);

@@ -53,6 +53,7 @@ impl Report<'_> {
         let ended = match outcome.ended {
             Ended::Done => None,
             Ended::Interrupted => Some("Interrupted: these are the figures so far."),
+            Ended::NoAnswers => Some("Ended early: nothing was answered any more."),
             Ended::NobodyLeft => Some("Ended early: no connection was left, and none could be made."),
         };
         if let Some(ended) = ended {
@@ -62,7 +63,7 @@ impl Report<'_> {
         if !limits.is_empty() {
             let _ = writeln!(
                 page,
-                "<p class=\"warn\">The client was the limit: {}.</p>",
+                "<p class=\"warn\">The client may have been the limit: {}.</p>",
                 escaped(&limits.join("; "))
             );
         }

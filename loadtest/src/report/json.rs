@@ -22,7 +22,7 @@ impl Report<'_> {
     /// | `schema` | [`SCHEMA`] |
     /// | `target` | `scheme`, `authority`, `path`, `addresses` |
     /// | `plan` | `connections`, `threads`, `duration_s`, `warmup_s`, `timeout_s`, `requests`, `loop` (`open`, `closed`, `silent`), `pipelined`, `rate_per_s`, `connect_rate_per_s`, `stages` of `time_s` and `connections` |
-    /// | `ended` | `done`, `interrupted` or `nobody_left` |
+    /// | `ended` | `done`, `interrupted`, `nobody_left` or `no_answers` |
     /// | `connecting_s` | until every connection that was wanted from the beginning had been tried |
     /// | `elapsed_s` | what was measured, without the warm-up |
     /// | `asked_s` | the part of it in which requests were sent |
@@ -32,7 +32,7 @@ impl Report<'_> {
     /// | `bytes` | `sent_bytes`, `received_bytes`, `sent_per_s`, `received_per_s` |
     /// | `delivery` | `missing`, `duplicated`, `reordered` |
     /// | `errors` | `total`, `share` and `causes` of `cause` ([`Cause::id`](crate::stats::Cause::id)), `count`, `example` |
-    /// | `latency` | `response`, `service` and `connect`: `count`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p99_9_us`, `p99_99_us`, `max_us`, and `histogram`, in microseconds, as HdrHistogram's V2 (compressed, base64): those of several runs can be added up |
+    /// | `latency` | `response`, `service` and `connect`: `count`, `mean_us`, `p50_us`, `p90_us`, `p95_us`, `p99_us`, `p99_9_us`, `p99_99_us`, `max_us`, and `histogram`, in microseconds, as HdrHistogram's V2 (compressed, base64): those of several runs can be added up; `response` of an open loop holds those that had no answer at the end, too |
     /// | `broadcast` | `published`, `expected`, `received`, and as latencies `first`, `median`, `last` |
     /// | `held` | if connections only stood for a time, at its end: `time_s`, `open`, `lost`, and as memory `client` and `server` (anonymous: heap and stacks), `kernel_slab` and `kernel_sockets` (of all this machine): `before_bytes`, `held_bytes`, `per_connection_bytes` |
     /// | `client` | `cpu_s`, `cpus`, `memory_bytes`, `memory_before_bytes`, `per_connection_bytes`, `busiest_thread_share`, `limits` (texts; empty if the client was not the limit) |
@@ -86,6 +86,7 @@ impl<'a> Document<'a> {
             ended: match outcome.ended {
                 Ended::Done => "done",
                 Ended::Interrupted => "interrupted",
+                Ended::NoAnswers => "no_answers",
                 Ended::NobodyLeft => "nobody_left",
             },
             connecting_s: outcome.connecting.as_secs_f64(),

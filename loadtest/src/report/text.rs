@@ -51,6 +51,7 @@ impl Report<'_> {
         let early = match outcome.ended {
             Ended::Done => return,
             Ended::Interrupted => "interrupted: these are the figures so far",
+            Ended::NoAnswers => "ended early: nothing was answered any more",
             Ended::NobodyLeft => "ended early: no connection was left, and none could be made",
         };
         let _ = writeln!(text.out, "  {}", text.paint.warning(early));
@@ -228,9 +229,24 @@ impl Report<'_> {
         if !self.is_open_loop() && self.outcome.tally.response.count() > 0 {
             text.note(CLOSED_LOOP, Paint::faint);
         }
+        let tally = &self.outcome.tally;
+        if tally.unsent > 0 {
+            let note = format!(
+                "response times hold those of {} unsent and {} unanswered, as long as they had waited",
+                numbers::count(tally.unsent),
+                numbers::count(tally.unanswered)
+            );
+            text.note(&note, Paint::faint);
+        }
+        if self.outcome.answered_nothing() {
+            text.note("WARNING nothing was answered", Paint::warning);
+        }
         let limits = self.outcome.client_limits();
         if !limits.is_empty() {
-            text.note(&format!("WARNING the client was the limit: {}", limits.join("; ")), Paint::warning);
+            text.note(
+                &format!("WARNING the client may have been the limit: {}", limits.join("; ")),
+                Paint::warning,
+            );
         }
     }
 }

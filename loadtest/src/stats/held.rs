@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The time in which connections only stood, at its end: before anything was asked of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// How long they stood, and were made, where there are stages.
+    /// How long they stood; where there are stages, from the end of these on.
     pub time: Duration,
     /// Connections that stood at the end.
     pub open: u64,

@@ -35,6 +35,11 @@ impl Latency {
         self.own().saturating_record(nanos / 1000);
     }
 
+    /// Adds as many of one time, in nanoseconds.
+    pub fn record_many_nanos(&mut self, nanos: u64, many: u64) {
+        self.own().saturating_record_n(nanos / 1000, many);
+    }
+
     /// Adds another's.
     pub fn merge(&mut self, other: &Latency) {
         if let Some(others) = &other.0 {

@@ -12,6 +12,8 @@ pub enum Ended {
     Interrupted,
     /// Every connection was gone, and none could be made anew.
     NobodyLeft,
+    /// It was to end after a number of requests, and none of them was answered any more.
+    NoAnswers,
 }
 
 /// What a process used.
@@ -94,6 +96,14 @@ impl Outcome {
     /// So many in the whole run, by the second; 0 if it took no time.
     pub fn per_second(&self, count: u64) -> f64 {
         by(count, self.elapsed)
+    }
+
+    /// Whether requests were sent, or messages published, and not one of them came back or arrived. A server that only
+    /// takes connections does as much, and datagrams have none that could fail.
+    pub fn answered_nothing(&self) -> bool {
+        let tally = &self.tally;
+        let no_broadcast = tally.broadcast.as_ref().is_some_and(|broadcast| broadcast.received == 0);
+        (tally.sent > 0 && tally.completed == 0) || no_broadcast
     }
 
     /// Connections lost a minute.

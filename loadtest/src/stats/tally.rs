@@ -50,7 +50,9 @@ pub struct Tally {
     pub reordered: u64,
     /// From the beginning of a connection until it stands.
     pub connect: Latency,
-    /// From the time at which a request was to be sent (open loop), or was sent (closed loop), to its whole answer.
+    /// From the time at which a request was to be sent (open loop), or was sent (closed loop), to its whole answer. Those
+    /// that are [`unsent`](Self::unsent), and those of an open loop that are [`unanswered`](Self::unanswered), are among
+    /// them, with the time for which they had waited at the end.
     pub response: Latency,
     /// From the time at which a request was sent to its whole answer.
     pub service: Latency,

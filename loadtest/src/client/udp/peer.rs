@@ -6,8 +6,8 @@ use super::{
     flight::Flight,
 };
 use crate::{
-    client::{Answer, Failure},
-    engine::{Buffers, Local, NOT_IDLE, Nanos, Ticket, cause_of},
+    client::Answer,
+    engine::{Buffers, Local, NOT_IDLE, Nanos, Ticket, from_source},
     plan::Pace,
     stats::Cause,
 };
@@ -61,7 +61,7 @@ impl Future for Peer {
             if this.socket.is_none() {
                 ready!(this.poll_until(this.at, cx));
                 if let Err(error) = this.begin() {
-                    this.local.count_failure(&Failure::new(cause_of(&error), error.to_string()));
+                    this.local.count_failure(&this.local.failed_with(this.number as usize, &error));
                     this.settle();
                     this.at = this.local.clock.now() + PAUSE;
                     continue;
@@ -123,7 +123,8 @@ impl Peer {
             SocketAddr::V4(_) => SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
             SocketAddr::V6(_) => SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
         };
-        let socket = UdpSocket::bind_with(source.unwrap_or_else(|| any(target)), &UdpOptions::default())?;
+        let socket = UdpSocket::bind_with(source.unwrap_or_else(|| any(target)), &UdpOptions::default())
+            .map_err(|error| from_source(error, source))?;
         socket.connect(target)?;
         Ok(socket)
     }
@@ -220,7 +221,7 @@ impl Peer {
     /// Nobody is at the other end, most often: it is asked again later.
     fn failed(&mut self, error: &io::Error, now: Nanos) {
         self.silent_until = now + PAUSE;
-        self.local.count_failure(&Failure::new(cause_of(error), error.to_string()));
+        self.local.count_failure(&self.local.failed_with(self.number as usize, error));
     }
 
     fn take(&mut self, datagram: &[u8], now: Nanos) {

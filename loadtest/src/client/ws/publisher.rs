@@ -4,7 +4,7 @@ use super::{MARKER_WITHIN, Marker, Session, Ws, append_frame, marker};
 use crate::{
     broadcast::Published,
     client::{Failure, Protocol, Sink},
-    engine::{Local, Nanos},
+    engine::{DOES_NOT_READ, Local, Nanos},
     plan::Publish,
     stats::Cause,
 };
@@ -56,6 +56,8 @@ struct Link<'a> {
     /// What the kernel has not taken, from `sent` on.
     unsent: Vec<u8>,
     sent: usize,
+    /// What the server has asked for, of `unsent`.
+    caused: usize,
     timer: Sleep,
     text: String,
 }
@@ -66,10 +68,10 @@ impl<'a> Link<'a> {
         published: &'a Published,
         plan: &'a Publish,
     ) -> Result<Link<'a>, Failure> {
-        let failed = |error: io::Error| {
-            Failure::new(crate::engine::cause_of(&error), format!("the publisher: {error}"))
-        };
         let addr = local.plan.target.addrs[0];
+        let failed = |error: io::Error| {
+            Failure::new(crate::engine::cause_of(&error), format!("the publisher: {addr}: {error}"))
+        };
         let limit = local.plan.timeout;
         let late =
             |_| Failure::new(Cause::ConnectTimeout, format!("the publisher: nothing within {limit:?}"));
@@ -83,6 +85,7 @@ impl<'a> Link<'a> {
             session: Session { is_publisher: true, ..Session::default() },
             unsent: Vec::new(),
             sent: 0,
+            caused: 0,
             timer: sleep(Duration::ZERO),
             text: String::new(),
         };
@@ -161,7 +164,12 @@ impl<'a> Link<'a> {
                 now: self.local.clock.now(),
             };
             let input = &buffers.input[..n];
+            let before = sink.out.len();
             self.local.protocol.receive(&mut self.session, input, &mut sink)?;
+            self.caused += self.unsent.len() - before;
+            if self.caused > UNSENT_AT_MOST {
+                return Err(Failure::new(Cause::Other, format!("the publisher: {DOES_NOT_READ}")));
+            }
         }
         while self.sent < self.unsent.len() {
             let Poll::Ready(n) = self.stream.poll_write(cx, &self.unsent[self.sent..]).map_err(failed)?
@@ -172,7 +180,7 @@ impl<'a> Link<'a> {
             self.sent += n;
         }
         self.unsent.clear();
-        self.sent = 0;
+        (self.sent, self.caused) = (0, 0);
         Ok(())
     }
 }
