@@ -24,13 +24,33 @@ static SEEN: Mutex<Option<(Instant, Arc<MountTable>)>> = Mutex::new(None);
 
 /// The group by the path's text. A link in it may lead elsewhere: the open file tells.
 pub(super) async fn group_of(path: &Path, pool: &Pool, now: Instant) -> Result<Group, FileError> {
+    Ok(mounts(pool, now).await?.lookup(path).map(|mount| mount.id.into()))
+}
+
+/// The group of a job that touches both: the one that is likelier to wait.
+pub(super) async fn group_of_both(
+    (first, second): (&Path, &Path),
+    pool: &Pool,
+    now: Instant,
+) -> Result<Group, FileError> {
+    let mounts = mounts(pool, now).await?;
+    let first = mounts.lookup(first);
+    let second = mounts.lookup(second);
+    let slower = match first {
+        Some(mount) if mount.local => second,
+        other => other,
+    };
+    Ok(slower.map(|mount| mount.id.into()))
+}
+
+/// As they are, or were less than a second ago.
+pub(super) async fn mounts(pool: &Pool, now: Instant) -> Result<Arc<MountTable>, FileError> {
     let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let fresh = seen.filter(|(read, _)| now.saturating_duration_since(*read) < READ_AFTER);
-    let mounts = match fresh {
-        Some((_, mounts)) => mounts,
-        None => pool.run_in_group(Lane::FILE, READING, read_mounts)?.await?,
-    };
-    Ok(mounts.lookup(path).map(|mount| mount.id.into()))
+    match fresh {
+        Some((_, mounts)) => Ok(mounts),
+        None => Ok(pool.run_in_group(Lane::FILE, READING, read_mounts)?.await?),
+    }
 }
 
 /// Blocks. What cannot be read tells of no mount, and then all files share a group.

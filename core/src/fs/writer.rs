@@ -326,7 +326,7 @@ impl Drop for FileWriter {
     fn drop(&mut self) {
         // A job that is queued is taken back; one that runs sees that nobody wants the file.
         self.job = None;
-        std::mem::take(&mut self.place).discard(&self.pool);
+        self.place.discard(&self.pool);
     }
 }
 

@@ -1,0 +1,341 @@
+//! Files and directories from a shard: what the operations do, what is refused, what a dropped future takes back.
+
+mod common;
+
+use common::{Hold, SAFETY_NET, poll_once, pool, with_a_small_pool, with_pool};
+use lakh_core::{
+    block_on,
+    fs::{self, FileError},
+    pool::{Lane, LaneMetrics},
+    timeout,
+};
+use std::{
+    collections::BTreeSet,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    pin::pin,
+    task::Poll,
+    time::{Duration, SystemTime},
+};
+use tempfile::tempdir;
+
+fn lane() -> LaneMetrics {
+    pool().metrics().lane(Lane::FILE).unwrap().clone()
+}
+
+/// Runs `test` on a shard, in a folder of its own.
+fn in_a_folder<F>(test: impl FnOnce(PathBuf) -> F + Send + 'static)
+where
+    F: Future<Output = Result<(), FileError>> + 'static,
+{
+    let temp = tempdir().unwrap();
+    let root = temp.path().to_owned();
+    block_on(async move { test(root).await }).unwrap().unwrap();
+}
+
+fn kind<T>(result: Result<T, FileError>) -> Option<ErrorKind> {
+    Some(result.err()?.io_error()?.kind())
+}
+
+#[test]
+fn files_and_directories_are_made_renamed_and_removed() {
+    in_a_folder(async |root| {
+        let (a, b) = (root.join("a"), root.join("x/y/b"));
+        fs::write(&a, "hello").await?;
+        fs::write(&a, "hi").await?;
+        assert_eq!(fs::metadata(&a).await?.len(), 2);
+        assert_eq!(kind(fs::rename(&a, &b).await), Some(ErrorKind::NotFound));
+        fs::create_dir_all(b.parent().unwrap()).await?;
+        assert_eq!(kind(fs::create_dir(root.join("x")).await), Some(ErrorKind::AlreadyExists));
+        fs::rename(&a, &b).await?;
+        assert!(!fs::exists(&a).await? && fs::exists(&b).await?);
+        fs::hard_link(&b, &a).await?;
+        fs::remove_file(&b).await?;
+        assert_eq!(fs::read_to_string(&a, 2).await?, "hi");
+        assert_eq!(kind(fs::remove_dir(root.join("x")).await), Some(ErrorKind::DirectoryNotEmpty));
+        fs::remove_dir(root.join("x/y")).await?;
+        fs::write(root.join("x/z"), "").await?;
+        fs::remove_dir_all(root.join("x")).await?;
+        assert_eq!(std::fs::read_dir(&root).unwrap().count(), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn errors_say_what_failed_and_where() {
+    in_a_folder(async |root| {
+        let path = root.join("no/such");
+        let error = fs::read(&path, 10).await.unwrap_err();
+        assert!(error.is_not_found() && error.path() == Some(&*path), "{error:?}");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("cannot read {}: ", path.display())), "{text}");
+        assert_eq!(std::io::Error::from(error).kind(), ErrorKind::NotFound);
+        assert_eq!(kind(fs::read("", 10).await), Some(ErrorKind::InvalidInput));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_file_is_read_up_to_the_limit_and_not_beyond() {
+    in_a_folder(async |root| {
+        let path = root.join("file");
+        // Of several steps.
+        let content: Vec<u8> = (0..2_500_000_u32).map(|n| (n % 251) as u8).collect();
+        fs::write(&path, content.clone()).await?;
+        assert!(fs::read(&path, content.len()).await? == content);
+        assert!(fs::read(&path, usize::MAX).await? == content);
+        assert!(fs::read(&path, content.len() - 1).await.unwrap_err().is_too_large());
+        assert!(fs::read(&path, 0).await.unwrap_err().is_too_large());
+        fs::write(&path, "").await?;
+        assert_eq!(fs::read(&path, 0).await?, b"");
+        fs::write(&path, &b"\xff"[..]).await?;
+        assert_eq!(kind(fs::read_to_string(&path, 10).await), Some(ErrorKind::InvalidData));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_has_no_length_is_read_as_it_comes() {
+    if cfg!(target_os = "linux") {
+        in_a_folder(async |_| {
+            assert!(fs::read_to_string("/proc/self/status", 1 << 20).await?.starts_with("Name:"));
+            assert!(fs::read("/dev/zero", 3 << 20).await.unwrap_err().is_too_large());
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn a_copy_has_the_bytes_and_the_rights_and_the_original_is_never_emptied() {
+    in_a_folder(async |root| {
+        let (from, to) = (root.join("from"), root.join("to"));
+        let content: Vec<u8> = (0..2_500_000_u32).map(|n| (n % 251) as u8).collect();
+        fs::write(&from, content.clone()).await?;
+        fs::write(&to, vec![b'x'; 3_000_000]).await?;
+        let mut rights = fs::metadata(&from).await?.permissions();
+        rights.set_readonly(true);
+        fs::set_permissions(&from, rights.clone()).await?;
+        assert_eq!(fs::copy(&from, &to).await?, 2_500_000);
+        assert!(std::fs::read(&to).unwrap() == content);
+        assert_eq!(fs::metadata(&to).await?.permissions(), rights);
+        if cfg!(unix) {
+            let link = root.join("link");
+            fs::symlink("from", &link).await?;
+            assert_eq!(kind(fs::copy(&from, &link).await), Some(ErrorKind::InvalidInput));
+            assert!(std::fs::read(&from).unwrap() == content);
+        }
+        assert_eq!(kind(fs::copy(&root, root.join("new")).await), Some(ErrorKind::InvalidInput));
+        assert!(!fs::exists(root.join("new")).await?);
+        Ok(())
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn links_say_where_they_lead_and_are_followed_or_not() {
+    in_a_folder(async |root| {
+        let link = root.join("link");
+        fs::symlink("nowhere", &link).await?;
+        assert_eq!(fs::read_link(&link).await?, Path::new("nowhere"));
+        assert!(fs::symlink_metadata(&link).await?.is_symlink());
+        assert!(!fs::exists(&link).await?);
+        fs::write(&link, "through the link").await?;
+        assert_eq!(fs::canonicalize(&link).await?, root.canonicalize().unwrap().join("nowhere"));
+        assert_eq!(fs::metadata(&link).await?.len(), 16);
+        Ok(())
+    });
+}
+
+#[test]
+fn times_are_set_or_left_as_they_are() {
+    in_a_folder(async |root| {
+        let path = root.join("file");
+        fs::write(&path, "").await?;
+        let (early, late) = (Duration::new(1_000_000_000, 500_000_000), Duration::from_secs(2_000_000_000));
+        let (early, late) = (SystemTime::UNIX_EPOCH + early, SystemTime::UNIX_EPOCH + late);
+        fs::set_times(&path, Some(early), Some(late)).await?;
+        fs::set_times(&path, None, Some(early)).await?;
+        fs::set_times(&path, Some(late), None).await?;
+        let found = fs::metadata(&path).await?;
+        assert_eq!((found.accessed().unwrap(), found.modified().unwrap()), (late, early));
+        Ok(())
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_temporary_directory_is_new_and_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    in_a_folder(async |root| {
+        let prefix = root.join("upload-");
+        let (first, second) = (fs::create_temp_dir(&prefix).await?, fs::create_temp_dir(&prefix).await?);
+        assert_ne!(first, second);
+        for folder in [first, second] {
+            assert!(folder.to_str().unwrap().starts_with(prefix.to_str().unwrap()));
+            assert_eq!(fs::metadata(folder).await?.permissions().mode() & 0o777, 0o700);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_filesystem_says_how_much_room_it_has() {
+    in_a_folder(async |root| {
+        let space = fs::statfs(&root).await?;
+        assert!(space.total > 0 && space.available <= space.free && space.free <= space.total, "{space:?}");
+        assert!(fs::statfs(root.join("no")).await.unwrap_err().is_not_found());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_directory_comes_in_batches_that_have_every_entry_once() {
+    in_a_folder(async |root| {
+        let names: BTreeSet<String> = (0..1000).map(|n| n.to_string()).collect();
+        for name in &names {
+            std::fs::write(root.join(name), "").unwrap();
+        }
+        let (mut seen, mut batches) = (BTreeSet::new(), 0);
+        let mut entries = fs::read_dir(&root).await?;
+        loop {
+            // A future that is dropped loses nothing.
+            let early = poll_once(pin!(entries.next_batch()));
+            let batch = match early {
+                Poll::Ready(batch) => batch?,
+                Poll::Pending => entries.next_batch().await?,
+            };
+            let Some(batch) = batch else { break };
+            assert!(batch.len() <= 256);
+            batches += 1;
+            for entry in batch {
+                assert!(entry.file_type().unwrap().is_file() && entry.path().parent() == Some(&*root));
+                assert!(seen.insert(entry.file_name().to_str().unwrap().to_owned()), "{entry:?} came twice");
+            }
+        }
+        assert!(seen == names && batches >= 4);
+
+        let mut one = fs::read_dir(&root).await?;
+        assert!(one.next_entry().await?.is_some());
+        drop(one);
+        assert!(fs::read_dir(root.join("1")).await.is_err());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_full_lane_refuses_at_once() {
+    with_a_small_pool(|| async {
+        let hold = Hold::all(&pool()).await;
+        for error in [
+            fs::metadata("/").await.unwrap_err(),
+            fs::read("/etc/hostname", 100).await.unwrap_err(),
+            fs::read_dir("/").await.unwrap_err(),
+            fs::rename("/no/a", "/no/b").await.unwrap_err(),
+        ] {
+            assert!(error.is_full() && error.io_error().is_none(), "{error}");
+        }
+        hold.end().await;
+        assert!(fs::metadata("/").await.unwrap().is_dir());
+    });
+}
+
+#[test]
+fn a_directory_that_is_open_outlasts_a_full_lane() {
+    let temp = tempdir().unwrap();
+    for n in 0..300 {
+        std::fs::write(temp.path().join(n.to_string()), "").unwrap();
+    }
+    let root = temp.path().to_owned();
+    with_a_small_pool(move || {
+        let root = root.clone();
+        async move {
+            let mut entries = fs::read_dir(&root).await.unwrap();
+            assert_eq!(entries.next_batch().await.unwrap().unwrap().len(), 256);
+            let hold = Hold::all(&pool()).await;
+            assert!(entries.next_batch().await.unwrap_err().is_full());
+            hold.end().await;
+            assert_eq!(entries.next_batch().await.unwrap().unwrap().len(), 44);
+            assert!(entries.next_batch().await.unwrap().is_none());
+            assert!(entries.next_batch().await.unwrap().is_none());
+        }
+    });
+}
+
+#[test]
+fn a_dropped_future_takes_back_what_has_not_begun_and_is_counted() {
+    let temp = tempdir().unwrap();
+    let path = temp.path().join("file");
+    std::fs::write(&path, "kept").unwrap();
+    let kept = path.clone();
+    with_a_small_pool(move || {
+        let path = path.clone();
+        async move {
+            assert!(fs::exists(&path).await.unwrap());
+            let hold = Hold::worker(&pool()).await;
+            let before = lane();
+            {
+                let mut removing = pin!(fs::remove_file(&path));
+                assert!(poll_once(removing.as_mut()).is_pending());
+                assert_eq!(lane().queued, before.queued + 1);
+            }
+            assert_eq!((lane().queued, lane().cancelled), (before.queued, before.cancelled + 1));
+            hold.end().await;
+            assert_eq!(fs::read_to_string(&path, 10).await.unwrap(), "kept");
+        }
+    });
+    assert_eq!(std::fs::read(kept).unwrap(), b"kept");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_mount_that_hangs_waits_for_itself_and_files_on_others_are_read() {
+    use lakh_core::pool::{Kind, LaneConfig, PoolConfig, PoolFull};
+    use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
+
+    let temp = tempdir().unwrap();
+    let fifo = temp.path().join("fifo");
+    // Reading it waits for a writer, as reading from a dead server waits for the server.
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let mut config = PoolConfig::new(1).workers(Kind::Io, 5);
+    config.set_lane(Lane::FILE, LaneConfig::new(Kind::Io).queue_limit(8).grouped());
+    with_pool(config, move || {
+        let fifo = fifo.clone();
+        async move {
+            let readers: Vec<_> = (0..20)
+                .map(|_| {
+                    let fifo = fifo.clone();
+                    lakh_core::spawn(async move { fs::read(fifo, 100).await })
+                })
+                .collect();
+            let is_stuck = async {
+                // Two of four workers and half of the queue.
+                while (lane().running, lane().queued) != (2, 4) {
+                    lakh_core::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            timeout(SAFETY_NET, is_stuck).await.unwrap();
+            for _ in 0..10 {
+                fs::read("/proc/self/status", 1 << 20).await.unwrap();
+            }
+            assert_eq!((lane().running, lane().queued), (2, 4), "it hangs still");
+
+            let write = lakh_core::spawn(async move {
+                loop {
+                    // Refused while nobody reads.
+                    drop(open(&fifo, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()));
+                    lakh_core::sleep(Duration::from_millis(1)).await;
+                }
+            });
+            let mut read = 0;
+            for reader in readers {
+                match reader.await.unwrap() {
+                    Ok(_) => read += 1,
+                    Err(error) => assert!(error.pool_full().is_some_and(PoolFull::is_group_full), "{error}"),
+                }
+            }
+            assert_eq!(read, 6);
+            drop(write);
+        }
+    });
+}
