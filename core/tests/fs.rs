@@ -3,17 +3,19 @@
 mod common;
 
 use common::{Hold, SAFETY_NET, poll_once, pool, with_a_small_pool, with_pool};
+use futures_io::{AsyncRead, AsyncWrite};
 use lakh_core::{
     block_on,
-    fs::{self, FileError},
+    fs::{self, File, FileError},
     pool::{Lane, LaneMetrics},
     timeout,
 };
 use std::{
     collections::BTreeSet,
-    io::ErrorKind,
+    future::poll_fn,
+    io::{ErrorKind, SeekFrom},
     path::{Path, PathBuf},
-    pin::pin,
+    pin::{Pin, pin},
     task::Poll,
     time::{Duration, SystemTime},
 };
@@ -21,6 +23,16 @@ use tempfile::tempdir;
 
 fn lane() -> LaneMetrics {
     pool().metrics().lane(Lane::FILE).unwrap().clone()
+}
+
+/// Waits until the file lane has no other jobs: closing files are some, too.
+async fn until_idle_but_for(jobs: usize) {
+    let idle = async {
+        while lane().running + lane().queued != jobs {
+            lakh_core::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(SAFETY_NET, idle).await.unwrap();
 }
 
 /// Runs `test` on a shard, in a folder of its own.
@@ -302,23 +314,24 @@ fn a_mount_that_hangs_waits_for_itself_and_files_on_others_are_read() {
     with_pool(config, move || {
         let fifo = fifo.clone();
         async move {
-            let readers: Vec<_> = (0..20)
-                .map(|_| {
+            // From now on the mounts are known.
+            fs::metadata(&fifo).await.unwrap();
+            // Two of four workers, half of the queue, and one that is refused.
+            let is_stuck = || (lane().running, lane().queued) == (2, 4);
+            let mut readers = Vec::new();
+            let fill = async {
+                while !is_stuck() {
                     let fifo = fifo.clone();
-                    lakh_core::spawn(async move { fs::read(fifo, 100).await })
-                })
-                .collect();
-            let is_stuck = async {
-                // Two of four workers and half of the queue.
-                while (lane().running, lane().queued) != (2, 4) {
+                    readers.push(lakh_core::spawn(async move { fs::read(fifo, 100).await }));
                     lakh_core::sleep(Duration::from_millis(1)).await;
                 }
             };
-            timeout(SAFETY_NET, is_stuck).await.unwrap();
+            timeout(SAFETY_NET, fill).await.unwrap();
+            assert!(fs::metadata(&fifo).await.unwrap_err().pool_full().is_some_and(PoolFull::is_group_full));
             for _ in 0..10 {
                 fs::read("/proc/self/status", 1 << 20).await.unwrap();
             }
-            assert_eq!((lane().running, lane().queued), (2, 4), "it hangs still");
+            until_idle_but_for(6).await;
 
             let write = lakh_core::spawn(async move {
                 loop {
@@ -329,13 +342,151 @@ fn a_mount_that_hangs_waits_for_itself_and_files_on_others_are_read() {
             });
             let mut read = 0;
             for reader in readers {
-                match reader.await.unwrap() {
-                    Ok(_) => read += 1,
-                    Err(error) => assert!(error.pool_full().is_some_and(PoolFull::is_group_full), "{error}"),
-                }
+                read += usize::from(reader.await.unwrap().is_ok());
             }
             assert_eq!(read, 6);
             drop(write);
         }
+    });
+}
+
+#[test]
+fn an_open_file_is_read_and_written_at_offsets_and_at_its_position() {
+    in_a_folder(async |root| {
+        let path = root.join("file");
+        let mut file = File::options().read(true).write(true).create_new(true).open(&path).await?;
+        let again = File::options().write(true).create_new(true).open(&path).await;
+        assert!(again.unwrap_err().is_already_exists());
+        file.write_at(3, "def").await?;
+        file.write("abc").await?;
+        assert_eq!(file.read(100).await?, "def");
+        assert_eq!((file.read_at(1, 2).await?, file.read_at(6, 1).await?), ("bc".into(), "".into()));
+        assert_eq!(file.seek(SeekFrom::End(-1)).await?, 5);
+        file.write("FGH").await?;
+        assert_eq!(file.seek(SeekFrom::Current(-4)).await?, 4);
+        assert_eq!(kind(file.seek(SeekFrom::Current(-5)).await), Some(ErrorKind::InvalidInput));
+        assert_eq!(file.read(2).await?, "eF");
+        file.set_len(4).await?;
+        file.sync_data().await?;
+        file.sync_all().await?;
+        assert_eq!(file.metadata().await?.len(), 4);
+        assert_eq!(std::fs::read(&path).unwrap(), b"abcd");
+
+        // Of several steps.
+        let content: Vec<u8> = (0..2_500_000_u32).map(|n| (n % 251) as u8).collect();
+        file.write_at(1, content.clone()).await?;
+        assert!(file.read_at(1, usize::MAX >> 1).await? == content);
+
+        let mut log = File::options().append(true).open(&path).await?;
+        log.write("end").await?;
+        assert_eq!(file.read_at(2_500_001, 10).await?, "end");
+        assert!(log.read(1).await.is_err(), "it is not open to be read");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_reader_gives_a_range_in_chunks_and_only_reads_two_of_them_ahead() {
+    in_a_folder(async |root| {
+        let path = root.join("file");
+        let content: Vec<u8> = (0..2_500_000_u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&path, &content).unwrap();
+        let file = File::open(&path).await?;
+        for range in [0..2_500_000, 1..2, 5..5, 100..1_000_000] {
+            let (mut reader, mut read) = (file.reader(range.start as u64..range.end as u64), Vec::new());
+            while let Some(chunk) = reader.chunk().await {
+                read.extend_from_slice(&chunk?);
+            }
+            assert!(read == content[range.clone()], "{range:?}");
+            assert!(reader.chunk().await.is_none());
+        }
+
+        let mut reader = file.reader(..);
+        drop(file);
+        let mut read = reader.chunk().await.unwrap()?.to_vec();
+        until_idle_but_for(0).await;
+        // Bytes that have been read ahead are those of before; the others are those of now.
+        std::fs::write(&path, vec![b'x'; content.len()]).unwrap();
+        while let Some(chunk) = reader.chunk().await {
+            read.extend_from_slice(&chunk?);
+        }
+        assert_eq!(read.len(), content.len());
+        let chunk = 128 * 1024;
+        let old = (0..read.len()).take_while(|&at| read[at] == content[at]).count();
+        assert!((2 * chunk..=3 * chunk + 251).contains(&old), "{old} bytes were read ahead");
+        assert!(read[old..].iter().all(|byte| *byte == b'x'));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_reader_waits_for_a_full_lane_and_a_file_refuses() {
+    let temp = tempdir().unwrap();
+    let path = temp.path().join("file");
+    std::fs::write(&path, vec![b'x'; 1_000_000]).unwrap();
+    with_a_small_pool(move || {
+        let path = path.clone();
+        async move {
+            let file = File::open(&path).await.unwrap();
+            let mut reader = file.reader(..);
+            let mut length = reader.chunk().await.unwrap().unwrap().len();
+            until_idle_but_for(0).await;
+            let hold = Hold::all(&pool()).await;
+            assert!(file.metadata().await.unwrap_err().is_full());
+            assert!(file.read_at(0, 1).await.unwrap_err().is_full());
+            let reading = lakh_core::spawn(async move {
+                while let Some(chunk) = reader.chunk().await {
+                    length += chunk.unwrap().len();
+                }
+                length
+            });
+            lakh_core::yield_now().await;
+            hold.end().await;
+            assert_eq!(reading.await.unwrap(), 1_000_000);
+            assert_eq!(file.read_at(0, 1).await.unwrap(), "x");
+        }
+    });
+}
+
+#[test]
+fn a_reader_tells_what_it_has_read_and_then_why_it_cannot_go_on() {
+    in_a_folder(async |root| {
+        // Opens, and cannot be read.
+        let folder = File::options().read(true).open(&root).await;
+        let Ok(folder) = folder else { return Ok(()) };
+        let mut reader = folder.reader(..);
+        let error = reader.chunk().await.unwrap().unwrap_err();
+        assert_eq!(error.path(), Some(&*root));
+        assert!(reader.chunk().await.is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn readers_and_writers_are_those_of_futures_io() {
+    in_a_folder(async |root| {
+        let (from, to) = (root.join("from"), root.join("to"));
+        let content: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&from, &content).unwrap();
+        std::fs::write(&to, "0123").unwrap();
+        let mut reader = File::open(&from).await?.reader(..);
+        let mut writer = File::options().write(true).open(&to).await?.writer(4);
+        let mut buf = [0; 1000];
+        loop {
+            let read = poll_fn(|cx| Pin::new(&mut reader).poll_read(cx, &mut buf)).await.unwrap();
+            if read == 0 {
+                break;
+            }
+            let mut rest = &buf[..read];
+            while !rest.is_empty() {
+                let taken = poll_fn(|cx| AsyncWrite::poll_write(Pin::new(&mut writer), cx, rest)).await;
+                rest = &rest[taken.unwrap()..];
+            }
+        }
+        writer.flush().await?;
+        assert_eq!(std::fs::read(&to).unwrap().len(), 700_004);
+        poll_fn(|cx| Pin::new(&mut writer).poll_close(cx)).await.unwrap();
+        assert!(std::fs::read(&to).unwrap() == [&b"0123"[..], &content].concat());
+        Ok(())
     });
 }

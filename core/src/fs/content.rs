@@ -88,11 +88,15 @@ pub async fn write(path: impl AsRef<Path>, bytes: impl Into<Bytes>) -> Result<()
     let done = async {
         let mut file = None;
         let write = move |site: &Site| {
-            let file =
+            let open =
                 opened(&mut file, || site.open(OpenOptions::new().write(true).create(true).truncate(true)))?;
             let step = rest.split_to(rest.len().min(STEP as usize));
-            (&**file).write_all(&step)?;
-            Ok(rest.is_empty().then_some(()))
+            (&**open).write_all(&step)?;
+            if !rest.is_empty() {
+                return Ok(None);
+            }
+            file_is_done(&mut file);
+            Ok(Some(()))
         };
         Site::of(path).await?.run_steps(write).await
     };
@@ -121,7 +125,14 @@ pub async fn copy(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<u64, F
         })?;
         let step = io::copy(&mut (&**from).take(STEP), &mut &**to)?;
         copied += step;
-        Ok((step < STEP).then_some(copied))
+        if step == STEP {
+            return Ok(None);
+        }
+        if let Some((from, to)) = copying.take() {
+            from.close();
+            to.close();
+        }
+        Ok(Some(copied))
     })
     .await
 }
@@ -143,11 +154,13 @@ impl Reading {
             self.file = Some(file);
         }
         let file = self.file.as_ref().expect("opened above");
-        Ok(match read_on(file, &mut self.bytes, self.limit)? {
-            Progress::More => None,
-            Progress::End => Some(Some(std::mem::take(&mut self.bytes))),
-            Progress::TooLarge => Some(None),
-        })
+        let read = match read_on(file, &mut self.bytes, self.limit)? {
+            Progress::More => return Ok(None),
+            Progress::End => Some(std::mem::take(&mut self.bytes)),
+            Progress::TooLarge => None,
+        };
+        file_is_done(&mut self.file);
+        Ok(Some(read))
     }
 }
 
@@ -167,6 +180,12 @@ pub(super) fn read_on(file: &File, bytes: &mut Vec<u8>, limit: usize) -> io::Res
         read if read < step => Progress::End,
         _ => Progress::More,
     })
+}
+
+fn file_is_done(file: &mut Option<Held<File>>) {
+    if let Some(file) = file.take() {
+        file.close();
+    }
 }
 
 fn opened<T>(place: &mut Option<T>, open: impl FnOnce() -> io::Result<T>) -> io::Result<&mut T> {

@@ -14,12 +14,12 @@ use std::{
 /// A group of the file lane: a mount's number, or `None` for all that are unknown.
 pub(super) type Group = Option<u64>;
 
-/// Mounts that were read less than this ago are taken for those that exist.
+/// After this long the mounts are read again, by one job; until it is done, the others take them as they were.
 const READ_AFTER: Duration = Duration::from_secs(1);
 /// The group of the job that reads them: no mount's number, which has 32 bits.
 const READING: Group = Some(u64::MAX);
 
-/// The mounts as they were last seen: a process has one view of them.
+/// The mounts as they were last seen, and when they were last asked for: a process has one view of them.
 static SEEN: Mutex<Option<(Instant, Arc<MountTable>)>> = Mutex::new(None);
 
 /// The group by the path's text. A link in it may lead elsewhere: the open file tells.
@@ -43,14 +43,23 @@ pub(super) async fn group_of_both(
     Ok(slower.map(|mount| mount.id.into()))
 }
 
-/// As they are, or were less than a second ago.
+/// As they are, or were about a second ago.
 pub(super) async fn mounts(pool: &Pool, now: Instant) -> Result<Arc<MountTable>, FileError> {
-    let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let fresh = seen.filter(|(read, _)| now.saturating_duration_since(*read) < READ_AFTER);
-    match fresh {
-        Some((_, mounts)) => Ok(mounts),
+    match seen(now) {
+        Some(mounts) => Ok(mounts),
         None => Ok(pool.run_in_group(Lane::FILE, READING, read_mounts)?.await?),
     }
+}
+
+/// `None` for who has to read them: all while nothing is known, and then one at a time.
+fn seen(now: Instant) -> Option<Arc<MountTable>> {
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (asked, mounts) = seen.as_mut()?;
+    if now.saturating_duration_since(*asked) < READ_AFTER {
+        return Some(Arc::clone(mounts));
+    }
+    *asked = now;
+    None
 }
 
 /// Blocks. What cannot be read tells of no mount, and then all files share a group.

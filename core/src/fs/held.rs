@@ -26,6 +26,19 @@ impl<T: Send + 'static> Held<T> {
         Held { open: Some(open), group, pool }
     }
 
+    pub(super) fn group(&self) -> Group {
+        self.group
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// For workers, which need no other one to close it.
+    pub(super) fn close(mut self) {
+        drop(self.open.take());
+    }
+
     pub(super) fn get_mut(&mut self) -> &mut T {
         self.open.as_mut().expect("open until it is dropped")
     }

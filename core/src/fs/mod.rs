@@ -7,6 +7,7 @@
 //! - Whole files: [`read`], [`read_to_string`], [`write()`], [`copy`].
 //! - Names and what is known of them: [`metadata`], [`read_dir`], [`rename`], [`create_temp_dir`] and others, which
 //!   are called as in `std::fs`.
+//! - Open files: [`File`], read and written at offsets, or in bounded memory by a [`FileReader`] and a [`FileWriter`].
 //! - Files that come into being as a whole: [`FileWriter`].
 //!
 //! **Errors** are those of the system, with the path, or of the pool. A full lane refuses at once
@@ -38,22 +39,26 @@
 
 mod content;
 mod error;
+mod file;
 mod group;
 mod held;
 mod job;
 mod names;
 mod place;
 mod read_dir;
+mod reader;
 mod target;
 mod writer;
 
 pub use crate::sys::file::Space;
 pub use content::{copy, read, read_to_string, write};
 pub use error::FileError;
+pub use file::{File, OpenOptions};
 pub use names::{
     canonicalize, create_dir, create_dir_all, create_temp_dir, exists, hard_link, metadata, read_link,
     remove_dir, remove_dir_all, remove_file, rename, set_permissions, set_times, statfs, symlink,
     symlink_metadata,
 };
 pub use read_dir::{DirEntry, ReadDir, read_dir};
+pub use reader::FileReader;
 pub use writer::{FileWriter, FileWriterOptions};

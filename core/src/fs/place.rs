@@ -36,6 +36,11 @@ pub(super) enum Work {
 }
 
 impl Place {
+    /// Of what is open already.
+    pub(super) fn with(target: Target, group: Group) -> Self {
+        Place(Mutex::new(Inner { target: Some(target), group, ..Inner::default() }))
+    }
+
     /// Starts a job that opens the file.
     pub(super) fn open(self: &Arc<Self>, path: &Path, mode: Mode, pool: &Pool, group: Group) -> Opening {
         let (place, path) = (Arc::clone(self), path.to_owned());

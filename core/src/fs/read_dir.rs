@@ -206,8 +206,11 @@ fn read(mut open: Held<fs::ReadDir>, folder: &Arc<Path>) -> io::Result<Batch> {
                 name: entry.file_name(),
                 file_type: entry.file_type().ok(),
             }),
-            Some(Err(error)) => return Ok(Batch { entries, more: None, failed: Some(error) }),
-            None => return Ok(Batch { entries, more: None, failed: None }),
+            end => {
+                open.close();
+                let failed = end.and_then(Result::err);
+                return Ok(Batch { entries, more: None, failed });
+            }
         }
     }
     Ok(Batch { entries, more: Some(open), failed: None })

@@ -1,6 +1,6 @@
 //! What std has for some systems only, or not by name.
 
-use std::{io, path::Path, time::SystemTime};
+use std::{fs::File, io, path::Path, time::SystemTime};
 
 /// How much there is on a filesystem, and how much is left; from [`space`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,15 +83,42 @@ pub fn set_times(path: &Path, accessed: Option<SystemTime>, modified: Option<Sys
     imp::set_times(path, accessed, modified)
 }
 
+/// Writes all of `bytes` at `offset` from the start. A file opened for appending appends them on Linux, whatever
+/// the offset. This may block.
+///
+/// The file's own position is not used; on Windows it is moved. Source: `pwrite(2)`.
+///
+/// # Errors
+///
+/// What the system says. A part may have been written.
+///
+/// # Examples
+///
+/// ```
+/// let file = tempfile::NamedTempFile::new()?;
+/// lakh_core::sys::file::write_all_at(file.as_file(), b"abc", 2)?;
+/// assert_eq!(std::fs::read(file.path())?, b"\0\0abc");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    imp::write_all_at(file, bytes, offset)
+}
+
 #[cfg(unix)]
 mod imp {
     use super::Space;
     use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, statvfs, utimensat};
     use std::{
+        fs::File,
         io,
+        os::unix::fs::FileExt,
         path::Path,
         time::{Duration, SystemTime},
     };
+
+    pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
 
     pub(super) fn space(path: &Path) -> io::Result<Space> {
         let found = statvfs(path)?;
@@ -156,11 +183,33 @@ mod imp {
 mod imp {
     use super::Space;
     use std::{
-        fs::{FileTimes, OpenOptions},
+        fs::{File, FileTimes, OpenOptions},
         io,
         path::Path,
         time::SystemTime,
     };
+
+    #[cfg(windows)]
+    pub(super) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        use std::os::windows::fs::FileExt;
+        while !bytes.is_empty() {
+            match file.seek_write(bytes, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    bytes = &bytes[written..];
+                    offset += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(not(windows))]
+    pub(super) fn write_all_at(_file: &File, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     pub(super) fn space(_path: &Path) -> io::Result<Space> {
         Err(io::ErrorKind::Unsupported.into())
