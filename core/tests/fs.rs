@@ -490,3 +490,36 @@ fn readers_and_writers_are_those_of_futures_io() {
         Ok(())
     });
 }
+
+#[test]
+fn many_files_are_read_by_few_jobs_and_come_in_their_order() {
+    in_a_folder(async |root| {
+        let paths: Vec<_> = (0..1000).map(|n| root.join(n.to_string())).collect();
+        for (n, path) in paths.iter().enumerate().filter(|(n, _)| n % 10 != 3) {
+            std::fs::write(path, n.to_string()).unwrap();
+        }
+        std::fs::write(&paths[13], "longer than the limit").unwrap();
+        assert!(fs::exists(&root).await?);
+        until_idle_but_for(0).await;
+        let before = lane().accepted;
+        let results = fs::read_many(&paths, 3).await?;
+        // One of them may have read the mounts.
+        assert!(lane().accepted - before <= 1000 / 64 + 2, "{}", lane().accepted - before);
+        for (n, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(bytes) => assert_eq!(bytes, n.to_string()),
+                Err(error) if n == 13 => assert!(error.is_too_large(), "{error}"),
+                Err(error) => assert!(n % 10 == 3 && error.is_not_found(), "{error}"),
+            }
+        }
+
+        // Each on its mount.
+        let mixed = [paths[7].clone(), "/proc/self/comm".into(), "".into(), paths[0].clone()];
+        let results = fs::read_many(&mixed, 100).await?;
+        assert_eq!((results[0].as_ref().unwrap(), results[3].as_ref().unwrap()), (&"7".into(), &"0".into()));
+        assert_eq!(results[1].is_ok(), Path::new("/proc/self/comm").exists());
+        assert!(results[2].is_err());
+        assert_eq!(fs::read_many::<&str>([], 1).await?.len(), 0);
+        Ok(())
+    });
+}

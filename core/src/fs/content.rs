@@ -17,7 +17,7 @@ use std::{
 /// Memory is taken for what the file says is its length, up to the limit, or as it comes. A megabyte is read
 /// before other jobs have their turn.
 ///
-/// To send a file as an answer there is [`Files`](https://docs.rs/lakh-http), to read one in bounded memory
+/// To send files as answers there is `lakh_http::Files`, to read one in bounded memory
 /// [`File::reader`](super::File::reader), and [`read_many`](super::read_many) for many small ones.
 ///
 /// Cancel safe: as the [module](super) says.
@@ -30,8 +30,8 @@ use std::{
 ///
 /// ```
 /// # lakh_core::block_on(async {
-/// let mounts = lakh_core::fs::read("/proc/self/status", 64 * 1024).await;
-/// # if cfg!(target_os = "linux") { assert!(mounts.unwrap().starts_with(b"Name:")); }
+/// let status = lakh_core::fs::read("/proc/self/status", 64 * 1024).await;
+/// # if cfg!(target_os = "linux") { assert!(status.unwrap().starts_with(b"Name:")); }
 /// # }).unwrap();
 /// ```
 pub async fn read(path: impl AsRef<Path>, limit: usize) -> Result<Vec<u8>, FileError> {

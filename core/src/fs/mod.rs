@@ -4,7 +4,7 @@
 //! half of the workers at most, and files on others go on. The mount is known by the path's text, before anything
 //! on it is asked; a link in it may lead elsewhere, and then the job counts there where the text says.
 //!
-//! - Whole files: [`read`], [`read_to_string`], [`write()`], [`copy`].
+//! - Whole files: [`read`], [`read_to_string`], [`write()`], [`copy`], and [`read_many`] for many small ones.
 //! - Names and what is known of them: [`metadata`], [`read_dir`], [`rename`], [`create_temp_dir`] and others, which
 //!   are called as in `std::fs`.
 //! - Open files: [`File`], read and written at offsets, or in bounded memory by a [`FileReader`] and a [`FileWriter`].
@@ -43,6 +43,7 @@ mod file;
 mod group;
 mod held;
 mod job;
+mod many;
 mod names;
 mod place;
 mod read_dir;
@@ -54,6 +55,7 @@ pub use crate::sys::file::Space;
 pub use content::{copy, read, read_to_string, write};
 pub use error::FileError;
 pub use file::{File, OpenOptions};
+pub use many::read_many;
 pub use names::{
     canonicalize, create_dir, create_dir_all, create_temp_dir, exists, hard_link, metadata, read_link,
     remove_dir, remove_dir_all, remove_file, rename, set_permissions, set_times, statfs, symlink,
