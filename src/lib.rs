@@ -20,7 +20,8 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files, [`ws`] WebSockets and topics, [`password`] hashes, password files and random tokens.
+//! HTTP server and static files, [`ws`] WebSockets and topics, [`fs`] files that no shard waits for, [`password`] hashes,
+//! password files and random tokens.
 //! The [`guide`] begins with an empty folder. With the feature `tokio`, `lakh::tokio` runs futures that need tokio; with
 //! the feature `tower`, [`http`] serves services of tower (an axum `Router`) and uses its layers.
 
@@ -45,4 +46,4 @@ pub use lakh_password as password;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
-pub use lakh_core::{block_on, blocking, shield, sleep, spawn, spawn_detached, timeout};
+pub use lakh_core::{block_on, blocking, fs, shield, sleep, spawn, spawn_detached, timeout};

@@ -1,24 +1,21 @@
 //! Files written from a shard: when they appear, what is refused, what is left behind.
 
+mod common;
+
+use common::{Hold, SAFETY_NET, poll_once, pool, with_a_small_pool};
 use lakh_core::{
-    Runtime, block_on,
+    block_on,
     fs::{FileError, FileWriter},
-    pool::{Job, Kind, Lane, LaneConfig, Pool, PoolConfig},
-    sleep, spawn, timeout, with,
+    sleep, spawn, timeout,
 };
 use std::{
     fs,
-    future::{Future, poll_fn},
+    future::poll_fn,
     path::{Path, PathBuf},
-    pin::{Pin, pin},
-    sync::mpsc,
-    task::{Context, Poll, Waker},
+    pin::pin,
     time::Duration,
 };
 use tempfile::{TempDir, tempdir};
-
-/// Ends a test that hangs; no test waits for it.
-const SAFETY_NET: Duration = Duration::from_secs(20);
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
@@ -41,64 +38,6 @@ fn folder() -> (TempDir, PathBuf) {
     let temp = tempdir().unwrap();
     let path = temp.path().join("file");
     (temp, path)
-}
-
-/// Runs `test` on a shard whose pool has one worker and room for one file job besides.
-fn with_a_small_pool<F: Future<Output = ()> + 'static>(test: impl Fn() -> F + Send + Sync + 'static) {
-    let mut config = PoolConfig::new(1).workers(Kind::Io, 2);
-    config.set_lane(Lane::FILE, LaneConfig::new(Kind::Io).queue_limit(1).cap(1));
-    config.set_lane(Lane::USER, LaneConfig::new(Kind::Io).cap(1));
-    let (tell, told) = mpsc::channel();
-    let runtime = Runtime::builder().shards(1).pool(config).start(move |shard| {
-        let task = shard.spawn(test());
-        let tell = tell.clone();
-        shard.spawn_detached(async move { tell.send(task.await.is_ok()).unwrap() });
-        Ok(())
-    });
-    let runtime = runtime.unwrap();
-    assert!(told.recv_timeout(SAFETY_NET).expect("the test ends"), "the test panicked");
-    drop(runtime);
-}
-
-/// Occupies the file lane's worker, and its queue if that is wanted.
-struct Hold {
-    release: mpsc::Sender<()>,
-    jobs: Vec<Job<()>>,
-}
-
-impl Hold {
-    async fn worker(pool: &Pool) -> Self {
-        let (release, released) = mpsc::channel::<()>();
-        let (tell, told) = mpsc::channel();
-        let job = pool.run(Lane::FILE, move || {
-            tell.send(()).unwrap();
-            // An error says that the hold was dropped.
-            let _ = released.recv();
-        });
-        pool.run(Lane::USER, move || told.recv().unwrap()).unwrap().await.unwrap();
-        Hold { release, jobs: vec![job.unwrap()] }
-    }
-
-    async fn all(pool: &Pool) -> Self {
-        let mut hold = Self::worker(pool).await;
-        hold.jobs.push(pool.run(Lane::FILE, || ()).unwrap());
-        hold
-    }
-
-    async fn end(self) {
-        drop(self.release);
-        for job in self.jobs {
-            job.await.unwrap();
-        }
-    }
-}
-
-fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
-}
-
-fn pool() -> Pool {
-    with(|shard| shard.pool().clone())
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Shards with descriptor tables of their own: what is in each table, and that everybody can still wake everybody.
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
-use lakh_core::{Runtime, Shard, ShardHandle, block_on, blocking, fs::FileWriter, signal::Signal};
+use lakh_core::{
+    Runtime, Shard, ShardHandle, block_on, blocking,
+    fs::{File, FileWriter},
+    signal::Signal,
+};
 use rustix::thread::gettid;
 use std::{
     collections::BTreeMap,
@@ -275,6 +279,13 @@ fn the_pool_gives_its_results_to_shards_with_their_own_tables() {
             file.finish().await.unwrap();
             // And one that is given up.
             drop(FileWriter::create(path.with_extension("no")).await.unwrap());
+            // Opened, read, listed and let go in all ways.
+            let file = File::open(&path).await.unwrap();
+            assert_eq!(file.read_at(0, 600_001).await.unwrap().len(), 600_000);
+            let mut reader = file.reader(..);
+            assert!(reader.chunk().await.unwrap().unwrap().starts_with(b"xxx"));
+            let folder = lakh_core::fs::read_dir(path.parent().unwrap()).await.unwrap();
+            drop((file, reader, folder));
             assert_eq!(own_table().len(), 5, "the pool alone has files");
             tell.send(()).unwrap();
         };

@@ -109,7 +109,7 @@ async fn upload(
 }
 
 async fn store(mut field: Field<'_>, path: &std::path::Path, meter: &Meter) -> HandlerResult<u64> {
-    let taken = |error: lakh::core::fs::FileError| match error.is_already_exists() {
+    let taken = |error: lakh::fs::FileError| match error.is_already_exists() {
         true => HandlerError::new(StatusCode::CONFLICT, "there is a file of this name"),
         false => error.into(),
     };

@@ -331,6 +331,15 @@ mod tests {
     }
 
     #[test]
+    fn a_full_lane_of_files_is_503() {
+        let full = || FileError::from(PoolFull::at_bound("file", 4096));
+        for error in [HandlerError::from(full()), HandlerError::from(std::io::Error::from(full()))] {
+            assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(error.into_response().header("retry-after").unwrap(), "1");
+        }
+    }
+
+    #[test]
     fn causes_stay_here_and_statuses_are_those_of_errors() {
         let error = HandlerError::from(std::io::Error::other("the password is 1234"));
         assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);

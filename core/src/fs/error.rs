@@ -1,23 +1,76 @@
-//! Why a file cannot be written.
+//! Why an operation on files failed.
 
 use crate::pool::{JobError, PoolFull};
-use std::{error, fmt, io, sync::Arc};
+use std::{
+    error, fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-/// Why a file cannot be written: what the system says, or the pool.
+/// Why an operation on files failed: what the system says, or the pool.
+///
+/// In a handler, `?` makes it 503 with `Retry-After` if the pool is full, 507 if the disk is, and 500
+/// otherwise. Clones are cheap.
+///
+/// It becomes an [`io::Error`] by `?`, which has the kind that the system gave and this error in it.
 #[derive(Clone, Debug)]
-pub struct FileError(Fault);
+pub struct FileError {
+    fault: Fault,
+    what: Option<Arc<What>>,
+}
 
 #[derive(Clone, Debug)]
 enum Fault {
     Io(Arc<io::Error>),
     Refused(PoolFull),
     Lost(JobError),
+    TooLarge { limit: u64 },
+}
+
+/// What was to be done.
+#[derive(Debug)]
+struct What {
+    verb: &'static str,
+    path: PathBuf,
 }
 
 impl FileError {
+    fn new(fault: Fault) -> Self {
+        FileError { fault, what: None }
+    }
+
+    pub(super) fn too_large(limit: u64) -> Self {
+        Self::new(Fault::TooLarge { limit })
+    }
+
+    /// With words that say what failed.
+    pub(super) fn doing(self, verb: &'static str, path: &Path) -> Self {
+        FileError { what: Some(Arc::new(What { verb, path: path.to_owned() })), ..self }
+    }
+
+    /// The path of the file, if it is known: for logs, and not for clients.
+    pub fn path(&self) -> Option<&Path> {
+        self.what.as_ref().map(|what| &*what.path)
+    }
+
+    /// The file is longer than the limit that was given.
+    pub fn is_too_large(&self) -> bool {
+        matches!(self.fault, Fault::TooLarge { .. })
+    }
+
+    /// There is no such file or directory.
+    pub fn is_not_found(&self) -> bool {
+        self.io_error().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The file lane, or the share of the file's mount, is full, and nothing was done: later may go better.
+    pub fn is_full(&self) -> bool {
+        self.pool_full().is_some_and(PoolFull::is_full)
+    }
+
     /// The pool took no job. If it [is full](PoolFull::is_full) the call may be made again: nothing is lost.
     pub fn pool_full(&self) -> Option<&PoolFull> {
-        match &self.0 {
+        match &self.fault {
             Fault::Refused(refused) => Some(refused),
             _ => None,
         }
@@ -25,7 +78,7 @@ impl FileError {
 
     /// The pool has lost the job, and with it the file.
     pub fn job_error(&self) -> Option<&JobError> {
-        match &self.0 {
+        match &self.fault {
             Fault::Lost(lost) => Some(lost),
             _ => None,
         }
@@ -33,7 +86,7 @@ impl FileError {
 
     /// What the system says.
     pub fn io_error(&self) -> Option<&io::Error> {
-        match &self.0 {
+        match &self.fault {
             Fault::Io(error) => Some(error),
             _ => None,
         }
@@ -54,38 +107,55 @@ impl FileError {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Fault::Io(error) => write!(f, "the file cannot be written: {error}"),
-            Fault::Refused(refused) => write!(f, "the file cannot be written: {refused}"),
-            Fault::Lost(lost) => write!(f, "the file cannot be written: {lost}"),
+        match &self.what {
+            Some(what) => write!(f, "cannot {} {}: ", what.verb, what.path.display())?,
+            None => f.write_str("the file cannot be used: ")?,
+        }
+        match &self.fault {
+            Fault::Io(error) => error.fmt(f),
+            Fault::Refused(refused) => refused.fmt(f),
+            Fault::Lost(lost) => lost.fmt(f),
+            Fault::TooLarge { limit } => write!(f, "it is longer than {limit} bytes"),
         }
     }
 }
 
 impl error::Error for FileError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(match &self.0 {
-            Fault::Io(error) => error,
-            Fault::Refused(refused) => refused,
-            Fault::Lost(lost) => lost,
-        })
+        match &self.fault {
+            Fault::Io(error) => Some(error),
+            Fault::Refused(refused) => Some(refused),
+            Fault::Lost(lost) => Some(lost),
+            Fault::TooLarge { .. } => None,
+        }
     }
 }
 
 impl From<io::Error> for FileError {
     fn from(error: io::Error) -> Self {
-        FileError(Fault::Io(Arc::new(error)))
+        FileError::new(Fault::Io(Arc::new(error)))
     }
 }
 
 impl From<PoolFull> for FileError {
     fn from(refused: PoolFull) -> Self {
-        FileError(Fault::Refused(refused))
+        FileError::new(Fault::Refused(refused))
     }
 }
 
 impl From<JobError> for FileError {
     fn from(lost: JobError) -> Self {
-        FileError(Fault::Lost(lost))
+        FileError::new(Fault::Lost(lost))
+    }
+}
+
+impl From<FileError> for io::Error {
+    fn from(error: FileError) -> Self {
+        let kind = match &error.fault {
+            Fault::Io(error) => error.kind(),
+            Fault::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Fault::Refused(_) | Fault::Lost(_) => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
     }
 }

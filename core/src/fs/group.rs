@@ -14,23 +14,52 @@ use std::{
 /// A group of the file lane: a mount's number, or `None` for all that are unknown.
 pub(super) type Group = Option<u64>;
 
-/// Mounts that were read less than this ago are taken for those that exist.
+/// After this long the mounts are read again, by one job; until it is done, the others take them as they were.
 const READ_AFTER: Duration = Duration::from_secs(1);
 /// The group of the job that reads them: no mount's number, which has 32 bits.
 const READING: Group = Some(u64::MAX);
 
-/// The mounts as they were last seen: a process has one view of them.
+/// The mounts as they were last seen, and when they were last asked for: a process has one view of them.
 static SEEN: Mutex<Option<(Instant, Arc<MountTable>)>> = Mutex::new(None);
 
 /// The group by the path's text. A link in it may lead elsewhere: the open file tells.
 pub(super) async fn group_of(path: &Path, pool: &Pool, now: Instant) -> Result<Group, FileError> {
-    let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let fresh = seen.filter(|(read, _)| now.saturating_duration_since(*read) < READ_AFTER);
-    let mounts = match fresh {
-        Some((_, mounts)) => mounts,
-        None => pool.run_in_group(Lane::FILE, READING, read_mounts)?.await?,
+    Ok(mounts(pool, now).await?.lookup(path).map(|mount| mount.id.into()))
+}
+
+/// The group of a job that touches both: the one that is likelier to wait.
+pub(super) async fn group_of_both(
+    (first, second): (&Path, &Path),
+    pool: &Pool,
+    now: Instant,
+) -> Result<Group, FileError> {
+    let mounts = mounts(pool, now).await?;
+    let first = mounts.lookup(first);
+    let second = mounts.lookup(second);
+    let slower = match first {
+        Some(mount) if mount.local => second,
+        other => other,
     };
-    Ok(mounts.lookup(path).map(|mount| mount.id.into()))
+    Ok(slower.map(|mount| mount.id.into()))
+}
+
+/// As they are, or were about a second ago.
+pub(super) async fn mounts(pool: &Pool, now: Instant) -> Result<Arc<MountTable>, FileError> {
+    match seen(now) {
+        Some(mounts) => Ok(mounts),
+        None => Ok(pool.run_in_group(Lane::FILE, READING, read_mounts)?.await?),
+    }
+}
+
+/// `None` for who has to read them: all while nothing is known, and then one at a time.
+fn seen(now: Instant) -> Option<Arc<MountTable>> {
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (asked, mounts) = seen.as_mut()?;
+    if now.saturating_duration_since(*asked) < READ_AFTER {
+        return Some(Arc::clone(mounts));
+    }
+    *asked = now;
+    None
 }
 
 /// Blocks. What cannot be read tells of no mount, and then all files share a group.

@@ -3,12 +3,10 @@
 use super::{
     FileError,
     group::Group,
+    held::{discard, discard_waiting},
     target::{Mode, Target},
 };
-use crate::{
-    pool::{Job, Lane, Pool},
-    sys::table,
-};
+use crate::pool::{Job, Lane, Pool};
 use std::{
     io,
     path::Path,
@@ -30,10 +28,6 @@ struct Inner {
     abandoned: bool,
 }
 
-/// Files whose writers are gone and that the pool did not take: the next job of their group removes
-/// them. At most as many as there were writers.
-static DISCARDED: Mutex<Vec<(Group, Arc<Place>)>> = Mutex::new(Vec::new());
-
 /// What a job does with the file.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
@@ -42,6 +36,11 @@ pub(super) enum Work {
 }
 
 impl Place {
+    /// Of what is open already.
+    pub(super) fn with(target: Target, group: Group) -> Self {
+        Place(Mutex::new(Inner { target: Some(target), group, ..Inner::default() }))
+    }
+
     /// Starts a job that opens the file.
     pub(super) fn open(self: &Arc<Self>, path: &Path, mode: Mode, pool: &Pool, group: Group) -> Opening {
         let (place, path) = (Arc::clone(self), path.to_owned());
@@ -110,31 +109,15 @@ impl Place {
     }
 
     /// The writer is gone: a worker closes and removes the file.
-    pub(super) fn discard(self: Arc<Self>, pool: &Pool) {
-        let (group, has_target) = {
+    pub(super) fn discard(&self, pool: &Pool) {
+        let (group, target) = {
             let mut inner = self.inner();
             inner.abandoned = true;
-            (inner.group, inner.target.is_some())
+            (inner.group, inner.target.take())
         };
-        if !has_target {
-            // A worker has it and will see that it is abandoned, or it is finished.
-            return;
-        }
-        let place = Arc::clone(&self);
-        let job = pool.run_in_group(Lane::FILE, group, move || {
-            discard_waiting(group);
-            // If the pool ends before, the closure is what holds the file, and its drop removes it.
-            let target = place.inner().target.take();
-            drop(target);
-        });
-        match job {
-            Ok(job) => job.detach(),
-            // With another descriptor table, this thread cannot even close it.
-            Err(refused) if refused.is_full() || table::is_private() => {
-                DISCARDED.lock().unwrap_or_else(PoisonError::into_inner).push((group, self));
-            }
-            // The pool has shut down: no worker is left to do it, and no shard to be held up.
-            Err(_) => {}
+        // Without one, a worker has it and will see that it is abandoned, or it is finished.
+        if let Some(target) = target {
+            discard(target, group, pool);
         }
     }
 
@@ -144,16 +127,3 @@ impl Place {
 }
 
 pub(super) type Opening = Result<Job<io::Result<()>>, FileError>;
-
-/// Removes the files of this group that wait for it. For workers.
-fn discard_waiting(group: Group) {
-    loop {
-        let next = {
-            let mut discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
-            discarded.iter().position(|(g, _)| *g == group).map(|at| discarded.swap_remove(at))
-        };
-        if next.is_none() {
-            return;
-        }
-    }
-}

@@ -1,13 +1,14 @@
 //! The open file and what becomes of it. Everything in here may block: for workers.
 
-use super::group::Group;
-use crate::sys::file::{mount_id, rename_new, sync_directory};
+use super::{group::Group, held::Held};
+use crate::sys::file::{mount_id, rename_new, sync_directory, write_all_at};
 use std::{
     collections::hash_map::RandomState,
     fs::{self, File, OpenOptions},
     hash::{BuildHasher, Hasher},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Names that are tried for the file under work.
@@ -27,18 +28,34 @@ pub(super) enum Mode {
 /// A file under work. Dropping it removes it, unless it is written in place.
 #[derive(Debug)]
 pub(super) struct Target {
-    file: File,
+    output: Output,
     path: PathBuf,
     /// Where it is until it has its name.
     under_work: Option<PathBuf>,
     mode: Mode,
 }
 
+#[derive(Debug)]
+enum Output {
+    Own(File),
+    /// Others have it, too, so its own position is not used.
+    Shared {
+        file: Arc<Held<File>>,
+        at: u64,
+    },
+}
+
 impl Target {
+    /// A part of a file that is open.
+    pub(super) fn part(file: Arc<Held<File>>, path: &Path, at: u64) -> Self {
+        let output = Output::Shared { file, at };
+        Target { output, path: path.to_owned(), under_work: None, mode: Mode::InPlace }
+    }
+
     pub(super) fn open(path: &Path, mode: Mode) -> io::Result<Self> {
         if mode == Mode::InPlace {
             let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-            return Ok(Target { file, path: path.to_owned(), under_work: None, mode });
+            return Ok(Target { output: Output::Own(file), path: path.to_owned(), under_work: None, mode });
         }
         // What will fail at the end had better fail before a long upload.
         match path.symlink_metadata() {
@@ -47,21 +64,35 @@ impl Target {
             _ => {}
         }
         let (file, under_work) = create_beside(path)?;
-        Ok(Target { file, path: path.to_owned(), under_work: Some(under_work), mode })
+        Ok(Target { output: Output::Own(file), path: path.to_owned(), under_work: Some(under_work), mode })
     }
 
     pub(super) fn group(&self) -> Group {
-        mount_id(&self.file)
+        mount_id(self.file())
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        match &mut self.output {
+            Output::Own(file) => file.write_all(bytes),
+            Output::Shared { file, at } => {
+                write_all_at(file, bytes, *at)?;
+                *at += bytes.len() as u64;
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&self) -> &File {
+        match &self.output {
+            Output::Own(file) => file,
+            Output::Shared { file, .. } => file,
+        }
     }
 
     /// Gives the file its name; with `sync`, on the disk, too.
     pub(super) fn finish(mut self, sync: bool) -> io::Result<()> {
         if sync {
-            self.file.sync_all()?;
+            self.file().sync_all()?;
         }
         if let Some(under_work) = &self.under_work {
             match self.mode {

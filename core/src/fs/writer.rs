@@ -3,8 +3,9 @@
 use super::{
     FileError,
     group::group_of,
+    held::Held,
     place::{Opening, Place, Work},
-    target::Mode,
+    target::{Mode, Target},
 };
 use crate::{
     pool::{Job, Lane, Pool, PoolFull, Room},
@@ -12,6 +13,7 @@ use crate::{
 };
 use std::{
     fmt,
+    fs::File,
     future::{Future, poll_fn},
     io,
     path::{Path, PathBuf},
@@ -84,17 +86,8 @@ impl FileWriterOptions {
         let group = group_of(&path, &pool, now).await?;
         let place = Arc::<Place>::default();
         let job = place.open(&path, self.mode, &pool, group)?;
-        let mut writer = FileWriter {
-            place,
-            pool,
-            options: self,
-            gathered: Vec::new(),
-            spare: Vec::new(),
-            job: Some(job),
-            room: None,
-            taken: 0,
-            stage: Stage::Open,
-        };
+        let mut writer = FileWriter::new(place, pool, self);
+        writer.job = Some(job);
         poll_fn(|cx| writer.poll_job(cx)).await?;
         Ok(writer)
     }
@@ -167,6 +160,26 @@ impl FileWriter {
         FileWriterOptions { mode: Mode::Replace, sync: false, buffer: BUFFER }
     }
 
+    pub(super) fn at(file: Arc<Held<File>>, path: &Path, offset: u64) -> FileWriter {
+        let (pool, group) = (file.pool().clone(), file.group());
+        let place = Place::with(Target::part(file, path, offset), group);
+        Self::new(Arc::new(place), pool, Self::options().in_place())
+    }
+
+    fn new(place: Arc<Place>, pool: Pool, options: FileWriterOptions) -> FileWriter {
+        FileWriter {
+            place,
+            pool,
+            options,
+            gathered: Vec::new(),
+            spare: Vec::new(),
+            job: None,
+            room: None,
+            taken: 0,
+            stage: Stage::Open,
+        }
+    }
+
     /// Takes some of `bytes`, and says how many: as many as there is room for, once there is room.
     ///
     /// Cancel safe: a future that is dropped has taken nothing.
@@ -218,6 +231,31 @@ impl FileWriter {
             let _ = self.start(Work::Write);
         }
         Poll::Ready(Ok(taken))
+    }
+
+    /// Has everything that was taken written, though perhaps not to the disk. A file that comes into being when it
+    /// is finished is not there yet.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// As the [type](FileWriter) says.
+    pub async fn flush(&mut self) -> Result<(), FileError> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Ready with what [`flush`](FileWriter::flush) gives.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), FileError>> {
+        loop {
+            if let Stage::Failed(error) = &self.stage {
+                return Poll::Ready(Err(error.clone()));
+            }
+            ready!(self.poll_job(cx))?;
+            if self.gathered.is_empty() || !matches!(self.stage, Stage::Open) {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_start(cx, Work::Write))?;
+        }
     }
 
     /// Has the rest written and gives the file its name; gives its length in bytes.
@@ -322,11 +360,26 @@ impl FileWriter {
     }
 }
 
+/// Closing is [finishing](FileWriter::finish).
+impl futures_io::AsyncWrite for FileWriter {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        FileWriter::poll_write(&mut self, cx, bytes).map_err(io::Error::from)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        FileWriter::poll_flush(&mut self, cx).map_err(io::Error::from)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_finish(cx).map(|finished| finished.map(drop).map_err(io::Error::from))
+    }
+}
+
 impl Drop for FileWriter {
     fn drop(&mut self) {
         // A job that is queued is taken back; one that runs sees that nobody wants the file.
         self.job = None;
-        std::mem::take(&mut self.place).discard(&self.pool);
+        self.place.discard(&self.pool);
     }
 }
 

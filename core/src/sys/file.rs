@@ -6,6 +6,7 @@ use std::path::Path;
 
 #[cfg(any(not(unix), test))]
 mod canonical;
+mod names;
 #[cfg(unix)]
 mod walk;
 
@@ -21,6 +22,8 @@ mod imp;
 
 #[cfg(target_os = "linux")]
 mod cachestat;
+
+pub use names::{Space, set_times, space, symlink, write_all_at};
 
 /// What to do about symbolic links between a [`Directory`] and a file in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,6 +22,10 @@
 //! | [`file::mount_id`] | `statx(STATX_MNT_ID)` | `None` | `None` |
 //! | [`file::rename_new`] | `renameat2(RENAME_NOREPLACE)` | `link` and `unlink` | the same of Windows |
 //! | [`file::sync_directory`] | `fsync` | `fsync` | nothing |
+//! | [`file::write_all_at`] | `pwrite` | `pwrite` | `WriteFile` with an offset |
+//! | [`file::space`] | `statvfs` | `statvfs` | `Unsupported` |
+//! | [`file::symlink`] | `symlink` | `symlink` | `Unsupported` |
+//! | [`file::set_times`] | `utimensat` | `utimensat` | on the opened file |
 //!
 //! [`Unsupported`](std::io::ErrorKind::Unsupported) is an answer, not a failure: the caller takes the
 //! path that may block, on the pool. New kernels add calls and sandboxes take them away, so a Linux
