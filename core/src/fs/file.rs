@@ -72,6 +72,7 @@ impl OpenOptions {
 
     /// Who may do what with a file that is made, less the process's umask; 0o666 by default. Nothing elsewhere
     /// than on Unix.
+    #[cfg_attr(not(unix), expect(unused_mut))]
     pub fn mode(mut self, mode: u32) -> Self {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut self.0, mode);

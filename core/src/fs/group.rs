@@ -20,7 +20,9 @@ const READ_AFTER: Duration = Duration::from_secs(1);
 const READING: Group = Some(u64::MAX);
 
 /// The mounts as they were last seen, and when they were last asked for: a process has one view of them.
-static SEEN: Mutex<Option<(Instant, Arc<MountTable>)>> = Mutex::new(None);
+static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
+
+type Seen = (Instant, Arc<MountTable>);
 
 /// The group by the path's text. A link in it may lead elsewhere: the open file tells.
 pub(super) async fn group_of(path: &Path, pool: &Pool, now: Instant) -> Result<Group, FileError> {
@@ -45,15 +47,15 @@ pub(super) async fn group_of_both(
 
 /// As they are, or were about a second ago.
 pub(super) async fn mounts(pool: &Pool, now: Instant) -> Result<Arc<MountTable>, FileError> {
-    match seen(now) {
+    let known = known(&mut SEEN.lock().unwrap_or_else(PoisonError::into_inner), now);
+    match known {
         Some(mounts) => Ok(mounts),
         None => Ok(pool.run_in_group(Lane::FILE, READING, read_mounts)?.await?),
     }
 }
 
 /// `None` for who has to read them: all while nothing is known, and then one at a time.
-fn seen(now: Instant) -> Option<Arc<MountTable>> {
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+fn known(seen: &mut Option<Seen>, now: Instant) -> Option<Arc<MountTable>> {
     let (asked, mounts) = seen.as_mut()?;
     if now.saturating_duration_since(*asked) < READ_AFTER {
         return Some(Arc::clone(mounts));
@@ -68,4 +70,20 @@ fn read_mounts() -> Arc<MountTable> {
     let mounts = Arc::new(MountTable::read().unwrap_or_default());
     *SEEN.lock().unwrap_or_else(PoisonError::into_inner) = Some((read, Arc::clone(&mounts)));
     mounts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_that_are_old_are_read_again_by_one_and_used_by_the_others() {
+        let start = Instant::now();
+        assert!(known(&mut None, start).is_none());
+        let mut seen = Some((start, Arc::default()));
+        assert!(known(&mut seen, start + READ_AFTER / 2).is_some());
+        assert!(known(&mut seen, start + READ_AFTER).is_none(), "this one reads them");
+        assert!(known(&mut seen, start + READ_AFTER).is_some());
+        assert!(known(&mut seen, start + READ_AFTER * 2).is_none(), "that one did not");
+    }
 }

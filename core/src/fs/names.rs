@@ -210,6 +210,7 @@ pub async fn create_dir_all(path: impl AsRef<Path>) -> Result<(), FileError> {
 /// ```
 pub async fn create_temp_dir(prefix: impl AsRef<Path>) -> Result<PathBuf, FileError> {
     on_path("create a directory at", prefix.as_ref(), |prefix| {
+        #[cfg_attr(not(unix), expect(unused_mut))]
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
