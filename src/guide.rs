@@ -45,6 +45,10 @@ pub mod login {}
 #[doc = include_str!("../docs/guide/passwords.md")]
 pub mod passwords {}
 
+#[cfg(feature = "compress")]
+#[doc = include_str!("../docs/guide/compression.md")]
+pub mod compression {}
+
 // Its code needs crates that this one does without: `bridges-test` compiles and runs it.
 #[cfg_attr(not(doctest), doc = include_str!("../docs/guide/bridges.md"))]
 pub mod bridges {}

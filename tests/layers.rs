@@ -20,7 +20,11 @@ const PACKAGES: [(&str, &str, &[&str]); 9] = [
     ("ws", "lakh-ws", &["lakh-core", "lakh-net", "lakh-http"]),
     ("", "lakh", &["lakh-core", "lakh-net", "lakh-password", "lakh-compress", "lakh-http", "lakh-ws"]),
     ("loadtest", "lakh-loadtest", &["lakh-core", "lakh-net"]),
-    ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-password", "lakh-http", "lakh-loadtest"]),
+    (
+        "cli",
+        "lakh-cli",
+        &["lakh-core", "lakh-net", "lakh-password", "lakh-compress", "lakh-http", "lakh-loadtest"],
+    ),
 ];
 
 /// Where `unsafe` may stand: behind what the kernel and the scheduler need, in the tests' counting allocators

@@ -5,7 +5,13 @@ mod common;
 use common::{Answer, TestServer};
 use lakh_compress::{Coding, Decoder};
 use lakh_http::{App, Body, Bytes, Files, Response, middleware::Compress};
-use std::{convert::Infallible, task::Poll};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    convert::Infallible,
+    rc::Rc,
+    task::{Poll, Waker},
+};
 
 const CHROME: &str = "gzip, deflate, br, zstd";
 const OLD_SAFARI: &str = "gzip, deflate, br";
@@ -18,9 +24,9 @@ fn page() -> String {
 
 fn unpack(answer: &Answer) -> Vec<u8> {
     let coding: Coding = answer.field("content-encoding").expect("it is encoded").parse().unwrap();
-    let mut decoder = Decoder::new(coding, 10_000_000).unwrap();
+    let mut decoder = Decoder::new(coding, 100_000_000).unwrap();
     let mut output = Vec::new();
-    decoder.decode(&mut &answer.body[..], &mut output, 10_000_000).unwrap();
+    decoder.decode(&mut &answer.body[..], &mut output, 100_000_000).unwrap();
     decoder.finish().expect("all of it");
     output
 }
@@ -32,8 +38,12 @@ fn app(folder: std::path::PathBuf) -> App {
         })
         .get("/short", || Response::new("a".repeat(2000)).with_header("content-type", "text/plain"))
         .get("/noise", || {
-            let noise: Vec<u8> =
-                (0..3000u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+            let mut state = 1u64;
+            let noise = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            });
+            let noise: Vec<u8> = noise.take(3000).collect();
             Response::new(noise).with_header("content-type", "text/plain")
         })
         .get("/stream", || {
@@ -135,4 +145,91 @@ fn files_are_encoded_where_that_is_wanted_and_parts_of_them_never() {
     let answer = server.connect().ask("GET", "/files/long.html", &part, "");
     assert_eq!((answer.status, answer.body.len(), answer.field("content-encoding")), (206, 10, None));
     assert_eq!(ask(&server, "/files/long.html", "").text(), page());
+}
+
+/// The next chunk of the chunked coding.
+fn chunk(client: &mut common::Client) -> Vec<u8> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.extend(client.take(1));
+    }
+    let length = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
+    let mut chunk = client.take(length + 2);
+    chunk.truncate(length);
+    chunk
+}
+
+#[test]
+fn an_event_is_sent_before_there_is_another() {
+    for coding in [Coding::Gzip, Coding::Brotli, Coding::Zstd] {
+        let server = TestServer::start(|_| {
+            let events = Rc::new(RefCell::new(VecDeque::new()));
+            let waiting = Rc::new(Cell::new(Waker::noop().clone()));
+            let (taken, waiter) = (Rc::clone(&events), Rc::clone(&waiting));
+            let stream = move || {
+                let (taken, waiter) = (Rc::clone(&taken), Rc::clone(&waiter));
+                let body = Body::from_poll_fn(move |cx| match taken.borrow_mut().pop_front() {
+                    Some(event) => Poll::Ready(Some(Ok::<_, Infallible>(event))),
+                    None => {
+                        waiter.set(cx.waker().clone());
+                        Poll::Pending
+                    }
+                });
+                Response::new(body).with_header("content-type", "text/event-stream")
+            };
+            let push = move |event: Bytes| {
+                events.borrow_mut().push_back(event);
+                waiting.replace(Waker::noop().clone()).wake();
+                std::future::ready("pushed")
+            };
+            let compress = Compress::all().types(|media_type| media_type == "text/event-stream");
+            App::new().get("/events", stream).post("/push", push).wrap(compress)
+        });
+        let mut client = server.connect();
+        client.send(format!("GET /events HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n"));
+        assert_eq!(client.head().field("content-encoding"), Some(coding.name()));
+        let mut decoder = Decoder::new(coding, 1000).unwrap();
+        for event in ["data: one\n\n", "data: two\n\n"] {
+            server.connect().ask("POST", "/push", &[], event);
+            let mut output = Vec::new();
+            decoder.decode(&mut &chunk(&mut client)[..], &mut output, 1000).unwrap();
+            assert_eq!(String::from_utf8(output).unwrap(), event, "{coding}");
+        }
+    }
+}
+
+#[test]
+fn beyond_so_many_encoders_answers_are_sent_as_they_are() {
+    let server = TestServer::start(|_| {
+        let (over, waiting) = (Rc::new(Cell::new(false)), Rc::new(RefCell::new(Vec::<Waker>::new())));
+        let (is_over, waiters) = (Rc::clone(&over), Rc::clone(&waiting));
+        let long = move || {
+            let (is_over, waiters) = (Rc::clone(&is_over), Rc::clone(&waiters));
+            let body = Body::from_poll_fn(move |cx| match is_over.get() {
+                true => Poll::Ready(None::<Result<_, Infallible>>),
+                false => {
+                    waiters.borrow_mut().push(cx.waker().clone());
+                    Poll::Pending
+                }
+            });
+            Response::new(body).with_header("content-type", "text/plain")
+        };
+        let end = move || {
+            over.set(true);
+            waiting.take().into_iter().for_each(Waker::wake);
+        };
+        App::new().get("/long", long).get("/end", end).wrap(Compress::all())
+    });
+    let ask = || {
+        let mut client = server.connect();
+        client.send("GET /long HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n");
+        let head = client.head();
+        (client, head)
+    };
+    let encoded: Vec<_> = (0..256).map(|_| ask()).collect();
+    assert!(encoded.iter().all(|(_, head)| head.field("content-encoding") == Some("gzip")));
+    let (_client, plain) = ask();
+    assert_eq!((plain.field("content-encoding"), plain.field("vary")), (None, Some("accept-encoding")));
+    server.connect().ask("GET", "/end", &[], "");
+    common::eventually("there is room again", || ask().1.field("content-encoding") == Some("gzip"));
 }
