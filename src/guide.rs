@@ -9,9 +9,10 @@
 //! 7. [Cancellation](cancellation): what happens to a handler when its client goes away
 //! 8. [Logging in](login): cookies, forms, authentication, CORS
 //! 9. [Passwords and tokens](passwords): hashes, password files, random bytes
-//! 10. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
-//! 11. [Deployment](deployment): systemd, limits, proxies
-//! 12. [Load testing](load_testing): `lakh load`, its reports, and a million connections
+//! 10. [Compression](compression): of answers, and of bytes of your own
+//! 11. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
+//! 12. [Deployment](deployment): systemd, limits, proxies
+//! 13. [Load testing](load_testing): `lakh load`, its reports, and a million connections
 //!
 //! The chapters are the files in `docs/guide`.
 
