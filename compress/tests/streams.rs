@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 /// Chunks as the test gives them; `None` is a pause.
@@ -45,10 +46,14 @@ impl Stream for Chunks {
     }
 }
 
+/// Ends a test that hangs; no test waits for it.
+const SAFETY_NET: Duration = Duration::from_secs(20);
+
 type Next = Option<Result<Bytes, StreamError<Infallible>>>;
 
 async fn next(stream: &mut (impl Stream<Item = Result<Bytes, StreamError<Infallible>>> + Unpin)) -> Next {
-    poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
+    let next = poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx));
+    lakh_core::timeout(SAFETY_NET, next).await.expect("something comes")
 }
 
 /// All chunks, and their greatest length.
