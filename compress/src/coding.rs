@@ -76,7 +76,7 @@ pub enum Level {
     /// For answers that are compressed while somebody waits: gzip 6, brotli 4, zstd 3.
     #[default]
     Balanced,
-    /// For what is compressed once and sent often: gzip 9, brotli 11, zstd 19. Some hundred times the CPU, and never
+    /// For what is compressed once and sent often: gzip 9, brotli 11, zstd 19. Slow, and never
     /// done on a shard.
     Best,
 }
@@ -94,7 +94,7 @@ impl Level {
         [1, 3, 19][self as usize]
     }
 
-    /// The logarithm of brotli's and zstd's window. An encoder's memory is a few times the window.
+    /// The logarithm of brotli's and zstd's window.
     pub(crate) fn window(self) -> u32 {
         [18, 18, 22][self as usize]
     }

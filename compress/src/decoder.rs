@@ -39,8 +39,8 @@ enum At {
 }
 
 impl Decoder {
-    /// Lets at most `limit` bytes come out. Takes 40 KB for gzip and up to the sender's window for the others: 16 MiB
-    /// for brotli, 8 MiB for zstd, and no more than about twice what has come out.
+    /// Lets at most `limit` bytes come out. It holds the window that the sender has chosen: at most 32 KiB
+    /// for gzip and deflate, 16 MiB for brotli, 8 MiB for zstd.
     ///
     /// # Errors
     /// The library refuses, which it has no reason to.

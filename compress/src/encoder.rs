@@ -52,7 +52,7 @@ pub(crate) enum Then {
 }
 
 impl Encoder {
-    /// Takes some hundred kilobytes: 270 KB for gzip, about 1 MB for the others, more of [`Level::Best`].
+    /// An encoder holds its window and tables for as long as it lives, many times more of [`Level::Best`].
     ///
     /// # Errors
     /// The library refuses, which it has no reason to.

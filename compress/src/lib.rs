@@ -45,7 +45,7 @@ pub use error::{Error, StreamError};
 pub use stream::{Decode, Encode};
 pub use whole::{compress, decompress};
 
-/// What is given to a worker at a time, before or after it is compressed: some milliseconds of work.
+/// What is given to a worker at a time, before or after it is compressed.
 const PIECE: usize = 64 * 1024;
-/// What a shard compresses or decompresses by itself: some ten microseconds of work.
+/// What a shard compresses or decompresses by itself.
 const INLINE: usize = 4 * 1024;

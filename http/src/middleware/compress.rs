@@ -59,7 +59,7 @@ impl Compress {
     /// deflate is left out, which clients do not agree about.
     ///
     /// What is short is encoded on the shard, the rest on the pool's cpu lane, by pieces. A shard encodes at most 256
-    /// answers at a time, each of which takes about a megabyte; beyond them, and when the lane is full, answers are
+    /// answers at a time; beyond them, and when the lane is full, answers are
     /// sent as they are, and so are those that would not become shorter.
     #[cfg(feature = "compress")]
     pub fn all() -> Self {

@@ -11,7 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
-/// Encoders at a time, on each shard: each takes about a megabyte.
+/// Encoders at a time, on each shard, since each holds a window and tables.
 const AT_ONCE: usize = 256;
 
 /// What the encoders of one `Compress` share.
