@@ -10,9 +10,10 @@
 //! 8. [Logging in](login): cookies, forms, authentication, CORS
 //! 9. [Passwords and tokens](passwords): hashes, password files, random bytes
 //! 10. [Files](files): read, written and streamed without holding up a shard
-//! 11. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
-//! 12. [Deployment](deployment): systemd, limits, proxies
-//! 13. [Load testing](load_testing): `lakh load`, its reports, and a million connections
+//! 11. [Compression](compression): of answers, and of bytes of your own
+//! 12. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
+//! 13. [Deployment](deployment): systemd, limits, proxies
+//! 14. [Load testing](load_testing): `lakh load`, its reports, and a million connections
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -48,6 +49,10 @@ pub mod passwords {}
 
 #[doc = include_str!("../docs/guide/files.md")]
 pub mod files {}
+
+#[cfg(feature = "compress")]
+#[doc = include_str!("../docs/guide/compression.md")]
+pub mod compression {}
 
 // Its code needs crates that this one does without: `bridges-test` compiles and runs it.
 #[cfg_attr(not(doctest), doc = include_str!("../docs/guide/bridges.md"))]

@@ -21,7 +21,7 @@
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
 //! HTTP server and static files, [`ws`] WebSockets and topics, [`fs`] files that no shard waits for, [`password`] hashes,
-//! password files and random tokens.
+//! password files and random tokens, [`compress`] gzip, deflate, brotli and zstd.
 //! The [`guide`] begins with an empty folder. With the feature `tokio`, `lakh::tokio` runs futures that need tokio; with
 //! the feature `tower`, [`http`] serves services of tower (an axum `Router`) and uses its layers.
 
@@ -38,6 +38,8 @@ pub mod ws {
     pub use lakh_ws::*;
 }
 
+#[cfg(feature = "compress")]
+pub use lakh_compress as compress;
 pub use lakh_core as core;
 pub use lakh_http as http;
 pub use lakh_net as net;

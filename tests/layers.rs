@@ -11,15 +11,20 @@ use std::{
 };
 
 /// The packages of the workspace: folder, name, and which of the others each may use.
-const PACKAGES: [(&str, &str, &[&str]); 8] = [
+const PACKAGES: [(&str, &str, &[&str]); 9] = [
     ("core", "lakh-core", &[]),
     ("net", "lakh-net", &["lakh-core"]),
     ("password", "lakh-password", &["lakh-core"]),
-    ("http", "lakh-http", &["lakh-core", "lakh-net"]),
+    ("compress", "lakh-compress", &["lakh-core"]),
+    ("http", "lakh-http", &["lakh-core", "lakh-net", "lakh-compress"]),
     ("ws", "lakh-ws", &["lakh-core", "lakh-net", "lakh-http"]),
-    ("", "lakh", &["lakh-core", "lakh-net", "lakh-password", "lakh-http", "lakh-ws"]),
+    ("", "lakh", &["lakh-core", "lakh-net", "lakh-password", "lakh-compress", "lakh-http", "lakh-ws"]),
     ("loadtest", "lakh-loadtest", &["lakh-core", "lakh-net"]),
-    ("cli", "lakh-cli", &["lakh-core", "lakh-net", "lakh-password", "lakh-http", "lakh-loadtest"]),
+    (
+        "cli",
+        "lakh-cli",
+        &["lakh-core", "lakh-net", "lakh-password", "lakh-compress", "lakh-http", "lakh-loadtest"],
+    ),
 ];
 
 /// Where `unsafe` may stand: behind what the kernel and the scheduler need, in the tests' counting allocators
@@ -333,6 +338,7 @@ impl Source {
             "core/src/",
             "net/src/",
             "password/src/",
+            "compress/src/",
             "http/src/",
             "ws/src/",
             "loadtest/src/",

@@ -128,6 +128,10 @@ pub(crate) struct Serve {
     )]
     pub(crate) auth_file: Option<PathBuf>,
 
+    /// Compress text (zstd, brotli, gzip) for clients that read it, which takes CPU for each answer
+    #[arg(long, env = "LAKH_COMPRESS", hide_env_values = true, help_heading = "Behaviour")]
+    pub(crate) compress: bool,
+
     /// Event loops [default: one for each CPU]
     #[arg(
         long,

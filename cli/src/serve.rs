@@ -15,7 +15,10 @@ use lakh_core::{
     stderr,
     sys::cpu::cpu_quota,
 };
-use lakh_http::{App, Files, Server, middleware::BasicAuth};
+use lakh_http::{
+    App, Files, Server,
+    middleware::{BasicAuth, Compress},
+};
 use lakh_password::Htpasswd;
 use std::{
     cell::Cell,
@@ -88,19 +91,17 @@ fn open(path: &Path) -> io::Result<Files> {
     }
 }
 
-fn app(files: Files, users: Option<Htpasswd>) -> App {
-    let app = App::new().files("/", files);
-    match users {
-        Some(users) => {
-            app.wrap(BasicAuth::passwords(REALM, move |name, password| users.verify(name, password)))
-        }
-        None => app,
+fn app(files: Files, users: Option<Htpasswd>, compress: bool) -> App {
+    let mut app = App::new().files("/", files);
+    if let Some(users) = users {
+        app = app.wrap(BasicAuth::passwords(REALM, move |name, password| users.verify(name, password)));
     }
+    if compress { app.wrap(Compress::all().files()) } else { app }
 }
 
 fn server(options: &Serve, files: &Files, users: Option<&Htpasswd>, log: Option<&Log>) -> Server {
-    let (files, users) = (files.clone(), users.cloned());
-    let mut server = Server::new(move |_| app(files.clone(), users.clone()))
+    let (files, users, compress) = (files.clone(), users.cloned(), options.compress);
+    let mut server = Server::new(move |_| app(files.clone(), users.clone(), compress))
         .pool(pool(options.pool_threads))
         .grace(options.grace);
     if let Some(shards) = options.shards {

@@ -15,7 +15,8 @@ use tempfile::TempDir;
 
 fn lakh() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lakh"));
-    for name in ["LISTEN", "PORT", "SHARDS", "POOL_THREADS", "LOG", "GRACE", "AUTH", "AUTH_FILE"] {
+    for name in ["LISTEN", "PORT", "SHARDS", "POOL_THREADS", "LOG", "GRACE", "AUTH", "AUTH_FILE", "COMPRESS"]
+    {
         command.env_remove(format!("LAKH_{name}"));
     }
     command
@@ -34,7 +35,7 @@ struct Server {
     stderr: BufReader<ChildStderr>,
     banner: String,
     urls: Vec<String>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Server {
@@ -69,7 +70,7 @@ impl Server {
             urls.push(next.split_whitespace().next().unwrap().to_owned());
             banner.push_str(&next);
         }
-        Server { child, stdout: Some(stdout), stderr, banner, urls, _folder: folder }
+        Server { child, stdout: Some(stdout), stderr, banner, urls, folder }
     }
 
     fn addr(&self) -> SocketAddr {
@@ -553,4 +554,51 @@ fn a_password_file_is_not_served() {
     let hidden = hidden.to_str().unwrap();
     let server = Server::start_with(&["--auth-file", hidden], &[]);
     assert_eq!(Client::connect(&server).get_as("/", ADA), 200);
+}
+
+/// Head and body of the answer to a client that reads `accept`.
+fn download(server: &Server, target: &str, accept: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(server.addr()).unwrap();
+    // To HTTP/1.0, a body of unknown length ends with the connection.
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: x\r\nAccept-Encoding: {accept}\r\n\r\n").unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let body = bytes.split_off(end);
+    (String::from_utf8(bytes).unwrap().to_ascii_lowercase(), body)
+}
+
+#[test]
+fn text_is_compressed_for_who_reads_it_if_that_is_asked_for() {
+    let files =
+        [("small.css", "a { color: red } ".repeat(200)), ("large.css", "b { color: blue } ".repeat(50_000))];
+    for (arguments, variables) in [(&["--compress"][..], &[][..]), (&[], &[("LAKH_COMPRESS", "true")])] {
+        let server = Server::start_with(arguments, variables);
+        for (name, text) in &files {
+            fs::write(server.folder.path().join(name), text).unwrap();
+            let target = format!("/{name}");
+            for (accept, coding) in
+                [("gzip, deflate, br, zstd", "zstd"), ("gzip, deflate, br", "br"), ("gzip", "gzip")]
+            {
+                let (head, body) = download(&server, &target, accept);
+                assert!(head.contains(&format!("content-encoding: {coding}\r\n")), "{head}");
+                assert!(
+                    head.contains("vary: accept-encoding\r\n") && !head.contains("accept-ranges"),
+                    "{head}"
+                );
+                assert!(body.len() < text.len() / 10);
+                let mut decoder = lakh_compress::Decoder::new(coding.parse().unwrap(), 10_000_000).unwrap();
+                let mut unpacked = Vec::new();
+                decoder.decode(&mut &body[..], &mut unpacked, 10_000_000).unwrap();
+                decoder.finish().unwrap();
+                assert!(unpacked == text.as_bytes(), "{coding}");
+            }
+            let (head, body) = download(&server, &target, "identity");
+            assert!(!head.contains("content-encoding") && body == text.as_bytes());
+        }
+    }
+    let server = Server::start(&[]);
+    fs::write(server.folder.path().join("small.css"), &files[0].1).unwrap();
+    let (head, _) = download(&server, "/small.css", "gzip");
+    assert!(!head.contains("content-encoding"));
 }

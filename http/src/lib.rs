@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Limits and deadlines are on by default ([`Limits`]). This crate does no TLS, and it compresses
-//! nothing by itself ([`middleware::Compress`]).
+//! answers when it is asked to ([`middleware::Compress`]).
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,10 @@
+#[cfg(feature = "compress")]
+mod codings;
+
 use super::{Middleware, Next, accept_encoding::AcceptEncoding};
 use crate::{Body, HandlerError, Head, IntoResponse, Request, Response};
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use std::{fmt, future::Future, pin::Pin, rc::Rc};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use std::{convert::Infallible, fmt, future::Future, pin::Pin, rc::Rc, task::Poll};
 
 /// Below this a coding saves no packet.
 const SMALLEST: u64 = 1024;
@@ -12,40 +15,31 @@ const DIGESTS: [HeaderName; 3] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// Encodes answers in the coding that the client likes best, by functions that the service brings along:
-/// this crate has no compressor.
+/// Encodes answers in the coding that the client likes best.
 ///
-/// An encoder is an async function from a body to the encoded body, or to `Err` of the body as it was, which
-/// is then sent: when the pool is full, say. Compressing long bodies takes milliseconds; do it on the pool's
-/// `cpu` lane, and streams chunk by chunk.
+/// ```
+/// use lakh_http::{App, middleware::Compress};
+///
+/// let app = App::new().get("/", || "text ".repeat(1000)).wrap(Compress::all());
+/// ```
 ///
 /// Encoded are successful answers whose `Content-Type` says that it helps, that have no `Content-Encoding`
-/// yet, no `Cache-Control: no-transform`, and at least 1,024 bytes or an unknown length. Files that are sent
-/// from disk, parts of an answer (206) and event streams stay as they are. Every answer that might have been
+/// yet, no `Cache-Control: no-transform`, and at least 1,024 bytes or an unknown length. Parts of an answer (206)
+/// stay as they are, and so do, unless they are asked for, [files from disk](Self::files) and event streams: each of
+/// the latter would hold an encoder for as long as its client stays ([`types`](Self::types) lets them in; what has
+/// come of a stream is flushed whenever there is no more for the moment). HEAD is answered as GET would be, but
+/// nothing is encoded for it, and no length given. Every answer that might have been
 /// encoded has `Vary: Accept-Encoding`, 304 included; an encoded one has a weak `ETag` and no
 /// `Accept-Ranges` (RFC 9110, 8.8.1 and 14.3). A client that refuses all that there is, the bytes as they are
 /// included, gets 406. The order of the codings is the server's preference where the client has none.
 ///
 /// Do not compress answers in which secrets stand beside text from outside: their length tells the secret
 /// (BREACH).
-///
-/// ```
-/// use lakh_http::{App, Body, middleware::Compress};
-///
-/// # fn deflated(bytes: &[u8]) -> Vec<u8> { bytes.to_vec() }
-/// async fn deflate(body: Body) -> Result<Body, Body> {
-///     match body {
-///         Body::Bytes(bytes) if bytes.len() < 64 * 1024 => Ok(deflated(&bytes).into()),
-///         other => Err(other),
-///     }
-/// }
-///
-/// let app = App::new().get("/", || "text ".repeat(1000)).wrap(Compress::new().coding("deflate", deflate));
-/// ```
 pub struct Compress {
     codings: Vec<Coding>,
     smallest: u64,
     types: Box<dyn Fn(&str) -> bool>,
+    files: bool,
 }
 
 struct Coding {
@@ -58,10 +52,44 @@ type Encode = dyn Fn(Body) -> Pin<Box<dyn Future<Output = Result<Body, Body>>>>;
 impl Compress {
     /// No codings yet.
     pub fn new() -> Self {
-        Compress { codings: Vec::new(), smallest: SMALLEST, types: Box::new(is_compressible) }
+        Compress { codings: Vec::new(), smallest: SMALLEST, types: Box::new(is_compressible), files: false }
     }
 
-    /// Adds a coding by its registered name: `gzip`, `br`, `zstd`, `deflate` (RFC 9110, 18.6).
+    /// zstd, brotli and gzip, by `lakh-compress`: zstd where the client does not mind, since it takes the least CPU.
+    /// deflate is left out, which clients do not agree about.
+    ///
+    /// What is short is encoded on the shard, the rest on the pool's cpu lane, by pieces. A shard encodes at most 256
+    /// answers at a time; beyond them, and when the lane is full, answers are
+    /// sent as they are, and so are those that would not become shorter.
+    #[cfg(feature = "compress")]
+    pub fn all() -> Self {
+        use lakh_compress::{Coding, Level};
+        let encoders = codings::Encoders::new(Level::Balanced);
+        [Coding::Zstd, Coding::Brotli, Coding::Gzip].into_iter().fold(Self::new(), |compress, coding| {
+            let encoders = encoders.clone();
+            compress.coding(coding.name(), move |body| encoders.clone().encode(coding, body))
+        })
+    }
+
+    /// Adds a coding of your own by its registered name: `gzip`, `br`, `zstd`, `deflate` (RFC 9110, 18.6).
+    ///
+    /// An encoder is an async function from a body to the encoded body, or to `Err` of the body as it was, which is
+    /// then sent: when the pool is full, say. Compressing long bodies takes milliseconds; do it on the pool's `cpu`
+    /// lane, and streams chunk by chunk.
+    ///
+    /// ```
+    /// use lakh_http::{App, Body, middleware::Compress};
+    ///
+    /// # fn deflated(bytes: &[u8]) -> Vec<u8> { bytes.to_vec() }
+    /// async fn deflate(body: Body) -> Result<Body, Body> {
+    ///     match body {
+    ///         Body::Bytes(bytes) if bytes.len() < 64 * 1024 => Ok(deflated(&bytes).into()),
+    ///         other => Err(other),
+    ///     }
+    /// }
+    ///
+    /// let app = App::new().get("/", || "text ".repeat(1000)).wrap(Compress::new().coding("deflate", deflate));
+    /// ```
     ///
     /// # Panics
     /// If the name is no token.
@@ -89,17 +117,23 @@ impl Compress {
         Compress { types: Box::new(fits), ..self }
     }
 
+    /// Encodes files that are sent from disk, too. Each answer is read and encoded anew, where it would otherwise go
+    /// from the page cache to the socket: for files that are asked for now and then, or a network that is slow.
+    pub fn files(self) -> Self {
+        Compress { files: true, ..self }
+    }
+
     /// Whether the client has a say in how this answer is encoded.
     fn is_negotiable(&self, response: &Response) -> bool {
         response.status().is_success()
             && response.status() != StatusCode::NO_CONTENT
             && response.header(header::CONTENT_ENCODING).is_none()
-            && !matches!(response.body(), Body::File(_))
+            && (self.files || !matches!(response.body(), Body::File(_)))
             && !forbids_transforming(response)
             && media_type(response).is_some_and(|media_type| (self.types)(&media_type))
     }
 
-    async fn encode(&self, accepted: &AcceptEncoding, mut response: Response) -> Response {
+    async fn encode(&self, accepted: &AcceptEncoding, is_head: bool, mut response: Response) -> Response {
         let names = self.codings.iter().map(|coding| coding.name.as_bytes());
         let Some(choice) = accepted.choose(names) else {
             return refused();
@@ -109,7 +143,13 @@ impl Compress {
         let Some(coding) = choice.filter(|_| wanted).and_then(|at| self.codings.get(at)) else {
             return response;
         };
-        match (coding.encode)(std::mem::take(response.body_mut())).await {
+        let body = std::mem::take(response.body_mut());
+        let encoded = match is_head {
+            // Nobody reads it, and its length is not known.
+            true => Ok(Body::from_poll_fn(|_| Poll::Ready(None::<Result<_, Infallible>>))),
+            false => (coding.encode)(body).await,
+        };
+        match encoded {
             Ok(encoded) => {
                 *response.body_mut() = encoded;
                 response.set_header(header::CONTENT_ENCODING, coding.name.clone());
@@ -139,6 +179,7 @@ impl fmt::Debug for Compress {
 impl Middleware for Compress {
     async fn handle(self: Rc<Self>, request: Request, next: Next) -> Response {
         let accepted = AcceptEncoding::of(&request.head());
+        let is_head = *request.head().method() == Method::HEAD;
         let asked_weakly = weak_tags(&request.head());
         let mut response = next.run(request).await;
         if response.status() == StatusCode::NOT_MODIFIED {
@@ -153,7 +194,7 @@ impl Middleware for Compress {
             return response;
         }
         if response.status() != StatusCode::PARTIAL_CONTENT {
-            response = self.encode(&accepted, response).await;
+            response = self.encode(&accepted, is_head, response).await;
         }
         response.add_vary(&header::ACCEPT_ENCODING);
         response

@@ -23,7 +23,7 @@
 //! | [`AccessLog`] | a function, or a line of a log, for each request |
 //! | [`Cors`] | scripts of other origins |
 //! | [`SecurityHeaders`] | what makes browsers careful |
-//! | [`Compress`] | encodes answers, by functions of yours |
+//! | [`Compress`] | encodes answers: zstd, brotli, gzip |
 //! | [`RateLimit`] | so many requests of each client |
 //! | [`BasicAuth`], [`BearerAuth`] | who may come in |
 //! | [`BodyLimit`], [`Timeout`] | how much, how long |
