@@ -85,7 +85,7 @@ class Site(Case):
 
     def test_a_reload_asks_whether_the_page_has_changed(self):
         self.show("/")
-        self.browser.answers.clear()
+        self.browser.statuses.clear()
         self.browser.reload()
         self.assertIn((self.server.url("/"), 304), self.browser.answers)
         self.server.out.wait_for(r"GET / +304 ")

@@ -23,7 +23,7 @@ class Browser:
 
     def __init__(self, profile):
         self.profile = profile
-        self.answers, self.errors = [], []
+        self.errors, self.statuses = [], []
         self.messages = queue.Queue()
         self.urls = {}
         self.loaded = 0
@@ -62,6 +62,11 @@ class Browser:
         os.close(self.commands)
         self.reader.join(15)
         os.close(self.replies)
+
+    @property
+    def answers(self):
+        # Chromium may tell of an answer before it tells of its request.
+        return [(self.urls.get(request), status) for request, status in self.statuses]
 
     def go(self, url):
         self.load("Page.navigate", url=url)
@@ -115,7 +120,7 @@ class Browser:
         elif method == "Network.requestWillBeSent":
             self.urls[about["requestId"]] = about["request"]["url"]
         elif method == "Network.responseReceivedExtraInfo":  # as it was on the wire: 304, not 200
-            self.answers.append((self.urls.get(about["requestId"]), about["statusCode"]))
+            self.statuses.append((about["requestId"], about["statusCode"]))
         elif method == "Network.loadingFailed" and not about.get("canceled"):
             self.errors.append(f"{self.urls.get(about['requestId'])}: {about['errorText']}")
         elif method == "Runtime.exceptionThrown":
