@@ -14,12 +14,12 @@ hold=${HOLD:-60}
 rate=${RATE:-50000}
 folder=$(mktemp -d)
 server=
-client=
 
 end() {
     trap - EXIT INT TERM
+    # Not by variables: a signal may come between a start and the assignment behind it.
     local child
-    for child in $client $server; do kill -KILL "$child" 2>/dev/null; done
+    for child in $(jobs -p); do kill -KILL "$child" 2>/dev/null; done
     wait 2>/dev/null
     rm -rf "$folder"
 }
@@ -79,9 +79,7 @@ load() {
     flags+=(--fail-if 'lost>0' --fail-if 'errors>0' --fail-if 'missing>0')
     # In the background, so that a signal is heard at once.
     "$target/lakh" load "${flags[@]}" "$@" >"$folder/$name.txt" &
-    client=$!
-    wait "$client" || { failed=1; cat "$folder/$name.txt" >&2; }
-    client=
+    wait $! || { failed=1; cat "$folder/$name.txt" >&2; }
     kill -KILL "$server"
     wait "$server" 2>/dev/null
     server=
