@@ -80,12 +80,18 @@ pub struct ServerFlags {
 }
 
 impl ServerFlags {
-    pub fn parse(mut flags: Flags) -> Result<ServerFlags> {
+    pub fn parse(flags: Flags) -> Result<ServerFlags> {
+        ServerFlags::parse_with(flags, |_| false)
+    }
+
+    /// With flags of one server alone: `own` takes those that it knows.
+    pub fn parse_with(mut flags: Flags, mut own: impl FnMut(&str) -> bool) -> Result<ServerFlags> {
         let mut parsed = ServerFlags { listen: SocketAddr::from(([127, 0, 0, 1], 0)), shards: 1 };
         while let Some(name) = flags.next_flag()? {
             match name.as_str() {
                 "--listen" => parsed.listen = flags.parsed()?,
                 "--shards" | "--threads" => parsed.shards = flags.number(1, 1024)? as usize,
+                name if own(name) => {}
                 _ => return flags.unknown(),
             }
         }

@@ -225,7 +225,7 @@ impl<'a> Client<'a> {
     fn new_slot(&mut self) -> Result<u32> {
         let index = self.slots.len() as u32;
         let source = [127, 0, 1 + self.number as u8, 1 + (index % SOURCES) as u8];
-        let socket = sys::bound_socket(source.into()).context(|| "a socket".to_owned())?;
+        let socket = sys::bound_socket(source.into(), 0).context(|| "a socket".to_owned())?;
         let interest = sys::EPOLLIN | sys::EPOLLOUT | sys::EPOLLET;
         self.epoll.add(socket.as_raw_fd(), interest, index.into()).context(|| "epoll_ctl".to_owned())?;
         self.slots.push(Slot { socket, generation: 0, request: None });

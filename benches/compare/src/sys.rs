@@ -1,7 +1,7 @@
 //! The system calls that std does not offer. All unsafe code of the package is here.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -74,7 +74,7 @@ pub fn set_nodelay(fd: RawFd) -> io::Result<()> {
 }
 
 /// Makes closing send a reset, so that thousands of closed connections leave no ports in TIME_WAIT.
-pub fn reset_on_close(stream: &TcpStream) -> io::Result<()> {
+pub fn reset_on_close(stream: &impl AsRawFd) -> io::Result<()> {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
     set_option(stream.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, linger)
 }
@@ -87,15 +87,19 @@ pub fn use_reno(stream: &TcpStream) -> io::Result<()> {
     set_option(stream.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_CONGESTION, *b"reno")
 }
 
-/// A socket that connects from `source`, and from a port that [`connect`] chooses.
-pub fn bound_socket(source: Ipv4Addr) -> io::Result<OwnedFd> {
+/// A socket that connects from `source`; from a port that [`connect`] chooses, if `port` is 0.
+pub fn bound_socket(source: Ipv4Addr, port: u16) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: takes no pointers.
     let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
     // SAFETY: the descriptor was just made and belongs to nobody else.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1 as libc::c_int)?;
-    let from = socket_address(libc::AF_INET, source, 0);
+    if port > 0 {
+        // Connections of an earlier run may have ended there just now.
+        set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1 as libc::c_int)?;
+    }
+    let from = socket_address(libc::AF_INET, source, port);
     // SAFETY: the kernel reads `ADDRESS` bytes of `from`.
     check(unsafe { libc::bind(fd, (&raw const from).cast(), ADDRESS) })?;
     Ok(socket)
@@ -156,6 +160,24 @@ fn set_option<T>(fd: RawFd, level: libc::c_int, name: libc::c_int, value: T) -> 
 pub fn close(fd: RawFd) {
     // SAFETY: callers own the descriptor and forget it here.
     unsafe { libc::close(fd) };
+}
+
+/// A non-blocking listener with a long queue, at an address that others of this process may listen at, too:
+/// SO_REUSEPORT in socket(7).
+pub fn shared_listener(at: SocketAddr) -> io::Result<TcpListener> {
+    let SocketAddr::V4(at) = at else { return Err(io::ErrorKind::Unsupported.into()) };
+    let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: takes no pointers.
+    let fd = check(unsafe { libc::socket(libc::AF_INET, kind, 0) })?;
+    // SAFETY: the descriptor was just made and belongs to nobody else.
+    let listener = unsafe { TcpListener::from_raw_fd(fd) };
+    set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1 as libc::c_int)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1 as libc::c_int)?;
+    let address = socket_address(libc::AF_INET, *at.ip(), at.port());
+    // SAFETY: the kernel reads `ADDRESS` bytes of `address`.
+    check(unsafe { libc::bind(fd, (&raw const address).cast(), ADDRESS) })?;
+    listen(fd, 4096)?;
+    Ok(listener)
 }
 
 /// Gives a listening socket a longer queue than std's.

@@ -92,7 +92,7 @@ pub fn open_silent(address: SocketAddr, count: usize, path: &str) -> Result<Vec<
     })
 }
 
-fn request(path: &str, host: SocketAddr) -> Vec<u8> {
+pub fn request(path: &str, host: SocketAddr) -> Vec<u8> {
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"

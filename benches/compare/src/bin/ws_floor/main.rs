@@ -3,14 +3,17 @@
 //! Nothing that echoes frames with `recv` and `send` over epoll can be cheaper, because this checks nothing: a
 //! ping comes back as a ping. A message that comes in pieces goes out in pieces. A text frame received on
 //! `/topic/…`, whatever its name, goes to all such sockets, in a bare loop of `send`.
+//!
+//! One thread accepts for all. With `--private-descriptors` each has a listener and a descriptor table of its own, for
+//! more connections than one table holds.
 
 mod frames;
 
-use std::net::TcpListener;
-use std::os::fd::{AsRawFd, RawFd};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Barrier};
 
 use frames::{CARRY, Frames};
 use lakh_compare::flags::{Flags, ServerFlags};
@@ -32,30 +35,50 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
-    let flags = ServerFlags::parse(Flags::from_env())?;
+    let mut private = false;
+    let flags = ServerFlags::parse_with(Flags::from_env(), |name| {
+        let known = name == "--private-descriptors";
+        private |= known;
+        known
+    })?;
     let files = sys::raise_open_files().context(|| "open files".to_owned())?;
     let signals = sys::signal_descriptor().context(|| "signals".to_owned())?;
     let listen = || format!("cannot listen on {}", flags.listen);
-    let listener = TcpListener::bind(flags.listen).context(listen)?;
-    sys::listen(listener.as_raw_fd(), 4096).context(listen)?;
-    listener.set_nonblocking(true).context(listen)?;
+    let listener = sys::shared_listener(flags.listen).context(listen)?;
+    let address = listener.local_addr().context(listen)?;
     let (peers, mailboxes): (Vec<Peer>, Vec<_>) =
         (0..flags.shards).map(|_| Peer::new()).collect::<Result<Vec<_>>>()?.into_iter().unzip();
     let peers: Arc<[Peer]> = peers.into();
     let connections = files.min(1 << 21) as usize;
+    let left = Arc::new(Barrier::new(flags.shards));
     let mut mailboxes = mailboxes.into_iter().enumerate();
     let first = mailboxes.next().map(|(own, mailbox)| Floor::new(&peers, own, mailbox, connections));
     for (own, mailbox) in mailboxes {
         let mut floor = Floor::new(&peers, own, mailbox, connections);
-        std::thread::spawn(move || lakh_compare::error::exit_with("ws_floor", floor.serve()));
+        let left = Arc::clone(&left);
+        std::thread::spawn(move || {
+            let mut run = || {
+                if private {
+                    floor.listen_alone(address)?;
+                    left.wait();
+                }
+                floor.serve()
+            };
+            lakh_compare::error::exit_with("ws_floor", run())
+        });
     }
     let Some(mut first) = first else { return Ok(()) };
-    first.listener = listener.as_raw_fd();
     first.signals = signals.as_raw_fd();
-    for fd in [first.listener, first.signals] {
-        peers[0].epoll.add(fd, sys::EPOLLIN, fd as u64).context(|| "epoll_ctl".to_owned())?;
+    first.watch(first.signals)?;
+    first.listener = listener.as_raw_fd();
+    first.watch(first.listener)?;
+    if private {
+        // A socket that is in two tables is closed in neither by closing it in one.
+        left.wait();
+    } else {
+        first.accepts_for = flags.shards;
     }
-    println!("listening on http://{}", listener.local_addr().context(listen)?);
+    println!("listening on http://{address}");
     first.serve()
 }
 
@@ -77,14 +100,16 @@ impl Peer {
     }
 }
 
-/// One thread. The first one accepts for all, in turn.
+/// One thread.
 struct Floor {
     peers: Arc<[Peer]>,
     own: usize,
     mailbox: Receiver<Arc<[u8]>>,
     listener: RawFd,
     signals: RawFd,
-    next_peer: usize,
+    /// It and the next ones, in turn.
+    accepts_for: usize,
+    accepted: usize,
     /// By descriptor.
     connections: Vec<Connection>,
     subscribers: Vec<RawFd>,
@@ -107,10 +132,23 @@ impl Floor {
             mailbox,
             listener: -1,
             signals: -1,
-            next_peer: 0,
+            accepts_for: 1,
+            accepted: 0,
             connections: vec![Connection::default(); connections],
             subscribers: Vec::new(),
         }
+    }
+
+    fn watch(&self, fd: RawFd) -> Result<()> {
+        self.peers[self.own].epoll.add(fd, sys::EPOLLIN, fd as u64).context(|| "epoll_ctl".to_owned())
+    }
+
+    /// In a descriptor table of its own.
+    fn listen_alone(&mut self, address: SocketAddr) -> Result<()> {
+        sys::leave_table().context(|| "a descriptor table of its own".to_owned())?;
+        let listener = sys::shared_listener(address).context(|| format!("cannot listen on {address}"))?;
+        self.listener = listener.into_raw_fd();
+        self.watch(self.listener)
     }
 
     fn serve(&mut self) -> Result<()> {
@@ -139,8 +177,8 @@ impl Floor {
 
     fn accept(&mut self) {
         while let Ok(fd) = sys::accept(self.listener) {
-            let peer = &self.peers[self.next_peer];
-            self.next_peer = (self.next_peer + 1) % self.peers.len();
+            let peer = &self.peers[self.own + self.accepted % self.accepts_for];
+            self.accepted += 1;
             let usable = (fd as usize) < self.connections.len() && sys::set_nodelay(fd).is_ok();
             if !usable || peer.epoll.add(fd, sys::EPOLLIN | sys::EPOLLET, fd as u64).is_err() {
                 sys::close(fd);
