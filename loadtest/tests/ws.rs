@@ -106,6 +106,30 @@ fn a_server_that_lets_all_wait_is_not_tried_to_the_last_connection() {
 }
 
 #[test]
+fn connections_that_are_under_way_when_a_run_is_stopped_have_not_failed() {
+    let (reached, all_reached) = mpsc::channel();
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let addr = serve(move |mut stream| {
+        // The first socket stands. The others never hear anything.
+        let before = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let ws = if before == 0 { Some(Ws::accept(stream.try_clone()?)?) } else { None };
+        if before == 4 {
+            let _ = reached.send(());
+        }
+        stream.read_to_end(&mut Vec::new())?;
+        drop(ws);
+        Ok(())
+    });
+    let five = Plan { connections: 5, ..idle(addr, WsPlan::default()) };
+    let (outcome, ()) = run_until(five, &all_reached);
+    let connections = outcome.tally.connections;
+    assert_eq!((connections.requested, connections.failed), (5, 0), "{connections:?}");
+    assert_eq!(connections.established + connections.under_way, 5, "{connections:?}");
+    assert!(connections.under_way >= 4, "{connections:?}");
+    assert_failures(&outcome, &[]);
+}
+
+#[test]
 fn a_server_that_does_not_upgrade_is_quoted() {
     let addr = serve(|mut stream| {
         let mut byte = [0; 1024];

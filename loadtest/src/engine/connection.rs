@@ -31,6 +31,8 @@ const STOOD_WELL: Nanos = 1_000_000_000;
 const DOUBLINGS: u8 = 5;
 /// Bytes that a server may cause to be sent without reading any.
 const CAUSED_AT_MOST: usize = 64 * 1024;
+/// Bytes of requests that are sent together, but for the last one of them.
+const BATCH: usize = 256 * 1024;
 const NEVER: Nanos = Nanos::MAX;
 
 /// A connection of the run, for all its time. It keeps no buffer while it waits.
@@ -267,7 +269,7 @@ impl<P: Protocol> Connection<P> {
             }
     }
 
-    /// Sends the requests whose time has come, in one call.
+    /// Sends the requests whose time has come: those that are short in one call.
     fn ask(&mut self, buffers: &mut Buffers, now: Nanos) -> Result<(), End> {
         if now >= self.until {
             return if self.flight.len() == 0 { Err(End::Unwanted) } else { Ok(()) };
@@ -275,18 +277,21 @@ impl<P: Protocol> Connection<P> {
         if !self.local.may_ask(&mut self.idle) {
             return Ok(());
         }
-        buffers.output.clear();
-        while self.has_room()
-            && let Some(due) = self.local.take_request(now)
-        {
-            self.local.protocol.request(&mut self.session, &mut buffers.output);
-            self.flight.push(due, now);
+        loop {
+            buffers.output.clear();
+            while self.has_room()
+                && buffers.output.len() < BATCH
+                && let Some(due) = self.local.take_request(now)
+            {
+                self.local.protocol.request(&mut self.session, &mut buffers.output);
+                self.flight.push(due, now);
+            }
+            if buffers.output.is_empty() {
+                return Ok(());
+            }
+            self.leave_idle();
+            self.send(&buffers.output)?;
         }
-        if buffers.output.is_empty() {
-            return Ok(());
-        }
-        self.leave_idle();
-        self.send(&buffers.output)
     }
 
     /// What the kernel does not take is kept for later.

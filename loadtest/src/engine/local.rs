@@ -348,6 +348,7 @@ impl<P: Client> Local<P> {
                 tally.response.record_many_nanos(waited, many);
             }
             tally.unanswered = self.dealer.unanswered();
+            tally.connections.under_way = self.opening.get() as u64;
         }
         let told = (self.is_settled(), self.dealer.is_done());
         let report = Report {

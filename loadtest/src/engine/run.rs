@@ -202,7 +202,8 @@ impl Run {
         let client = self.client.look();
         let server = self.server.as_mut().map(Watched::look);
         let mut tally = self.tally;
-        tally.connections.failed = tally.connections.requested - tally.connections.established;
+        let connections = &mut tally.connections;
+        connections.failed = connections.requested - connections.established - connections.under_way;
         if matches!(self.plan.pace, Pace::Closed { .. }) {
             tally.service = tally.response.clone();
         }

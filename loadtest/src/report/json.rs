@@ -26,7 +26,7 @@ impl Report<'_> {
     /// | `connecting_s` | until every connection that was wanted from the beginning had been tried |
     /// | `elapsed_s` | what was measured, without the warm-up |
     /// | `asked_s` | the part of it in which requests were sent |
-    /// | `connections` | `requested`, `established`, `failed`, `lost`, `answered` (at least once), `renewed`, `lost_per_minute` |
+    /// | `connections` | `requested`, `established`, `failed`, `under_way` (at the end), `lost`, `answered` (at least once), `renewed`, `lost_per_minute` |
     /// | `requests` | `sent`, `completed`, `completed_per_s`, `late`, `late_share`, `unsent` (due, and no connection was free), `unanswered` (at the end) |
     /// | `statuses` | `1xx` to `5xx`, `other` |
     /// | `bytes` | `sent_bytes`, `received_bytes`, `sent_per_s`, `received_per_s` |
@@ -96,6 +96,7 @@ impl<'a> Document<'a> {
                 requested: tally.connections.requested,
                 established: tally.connections.established,
                 failed: tally.connections.failed,
+                under_way: tally.connections.under_way,
                 lost: tally.connections.lost,
                 answered: tally.connections.answered,
                 renewed: tally.connections.renewed,
@@ -232,6 +233,7 @@ struct Connections {
     requested: u64,
     established: u64,
     failed: u64,
+    under_way: u64,
     lost: u64,
     answered: u64,
     renewed: u64,

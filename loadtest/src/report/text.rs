@@ -99,6 +99,9 @@ impl Report<'_> {
         if failed > 0 {
             items.push(Item::new(format!("failed {}", numbers::count(failed))).bad_if(true));
         }
+        if connections.under_way > 0 {
+            items.push(Item::new(format!("under way {}", numbers::count(connections.under_way))));
+        }
         items.push(Item::new(format!("lost {}", numbers::count(lost))).bad_if(lost > 0));
         if connections.renewed > 0 {
             items.push(Item::new(format!("renewed {}", numbers::count(connections.renewed))));

@@ -9,8 +9,10 @@ pub struct Connections {
     pub requested: u64,
     /// That stood (for WebSocket: after the upgrade), each counted once.
     pub established: u64,
-    /// That never stood: known at the end of a run.
+    /// That were tried to the end and never stood: known at the end of a run.
     pub failed: u64,
+    /// That were under way when the run ended, for the first time.
+    pub under_way: u64,
     /// How often one that stood broke before the run's end.
     pub lost: u64,
     /// That have had an answer at least once, each counted once.
@@ -67,6 +69,7 @@ impl Tally {
         own.requested += others.requested;
         own.established += others.established;
         own.failed += others.failed;
+        own.under_way += others.under_way;
         own.lost += others.lost;
         own.answered += others.answered;
         own.renewed += others.renewed;
@@ -150,6 +153,7 @@ mod tests {
                 requested: 1,
                 established: 2,
                 failed: 3,
+                under_way: 18,
                 lost: 4,
                 answered: 17,
                 renewed: 14,
@@ -187,7 +191,15 @@ mod tests {
 
         assert_eq!(
             both.connections,
-            Connections { requested: 2, established: 4, failed: 6, lost: 8, answered: 34, renewed: 28 }
+            Connections {
+                requested: 2,
+                established: 4,
+                failed: 6,
+                under_way: 36,
+                lost: 8,
+                answered: 34,
+                renewed: 28
+            }
         );
         assert_eq!((both.sent, both.completed, both.statuses), (10, 12, [14; 6]));
         assert_eq!((both.bytes_sent, both.bytes_received, both.late), (16, 18, 20));

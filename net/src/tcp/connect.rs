@@ -83,7 +83,11 @@ impl TcpStream {
 }
 
 fn connect_from(local: SocketAddr, addr: SocketAddr) -> io::Result<mio::net::TcpStream> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    let kind = Type::STREAM;
+    #[cfg(target_os = "linux")]
+    let kind = kind.nonblocking();
+    let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::TCP))?;
+    #[cfg(not(target_os = "linux"))]
     socket.set_nonblocking(true)?;
     // One port may lead to several destinations, if all who have it agree, and one that was just closed does not hold it.
     // On Windows the option would let the port be taken away.

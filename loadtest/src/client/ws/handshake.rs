@@ -47,10 +47,8 @@ impl Request {
     /// With the placeholders' present values.
     pub(super) fn append(&self, values: &mut Values, out: &mut Vec<u8>) -> Handshake {
         let mut nonce = [0; 16];
-        // A key proves that the server read the request, and keeps no secret: without the kernel's, any will do.
-        if getrandom::fill(&mut nonce).is_err() {
-            fastrand::fill(&mut nonce);
-        }
+        // A key proves that the server read the request, and keeps no secret.
+        fastrand::fill(&mut nonce);
         let key = STANDARD.encode(nonce);
         self.before_key.render(values, out);
         out.extend_from_slice(key.as_bytes());

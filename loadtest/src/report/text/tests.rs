@@ -88,14 +88,21 @@ fn causes_have_counts_and_examples() {
     outcome.tally.failures.add_with(Cause::Garbage, || format!("\u{1b}[2J{}", "x".repeat(500)));
     outcome.tally.failures.add(Cause::Status);
     outcome.tally.statuses = [1, 0, 90, 0, 4, 5];
-    outcome.tally.connections =
-        Connections { requested: 64, established: 60, failed: 4, lost: 5, answered: 60, renewed: 2 };
+    outcome.tally.connections = Connections {
+        requested: 69,
+        established: 60,
+        failed: 4,
+        under_way: 5,
+        lost: 5,
+        answered: 60,
+        renewed: 2,
+    };
     let text = text(&made_up::plan(), &outcome);
     for line in [
         "  requests    100   10.0/s   errors 1,202   2xx 90   4xx 4   5xx 5",
         "              other statuses 1",
-        "  connections requested 64   established 60   failed 4   lost 5   renewed 2",
-        "              30.0 drops a minute",
+        "  connections requested 69   established 60   failed 4   under way 5   lost 5",
+        "              renewed 2   30.0 drops a minute",
         "  1,200  connection refused  connect to 127.0.0.1:8080: refused",
         "      1  unexpected status",
     ] {
