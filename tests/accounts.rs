@@ -179,7 +179,7 @@ fn a_wrong_password_and_an_unknown_name_are_answered_alike_after_one_hash_each()
         let before = hasher.computed();
         let mut answer = accounts.log_in(name, WRONG);
         assert_eq!(answer.status(), 401);
-        assert_eq!(error_of(&mut answer), "name or password are wrong");
+        assert_eq!(error_of(&mut answer), "the name or the password is wrong");
         assert_eq!(answer.header("set-cookie"), None);
         assert_eq!(hasher.computed(), before + 1, "{name}");
     }
@@ -231,7 +231,9 @@ fn browsers_are_answered_with_the_page_and_with_errors_at_the_form() {
     let mut refused = accounts.submit("/password", &session, &[("password", WRONG), ("new", RIGHT)]);
     assert_eq!(refused.status(), 401);
     let page = refused.text();
-    assert!(page.contains("<span id=\"name\">ann</span>") && page.contains("name or password are wrong"));
+    assert!(
+        page.contains("<span id=\"name\">ann</span>") && page.contains("the name or the password is wrong")
+    );
 
     // What a client sends comes back as text.
     let mut wrong = accounts.submit("/login", "", &[("name", "<i>"), ("<b>", "&")]);

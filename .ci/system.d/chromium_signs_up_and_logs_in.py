@@ -63,7 +63,7 @@ class Accounts(Case):
         browser = self.sign_up(server, "ann")
         self.log_out(browser)
         self.fill(browser, login_name="ann", login_password="guessed")
-        self.assertEqual(browser.evaluate(ALERTS), "name or password are wrong")
+        self.assertEqual(browser.evaluate(ALERTS), "the name or the password is wrong")
         self.assertEqual(browser.evaluate("document.querySelector('[role=alert]').closest('form').action"),
                          server.url("/login"))
         self.fill(browser, signup_name="Ann", signup_password=PASSWORD)
@@ -77,13 +77,16 @@ class Accounts(Case):
         elsewhere = self.browse(server.url())
         self.fill(elsewhere, login_name="ann", login_password=PASSWORD)
         self.fill(ann, old=PASSWORD, new="another horse")
-        self.assertEqual((ann.evaluate(NAME), ann.evaluate(ALERTS)), ("ann", ""))
+        status = "document.querySelector('[role=status]')?.textContent"
+        self.assertEqual((ann.evaluate(NAME), ann.evaluate(status)), ("ann", "your password is changed"))
+        ann.reload()
+        self.assertEqual((ann.evaluate(NAME), ann.evaluate(status)), ("ann", None))
         elsewhere.reload()
         self.assertEqual(elsewhere.evaluate(NAME), None)
         self.fill(ann, confirm="another horse")
         self.assertEqual(ann.evaluate(NAME), None)
         self.fill(ann, login_name="ann", login_password="another horse")
-        self.assertEqual(ann.evaluate(ALERTS), "name or password are wrong")
+        self.assertEqual(ann.evaluate(ALERTS), "the name or the password is wrong")
 
     def test_a_session_outlives_the_server_and_the_forms_of_others(self):
         database = self.folder() / "db"
@@ -108,6 +111,8 @@ class Accounts(Case):
         self.assertEqual(browser.evaluate(ALERTS), "the request of another site")
         browser.go(server.url())
         self.assertEqual(browser.evaluate(NAME), "ann")
+        # Before the later servers are asked what is left.
+        browser.close()
 
 
 if __name__ == "__main__":

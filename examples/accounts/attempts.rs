@@ -61,3 +61,34 @@ fn make_room(names: &mut HashMap<String, Instant>, name: &str, now: Instant) {
         names.remove(&first);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_names_are_remembered_than_there_is_room_for_and_who_has_tried_most_is_among_them() {
+        let attempts = Attempts::default();
+        for _ in 0..AT_ONCE {
+            attempts.take("ann").unwrap();
+        }
+        for n in 0..MOST_NAMES + 10 {
+            attempts.take(&n.to_string()).unwrap();
+        }
+        assert_eq!(attempts.lock().len(), MOST_NAMES);
+        assert_eq!(attempts.take("ANN").unwrap_err().status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(attempts.lock().len(), MOST_NAMES);
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more_than_that() {
+        let attempts = Attempts::default();
+        attempts.give_back("ann");
+        for _ in 0..AT_ONCE {
+            attempts.take("ann").unwrap();
+        }
+        attempts.give_back("ann");
+        attempts.take("ann").unwrap();
+        assert!(attempts.take("ann").is_err());
+    }
+}

@@ -3,22 +3,21 @@
 use super::{
     Site,
     accounts::{self, Account},
-    page,
     sent::{Change, Confirmation, Credentials, Sent, check_name, check_password},
     sessions::{self, Token},
     visitor::Visitor,
 };
 use lakh::{
     http::{
-        HandlerError, HandlerResult, Html, StatusCode,
+        HandlerError, HandlerResult, Response, StatusCode,
         extract::{Extension, Json, State},
     },
     password::PasswordHash,
 };
 use serde_json::{Value, json};
 
-pub(crate) fn page(Extension(visitor): Extension<Visitor>) -> Html<String> {
-    Html(page::render(visitor.name(), None))
+pub(crate) fn page(Extension(visitor): Extension<Visitor>) -> Response {
+    visitor.page()
 }
 
 pub(crate) fn me(Extension(visitor): Extension<Visitor>) -> HandlerResult<Json<Value>> {
@@ -95,7 +94,7 @@ pub(crate) async fn change_password(
         sessions::open(transaction, &Account { hash, ..account }, &digest, None)
     });
     match changed.await? {
-        true => Ok(visitor.begin(&token).tell(StatusCode::NO_CONTENT, ())),
+        true => Ok(visitor.begin(&token).note_change().tell(StatusCode::NO_CONTENT, ())),
         false => Err(wrong()),
     }
 }
@@ -145,7 +144,7 @@ async fn rehash(site: &Site, mut account: Account, password: &str) -> HandlerRes
 }
 
 fn wrong() -> HandlerError {
-    HandlerError::new(StatusCode::UNAUTHORIZED, "name or password are wrong")
+    HandlerError::new(StatusCode::UNAUTHORIZED, "the name or the password is wrong")
 }
 
 fn named(name: &str) -> Json<Value> {

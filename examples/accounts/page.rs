@@ -1,41 +1,51 @@
 //! The page: forms to come in by, or the account of who is in. It works without scripts.
 
-/// What was wrong with a form that was sent.
-pub(crate) struct Problem<'a> {
-    /// The path that it was sent to.
-    pub(crate) form: &'a str,
-    pub(crate) message: &'a str,
+pub(crate) enum Message<'a> {
+    None,
+    /// What has been done.
+    Done(&'a str),
+    /// What was wrong with what was sent to this path.
+    Problem {
+        form: &'a str,
+        text: &'a str,
+    },
 }
 
-pub(crate) fn render(name: Option<&str>, problem: Option<&Problem<'_>>) -> String {
+pub(crate) fn render(name: Option<&str>, message: &Message<'_>) -> String {
     let forms: &[&str] = match name {
         Some(_) => &["/password", "/delete"],
         None => &["/login", "/signup"],
     };
-    // Beside the form, or on top, if it is not on this page.
-    let problem_of = |form: &str| {
-        let here = problem
-            .filter(|problem| problem.form == form || (form.is_empty() && !forms.contains(&problem.form)));
-        here.map(|problem| format!("<p class=\"problem\" role=\"alert\">{}</p>", escape(problem.message)))
-            .unwrap_or_default()
+    let (top, at_form) = match *message {
+        Message::None => (String::new(), None),
+        Message::Done(text) => (format!("<p class=\"done\" role=\"status\">{}</p>", escape(text)), None),
+        Message::Problem { form, text } => match problem(text) {
+            text if forms.contains(&form) => (String::new(), Some((form, text))),
+            text => (text, None), // of a form that is not on this page
+        },
     };
+    let at = |path| at_form.as_ref().filter(|(form, _)| *form == path).map_or("", |(_, text)| text);
     let body = match name {
         Some(name) => format!(
             include_str!("account.html"),
             name = escape(name),
-            problem = problem_of(""),
-            password_problem = problem_of("/password"),
-            delete_problem = problem_of("/delete"),
+            message = top,
+            password = at("/password"),
+            delete = at("/delete"),
         ),
-        None => format!(
-            include_str!("entry.html"),
-            problem = problem_of(""),
-            login_problem = problem_of("/login"),
-            signup_problem = problem_of("/signup"),
-        ),
+        None => {
+            format!(include_str!("entry.html"), message = top, login = at("/login"), signup = at("/signup"))
+        }
     };
-    let title = if problem.is_some() { "Error – Accounts" } else { "Accounts" };
+    let title = match message {
+        Message::Problem { .. } => "Error – Accounts",
+        Message::None | Message::Done(_) => "Accounts",
+    };
     format!(include_str!("page.html"), title = title, body = body)
+}
+
+fn problem(text: &str) -> String {
+    format!("<p class=\"problem\" role=\"alert\">{}</p>", escape(text))
 }
 
 /// Text for an element or a quoted attribute.

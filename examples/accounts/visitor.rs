@@ -1,7 +1,8 @@
 //! Who asks, and in which form they are answered.
 
 use super::{
-    Site, page,
+    Site,
+    page::{self, Message},
     sessions::{self, DAYS, Digest, Token},
 };
 use lakh::http::{
@@ -11,6 +12,9 @@ use lakh::http::{
     header,
     middleware::Next,
 };
+
+/// A cookie with what has been done, until the page has said it.
+const NOTE: &str = "note";
 
 /// A handler's parameter: `Extension<Visitor>`.
 #[derive(Clone)]
@@ -83,6 +87,24 @@ impl Visitor {
         self
     }
 
+    /// Has the next page say that the password is changed, for who looks at pages.
+    pub(crate) fn note_change(mut self) -> Self {
+        if self.reads_html {
+            self.cookies = self.cookies.add(Cookie::build((NOTE, "changed")).max_age(Duration::MINUTE));
+        }
+        self
+    }
+
+    /// The page, which says once what is noted.
+    pub(crate) fn page(self) -> Response {
+        let message = match self.cookies.value(NOTE) {
+            Some("changed") => Message::Done("your password is changed"),
+            _ => Message::None,
+        };
+        let page = Html(page::render(self.name(), &message));
+        (self.cookies.remove(NOTE), page).into_response()
+    }
+
     /// What was asked for is done: programs are told this, and browsers go back to the page.
     pub(crate) fn tell(self, status: StatusCode, what: impl IntoResponse) -> Response {
         match self.reads_html {
@@ -95,8 +117,8 @@ impl Visitor {
     fn page_of_error(&self, response: Response, path: &str) -> Response {
         let Some(error) = response.error() else { return response };
         super::log(error);
-        let problem = page::Problem { form: path, message: error.message() };
-        let page = Html(page::render(self.name(), Some(&problem)));
+        let problem = Message::Problem { form: path, text: error.message() };
+        let page = Html(page::render(self.name(), &problem));
         let page = page.into_response().with_status(response.status());
         let others = response.headers().filter(|(name, _)| **name != header::CONTENT_TYPE);
         others.fold(page, |page, (name, value)| page.with_header(name, value))
