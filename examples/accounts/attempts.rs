@@ -1,5 +1,5 @@
-//! Wrong passwords, by the name that they were tried for: on all shards together, and whether the account exists or not,
-//! so that the limit does not tell.
+//! Wrong passwords, by the name that they were tried for: on all shards together, and whether the account exists or
+//! not, so that the limit does not tell.
 
 use lakh::http::{HandlerError, HandlerResult, StatusCode, header};
 use std::{

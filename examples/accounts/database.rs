@@ -64,8 +64,8 @@ impl Database {
 
     /// Runs a query.
     ///
-    /// A full lane, a busy file or a slow disk is 503, a full one 507, anything else 500. If the caller is dropped, work that has
-    /// not begun is taken back; otherwise it is done to its end.
+    /// A full lane, a busy file or a slow disk is 503, a full disk 507, anything else 500. If the caller is dropped,
+    /// work that has not begun is taken back; otherwise it is done to its end.
     pub(crate) async fn read<T, F>(&self, query: F) -> HandlerResult<T>
     where
         T: Send + 'static,

@@ -7,8 +7,9 @@
 //! curl -b jar http://127.0.0.1:8080/me
 //! ```
 //!
-//! What is sent may be a form of the page or JSON; browsers are answered with a page, programs with JSON. Passwords are hashed by Argon2id on the pool's cpu lane, the database has a lane of its own, and so neither holds up a
-//! shard, nor one of them the other.
+//! What is sent may be a form of the page or JSON; browsers are answered with a page, programs with JSON. Passwords are
+//! hashed by Argon2id on the pool's cpu lane, the database has a lane of its own, and so neither holds up a shard, nor one
+//! of them the other.
 //!
 //! | limit | | beyond it |
 //! |---|---|---|
@@ -82,7 +83,7 @@ fn main() {
     let proxies: Vec<Network> = values("--proxy")
         .map(|text| text.parse().unwrap_or_else(|error| fail(&format!("--proxy {text}: {error}"))))
         .collect();
-    let path = values("--database").last().unwrap_or("accounts.db");
+    let path = values("--database").next_back().unwrap_or("accounts.db");
     let mut pool = PoolConfig::from_environment().unwrap_or_else(|error| fail(&error.to_string()));
     let database = Database::open(Path::new(path), &mut pool)
         .unwrap_or_else(|error| fail(&format!("--database {path}: {error}")));
