@@ -81,8 +81,9 @@ pub(crate) async fn change_password(
     Extension(visitor): Extension<Visitor>,
     Sent(Change { password, new }): Sent<Change>,
 ) -> HandlerResult {
-    let account = authenticate(&site, visitor.known_name()?, &password).await?;
+    let name = visitor.known_name()?;
     check_password(&new)?;
+    let account = authenticate(&site, name, &password).await?;
     let hash = site.hasher.hash(new).await?.to_string();
     let token = Token::new()?;
     let digest = token.digest();
