@@ -48,4 +48,4 @@ pub use lakh_password as password;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
-pub use lakh_core::{block_on, blocking, fs, shield, sleep, spawn, spawn_detached, timeout};
+pub use lakh_core::{block_on, blocking, blocking_on, fs, shield, sleep, spawn, spawn_detached, timeout};

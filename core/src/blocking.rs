@@ -14,8 +14,7 @@ use std::{
 /// Runs code that blocks on the pool (its [`Lane::USER`]), and gives what it returns. It is queued at once,
 /// before the first poll.
 ///
-/// For work of another kind there are other lanes ([`Shard::pool`](crate::Shard::pool)): what computes for
-/// long belongs on [`Lane::CPU`].
+/// For work of another kind there are other lanes ([`blocking_on`]): what computes for long belongs on [`Lane::CPU`].
 ///
 /// # Errors
 /// The future's: the lane is full (shed load: HTTP answers 503), the pool has shut down, or `work` panicked.
@@ -40,11 +39,35 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let job = shard::with(|shard| shard.pool().run(Lane::USER, work));
+    blocking_on(Lane::USER, work)
+}
+
+/// As [`blocking`], on another lane of the pool: one of your own
+/// ([`PoolConfig::add_lane`](crate::pool::PoolConfig::add_lane)), or [`Lane::CPU`] for what computes.
+///
+/// # Errors, cancel safety, panics
+/// As [`blocking`]. A lane that the pool does not have is an error, too.
+///
+/// ```
+/// use lakh_core::{blocking_on, pool::Lane};
+///
+/// # lakh_core::block_on(async {
+/// let sum = blocking_on(Lane::CPU, || (0..1_000_000u64).sum::<u64>()).await?;
+/// assert_eq!(sum, 499_999_500_000);
+/// # Ok::<(), lakh_core::BlockingError>(())
+/// # }).unwrap().unwrap();
+/// ```
+#[track_caller]
+pub fn blocking_on<T, F>(lane: Lane, work: F) -> Blocking<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let job = shard::with(|shard| shard.pool().run(lane, work));
     Blocking(job.map_err(Some))
 }
 
-/// The future of [`blocking`].
+/// The future of [`blocking`] and [`blocking_on`].
 #[must_use = "dropping it takes the work back"]
 pub struct Blocking<T>(Result<Job<T>, Option<PoolFull>>);
 

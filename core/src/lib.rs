@@ -49,7 +49,7 @@ mod wait_slot;
 mod wakers;
 mod watchdog;
 
-pub use blocking::{Blocking, BlockingError, blocking};
+pub use blocking::{Blocking, BlockingError, blocking, blocking_on};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;
 pub use precise::PreciseTimer;

@@ -197,7 +197,7 @@ impl fmt::Debug for Builder {
 type Init = dyn Fn(&Shard) -> io::Result<()> + Send + Sync;
 
 pub(crate) fn default_pool() -> Result<Pool, PoolError> {
-    Pool::new(PoolConfig::new(sys::cpu::cpu_quota().get()).with_environment()?)
+    Pool::new(PoolConfig::from_environment()?)
 }
 
 /// Lets the shards run, all at once, when each of them is there. Dropped before, it sends them home.

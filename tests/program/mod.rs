@@ -3,8 +3,10 @@
 #![allow(unreachable_pub)]
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -16,11 +18,14 @@ pub struct Program {
 
 impl Program {
     pub fn start(example: &str) -> Self {
-        // target/debug/deps/api-… → target/debug/examples/api
-        let test = std::env::current_exe().unwrap();
-        let path = test.parent().unwrap().parent().unwrap().join("examples").join(example);
-        let mut child = Command::new(path)
+        Self::start_with(example, &[])
+    }
+
+    /// With flags of its own.
+    pub fn start_with(example: &str, args: &[&OsStr]) -> Self {
+        let mut child = Command::new(Self::path(example))
             .args(["--listen", "127.0.0.1:0", "--shards", "2"])
+            .args(args)
             .stdout(Stdio::piped())
             .spawn()
             .expect("cargo builds the example");
@@ -28,6 +33,13 @@ impl Program {
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let addr = line.trim_end().strip_prefix("listening on http://").expect("where it listens");
         Program { addr: addr.parse().unwrap(), child }
+    }
+
+    /// Where cargo puts the example.
+    pub fn path(example: &str) -> PathBuf {
+        // target/debug/deps/api-… → target/debug/examples/api
+        let test = std::env::current_exe().unwrap();
+        test.parent().unwrap().parent().unwrap().join("examples").join(example)
     }
 
     pub fn connect(&self) -> TcpStream {

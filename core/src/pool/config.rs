@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::error::PoolError;
 use super::lane::{Kind, Lane};
+use crate::sys::cpu::cpu_quota;
 
 /// The most worker threads a pool may have, both kinds together.
 pub const MAX_WORKERS: usize = 1024;
@@ -52,6 +53,26 @@ impl PoolConfig {
                 (Arc::from("cpu"), LaneConfig::new(Kind::Cpu)),
             ],
         }
+    }
+
+    /// What a runtime has that is told nothing: sizes for the processors that the process may use, and
+    /// [`LAKH_POOL_THREADS`](THREADS_VARIABLE). The start of a configuration with lanes of one's own.
+    ///
+    /// ```
+    /// use lakh_core::pool::{Kind, LaneConfig, PoolConfig};
+    ///
+    /// let mut config = PoolConfig::from_environment()?;
+    /// // One connection to a database: one job at a time, and 256 that wait for it.
+    /// let database = config.add_lane("database", LaneConfig::new(Kind::Io).cap(1).queue_limit(256));
+    /// # let _ = database;
+    /// # Ok::<(), lakh_core::pool::PoolError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`with_environment`](Self::with_environment).
+    pub fn from_environment() -> Result<PoolConfig, PoolError> {
+        PoolConfig::new(cpu_quota().get()).with_environment()
     }
 
     /// Sets the number of workers of one kind; too few count as many as its lanes reserve together. More
