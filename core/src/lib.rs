@@ -30,6 +30,7 @@ pub mod histogram;
 mod metrics;
 pub mod pool;
 mod precise;
+pub mod process;
 mod reactor;
 mod runtime;
 mod shard;
