@@ -419,7 +419,7 @@ fn another_task_may_wait_than_the_one_that_has_waited_first() {
         let stdin = child.stdin.take();
         {
             let mut first = pin!(child.wait());
-            poll_fn(|cx| Poll::Ready(assert!(first.as_mut().poll(cx).is_pending()))).await;
+            assert!(poll_fn(|cx| Poll::Ready(first.as_mut().poll(cx).is_pending())).await);
         }
         let second = spawn(async move { child.wait().await.unwrap() });
         yield_now().await;

@@ -15,6 +15,7 @@ pub(super) type ReadEnd = Never;
 pub(super) type WriteEnd = Never;
 pub(super) type Open = Never;
 
+#[expect(unreachable_code, reason = "there is no end")]
 pub(super) fn into_stdio(end: impl Into<Open>) -> io::Result<Stdio> {
     match end.into() {}
 }
