@@ -27,6 +27,7 @@
 mod blocking;
 pub mod fs;
 pub mod histogram;
+mod interval;
 mod metrics;
 pub mod pool;
 mod precise;
@@ -51,6 +52,7 @@ mod wakers;
 mod watchdog;
 
 pub use blocking::{Blocking, BlockingError, blocking};
+pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;
 pub use precise::PreciseTimer;
