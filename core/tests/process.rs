@@ -12,7 +12,7 @@ use lakh_core::{
 };
 use rustix::process::{Pid, Signal, geteuid, test_kill_process};
 use std::{
-    fs,
+    env, fs,
     future::poll_fn,
     io::ErrorKind,
     os::unix::process::ExitStatusExt,
@@ -398,6 +398,35 @@ fn streams_can_be_files_and_pipes_of_other_children() {
         assert!(first.wait().await.unwrap().success());
     })
     .unwrap();
+}
+
+/// This binary again, in a process of its own.
+#[test]
+fn who_has_children_reaped_by_the_kernel_is_told_and_waits_for_nobody() {
+    block_on(async {
+        let ignoring = || Command::new("env").arg("--ignore-signal=CHLD");
+        if !ignoring().arg("true").stderr(Stdio::null()).status().await.is_ok_and(|status| status.success()) {
+            // An env that cannot do it, as that of busybox.
+            return;
+        }
+        let this = ignoring().arg(env::current_exe().unwrap());
+        let this = this.args(["--exact", "ignores_sigchld", "--ignored", "--nocapture"]);
+        let output = this.output(100_000).await.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("told"), "{output:?}");
+    })
+    .unwrap();
+}
+
+#[test]
+#[ignore = "started by another test, in a process that ignores SIGCHLD"]
+fn ignores_sigchld() {
+    let error = block_on(async {
+        let mut child = cat().spawn().await?;
+        timeout(SAFETY_NET, child.wait()).await.expect("it ends")
+    });
+    assert_eq!(error.unwrap().unwrap_err().raw_os_error(), Some(libc::ECHILD));
+    println!("told");
 }
 
 #[test]

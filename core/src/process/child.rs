@@ -77,7 +77,7 @@ impl Child {
     ///
     /// # Errors
     /// Those of kill(2): it may run as somebody else.
-    pub fn kill(&mut self) -> io::Result<()> {
+    pub fn kill(&self) -> io::Result<()> {
         self.process.kill()
     }
 
@@ -85,7 +85,7 @@ impl Child {
     ///
     /// # Errors
     /// Those of kill(2): there is no such signal, or it runs as somebody else.
-    pub fn signal(&mut self, number: i32) -> io::Result<()> {
+    pub fn signal(&self, number: i32) -> io::Result<()> {
         self.process.signal(number)
     }
 

@@ -53,7 +53,7 @@ impl Process {
         match self.0 {}
     }
 
-    pub(super) fn kill(&mut self) -> io::Result<()> {
+    pub(super) fn kill(&self) -> io::Result<()> {
         match self.0 {}
     }
 

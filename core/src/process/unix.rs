@@ -118,8 +118,8 @@ impl Process {
         }
     }
 
-    pub(super) fn kill(&mut self) -> io::Result<()> {
-        self.running.child_mut().kill()
+    pub(super) fn kill(&self) -> io::Result<()> {
+        self.signal(libc::SIGKILL)
     }
 
     pub(super) fn signal(&self, number: i32) -> io::Result<()> {
