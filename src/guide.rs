@@ -11,9 +11,11 @@
 //! 9. [Passwords and tokens](passwords): hashes, password files, random bytes
 //! 10. [Files](files): read, written and streamed without holding up a shard
 //! 11. [Compression](compression): of answers, and of bytes of your own
-//! 12. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
-//! 13. [Deployment](deployment): systemd, limits, proxies
-//! 14. [Load testing](load_testing): `lakh load`, its reports, and a million connections
+//! 12. [Child processes and signals](processes): programs behind a route, SIGHUP
+//! 13. [Timers](timers): sleeps, intervals, and what keeps a shard alive
+//! 14. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
+//! 15. [Deployment](deployment): systemd, limits, proxies
+//! 16. [Load testing](load_testing): `lakh load`, its reports, and a million connections
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -53,6 +55,12 @@ pub mod files {}
 #[cfg(feature = "compress")]
 #[doc = include_str!("../docs/guide/compression.md")]
 pub mod compression {}
+
+#[doc = include_str!("../docs/guide/processes.md")]
+pub mod processes {}
+
+#[doc = include_str!("../docs/guide/timers.md")]
+pub mod timers {}
 
 // Its code needs crates that this one does without: `bridges-test` compiles and runs it.
 #[cfg_attr(not(doctest), doc = include_str!("../docs/guide/bridges.md"))]

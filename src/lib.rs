@@ -20,7 +20,8 @@
 //! ```
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
-//! HTTP server and static files, [`ws`] WebSockets and topics, [`fs`] files that no shard waits for, [`password`] hashes,
+//! HTTP server and static files, [`ws`] WebSockets and topics, [`fs`] files that no shard waits for, [`process`] child
+//! processes, [`signal`] signals, [`password`] hashes,
 //! password files and random tokens, [`compress`] gzip, deflate, brotli and zstd.
 //! The [`guide`] begins with an empty folder. With the feature `tokio`, `lakh::tokio` runs futures that need tokio; with
 //! the feature `tower`, [`http`] serves services of tower (an axum `Router`) and uses its layers.
@@ -48,4 +49,7 @@ pub use lakh_password as password;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
-pub use lakh_core::{block_on, blocking, blocking_on, fs, shield, sleep, spawn, spawn_detached, timeout};
+pub use lakh_core::{
+    Interval, MissedTicks, block_on, blocking, blocking_on, drain_requested, fs, interval, interval_at,
+    process, shield, signal, sleep, sleep_until, spawn, spawn_detached, timeout,
+};

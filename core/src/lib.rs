@@ -27,9 +27,11 @@
 mod blocking;
 pub mod fs;
 pub mod histogram;
+mod interval;
 mod metrics;
 pub mod pool;
 mod precise;
+pub mod process;
 mod reactor;
 mod runtime;
 mod shard;
@@ -50,6 +52,7 @@ mod wakers;
 mod watchdog;
 
 pub use blocking::{Blocking, BlockingError, blocking, blocking_on};
+pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;
 pub use precise::PreciseTimer;

@@ -248,6 +248,11 @@ impl Registration {
         shard::with(|shard| shard.reactor().register(source, ready::READ | ready::WRITE))
     }
 
+    /// Takes the source out of the kernel's poll, too, where closing it does not: another process will have it.
+    pub(crate) fn deregister(self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
+        shard::with(|shard| shard.reactor().poll.borrow().registry().deregister(source))
+    }
+
     /// Names the source, for whoever has to know later whether it is still there.
     pub fn id(&self) -> SourceId {
         SourceId { index: self.index, generation: self.generation, home: PhantomData }

@@ -214,8 +214,12 @@ impl fmt::Debug for CoarseTimer {
 /// # }).unwrap();
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    let now = Instant::now();
-    sleep_until(now.checked_add(duration).unwrap_or_else(|| now + Duration::from_secs(1 << 40)))
+    sleep_until(far_after(Instant::now(), duration))
+}
+
+/// The sum, or what is as good as never.
+pub(crate) fn far_after(start: Instant, duration: Duration) -> Instant {
+    start.checked_add(duration).unwrap_or_else(|| start + Duration::from_secs(1 << 40))
 }
 
 /// Waits until `deadline`; see [`sleep`]. Cancel safe.

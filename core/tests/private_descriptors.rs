@@ -4,22 +4,27 @@
 use lakh_core::{
     Runtime, Shard, ShardHandle, block_on, blocking,
     fs::{File, FileWriter},
-    signal::Signal,
+    process::Command,
+    signal::{SIGUSR1, Signal},
 };
-use rustix::thread::gettid;
+use rustix::{
+    process::{Signal as Number, getpid, kill_process},
+    thread::gettid,
+};
 use std::{
     collections::BTreeMap,
     fs,
-    future::poll_fn,
+    future::{Future, poll_fn},
     io, mem,
     ops::Deref,
     os::fd::AsRawFd,
+    pin::pin,
     sync::{
         Arc, Barrier, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver},
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
@@ -306,7 +311,7 @@ fn shards_threads_take_no_signals() {
     let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
     let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
     let is_blocked = |signal: i32| blocked & 1 << (signal - 1) != 0;
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGCHLD] {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGQUIT, libc::SIGHUP, SIGUSR1, libc::SIGCHLD] {
         assert!(is_blocked(signal), "{signal}");
     }
     for fault in [libc::SIGSEGV, libc::SIGBUS] {
@@ -315,12 +320,44 @@ fn shards_threads_take_no_signals() {
 }
 
 #[test]
+fn signals_are_heard_on_shards_with_their_own_tables() {
+    let _alone = alone();
+    let (ready, all_ready) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    let runtime = start(2, move |shard| {
+        let (mut signal, ready, tell) = (Signal::new(SIGUSR1)?, ready.clone(), tell.clone());
+        shard.spawn_detached(async move {
+            for _ in 0..3 {
+                ready.send(()).unwrap();
+                signal.recv().await;
+                tell.send(()).unwrap();
+            }
+        });
+        Ok(())
+    });
+    for _ in 0..3 {
+        for _ in 0..2 {
+            soon(&all_ready, "a shard waits for the signal");
+        }
+        kill_process(getpid(), Number::USR1).unwrap();
+        for _ in 0..2 {
+            soon(&told, "it hears it");
+        }
+    }
+    drop(runtime);
+}
+
+#[test]
 fn what_would_cross_tables_is_refused_and_says_why() {
     let _alone = alone();
     let runtime = start(1, |_| Ok(()));
     let refusals = ask(&handles(&runtime)[0], |_| {
+        let starting = pin!(Command::new("true").spawn());
+        let Poll::Ready(child) = starting.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("it is refused at once")
+        };
         [
-            Signal::terminate().unwrap_err(),
+            child.unwrap_err().into(),
             Runtime::builder().shards(1).start(|_| Ok(())).unwrap_err(),
             Runtime::builder().shards(1).private_descriptors(true).start(|_| Ok(())).unwrap_err(),
             thread::spawn(|| block_on(async {}).unwrap_err()).join().unwrap(),

@@ -2,14 +2,23 @@
 // The tests ask /proc what is caught.
 #![cfg(target_os = "linux")]
 
-use lakh_core::{Runtime, ShardHandle, block_on, drain_requested, signal::Signal, spawn};
+use futures_core::Stream;
+use lakh_core::{
+    Runtime, ShardHandle, block_on, drain_requested,
+    signal::{SIGALRM, SIGIO, SIGURG, SIGUSR1, SIGWINCH, Signal},
+    spawn, yield_now,
+};
+use libc::{SIGKILL, SIGSTOP};
 use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::{
     env,
-    future::pending,
-    io::{BufRead, BufReader, Lines},
+    future::{pending, poll_fn},
+    io::{BufRead, BufReader, ErrorKind, Lines},
+    os::unix::process::ExitStatusExt,
+    pin::{Pin, pin},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, mpsc},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -47,11 +56,112 @@ fn a_listener_that_is_gone_hears_nothing_and_the_process_lives() {
 
 #[test]
 fn signals_that_cannot_be_caught_are_an_error() {
+    let faults = [Number::SEGV, Number::FPE, Number::ILL].map(Number::as_raw);
+    for number in [SIGKILL, SIGSTOP, 0, -1, 100, 128, i32::MAX].into_iter().chain(faults) {
+        let error = Signal::new(number).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{number}: {error}");
+    }
+}
+
+#[test]
+fn real_time_signals_are_heard_as_well() {
     block_on(async {
-        assert!(Signal::new(Number::KILL.as_raw()).is_err());
-        assert!(Signal::new(Number::STOP.as_raw()).is_err());
+        let number = libc::SIGRTMIN() + 1;
+        let mut signal = Signal::new(number).unwrap();
+        let kill = format!("-{number}");
+        let sent = Command::new("kill").arg(kill).arg(std::process::id().to_string()).status();
+        assert!(sent.unwrap().success());
+        signal.recv().await;
     })
     .unwrap();
+}
+
+#[test]
+fn a_signal_that_comes_between_two_polls_is_not_lost() {
+    block_on(async {
+        let mut signal = Signal::new(SIGURG).unwrap();
+        for _ in 0..100 {
+            assert!(poll_once(pin!(signal.recv())).is_pending());
+            kill_process(getpid(), Number::URG).unwrap();
+            signal.recv().await;
+        }
+        // By a waker that nobody follows, and then another one.
+        assert!(poll_once(pin!(signal.recv())).is_pending());
+        let later = spawn(async move { signal.recv().await });
+        yield_now().await;
+        kill_process(getpid(), Number::URG).unwrap();
+        later.await.unwrap();
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_signal_is_a_stream() {
+    block_on(async {
+        let mut signal = Signal::new(SIGWINCH).unwrap();
+        for _ in 0..3 {
+            kill_process(getpid(), Number::WINCH).unwrap();
+            assert_eq!(poll_fn(|cx| Pin::new(&mut signal).poll_next(cx)).await, Some(()));
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn all_shards_hear_a_signal_at_once() {
+    let (tell, told) = mpsc::channel();
+    let runtime = Runtime::builder().shards(3).start(move |shard| {
+        for _ in 0..5 {
+            let (mut signal, tell) = (Signal::new(SIGALRM)?, tell.clone());
+            shard.spawn_detached(async move {
+                signal.recv().await;
+                tell.send(()).unwrap();
+            });
+        }
+        Ok(())
+    });
+    let runtime = runtime.unwrap();
+    kill_process(getpid(), Number::ALARM).unwrap();
+    for _ in 0..15 {
+        told.recv_timeout(LONG).expect("each listener hears it");
+    }
+    drop(runtime);
+}
+
+#[test]
+fn a_child_has_back_what_a_signal_does_by_default() {
+    block_on(async {
+        let _heard = Signal::new(SIGUSR1).unwrap();
+        let child = lakh_core::process::Command::new("/bin/sh").args(["-c", "kill -USR1 $$"]);
+        assert_eq!(child.status().await.unwrap().signal(), Some(SIGUSR1));
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_listener_whose_waker_panics_costs_the_others_nothing() {
+    struct Panics;
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("on purpose: a waker");
+        }
+    }
+    block_on(async {
+        let mut first = Signal::new(SIGIO).unwrap();
+        let mut second = Signal::new(SIGIO).unwrap();
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(first.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        for _ in 0..2 {
+            kill_process(getpid(), Number::IO).unwrap();
+            second.recv().await;
+        }
+        first.recv().await;
+    })
+    .unwrap();
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 #[test]
@@ -161,7 +271,7 @@ fn child() {
             let (kind, guard, all_up) = (task_kind.clone(), shard.guard(), all_up.clone());
             shard.spawn_detached(async move {
                 // Sent from a second turn: the guards of the first are public by then.
-                lakh_core::yield_now().await;
+                yield_now().await;
                 all_up.send(()).unwrap();
                 match kind.as_str() {
                     "drains" | "ends" => drain_requested().await,

@@ -1,10 +1,13 @@
 //! Sleeps, timeouts and coarse timers. Real clocks: nothing here asserts that something is early
 //! enough, only that nothing is too early, and the order.
 
+use futures_core::Stream;
 use lakh_core::{
-    CoarseTimer, PreciseTimer, Sleep, block_on, current, sleep, sleep_until, spawn, timeout, yield_now,
+    CoarseTimer, MissedTicks, POLL_BUDGET, PreciseTimer, Runtime, Sleep, block_on, current, drain_requested,
+    interval, interval_at, sleep, sleep_until, spawn, spawn_detached, timeout, yield_now,
 };
 use std::{
+    cell::Cell,
     future::{Future, pending, poll_fn, ready},
     pin::{Pin, pin},
     rc::Rc,
@@ -221,6 +224,157 @@ fn a_coarse_timer_moved_sooner_ends_sooner() {
         assert!(current().coarse_now() > start);
     })
     .unwrap();
+}
+
+#[test]
+fn an_interval_ticks_when_it_is_due_and_not_before() {
+    block_on(async {
+        let start = Instant::now();
+        let mut every = interval(millis(3));
+        let first = every.deadline();
+        assert!(first >= start + millis(3), "the first tick is after a period");
+        for at in 0..5 {
+            let due = every.tick().await;
+            assert_eq!(due, first + millis(3) * at, "it does not drift");
+            assert!(Instant::now() >= due);
+        }
+        // At once, if its start has passed.
+        let mut past = interval_at(start, LONG);
+        assert_eq!(past.tick().await, start);
+        assert_eq!(past.deadline(), start + LONG);
+        assert_eq!(past.period(), LONG);
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_interval_is_a_stream() {
+    block_on(async {
+        let mut every = pin!(interval(millis(1)));
+        let mut last = Instant::now();
+        for _ in 0..3 {
+            let due = poll_fn(|cx| every.as_mut().poll_next(cx)).await.unwrap();
+            assert!(due > last);
+            last = due;
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_interval_that_was_missed_does_as_it_was_told() {
+    block_on(async {
+        let start = Instant::now() - millis(47);
+        let next = async |missed, ticks: u32| {
+            let mut every = interval_at(start, millis(10)).missed_ticks(missed);
+            for _ in 0..ticks {
+                every.tick().await;
+            }
+            every.deadline()
+        };
+        // However late this is, those that were missed by now come first.
+        for at in 1..5 {
+            assert_eq!(next(MissedTicks::Burst, at).await, start + millis(10) * at);
+        }
+        let skipped = next(MissedTicks::Skip, 1).await;
+        assert_eq!((skipped - start).as_nanos() % millis(10).as_nanos(), 0, "in the old rhythm");
+        assert!(skipped > start + millis(40));
+        let delayed = next(MissedTicks::Delay, 1).await;
+        assert!(delayed >= start + millis(57), "a whole period after it was taken");
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_interval_that_is_reset_begins_anew() {
+    block_on(async {
+        let mut every = interval(LONG);
+        assert!(timeout(millis(1), every.tick()).await.is_err());
+        let soon = Instant::now() + millis(2);
+        every.reset_at(soon);
+        assert_eq!(every.tick().await, soon);
+        assert_eq!(every.deadline(), soon + LONG);
+        let before = Instant::now();
+        every.reset();
+        assert!(every.deadline() >= before + LONG);
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_interval_that_catches_up_lets_others_have_their_turn() {
+    block_on(async {
+        let mut every = interval_at(Instant::now() - Duration::from_secs(1), Duration::from_nanos(10));
+        let ticks = Rc::new(Cell::new(0_u32));
+        let theirs = Rc::clone(&ticks);
+        // It is behind by a hundred million ticks, and for ever.
+        spawn_detached(async move {
+            loop {
+                every.tick().await;
+                theirs.set(theirs.get() + 1);
+            }
+        });
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        let ticks = ticks.get();
+        assert!(ticks > 0 && ticks <= 20 * POLL_BUDGET, "{ticks} ticks in ten turns");
+    })
+    .unwrap();
+}
+
+#[test]
+#[should_panic(expected = "an interval needs a period")]
+fn an_interval_without_a_period_is_a_mistake() {
+    let _ = interval(Duration::ZERO);
+}
+
+/// What libuv's `unref` is for: here it is what all timers and tasks are.
+#[test]
+fn no_timer_and_no_task_keeps_anything_alive() {
+    async fn for_ever() {
+        let mut every = interval(millis(1));
+        loop {
+            every.tick().await;
+        }
+    }
+    block_on(async {
+        spawn_detached(for_ever());
+        spawn_detached(sleep(LONG));
+    })
+    .unwrap();
+
+    let runtime = Runtime::builder().shards(1).start(|shard| {
+        shard.spawn_detached(for_ever());
+        shard.spawn_detached(sleep(LONG));
+        Ok(())
+    });
+    let runtime = runtime.unwrap();
+    runtime.drain();
+    assert!(runtime.join(LONG), "the shard ends");
+}
+
+/// What libuv's `ref` is for.
+#[test]
+fn a_guard_keeps_a_draining_shard_alive_until_its_work_is_done() {
+    let (tell, told) = mpsc::channel();
+    let runtime = Runtime::builder().shards(1).start(move |shard| {
+        let (guard, tell) = (shard.guard(), tell.clone());
+        shard.spawn_detached(async move {
+            let mut every = interval(millis(1));
+            drain_requested().await;
+            for tick in 0..5 {
+                every.tick().await;
+                tell.send(tick).unwrap();
+            }
+            drop(guard);
+        });
+        Ok(())
+    });
+    let runtime = runtime.unwrap();
+    runtime.drain();
+    assert!(runtime.join(LONG));
+    assert_eq!(told.iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
 }
 
 /// A waker of a combinator's child: it notes whom to poll, and wakes the combinator's task.

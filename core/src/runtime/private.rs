@@ -30,10 +30,10 @@ impl Builder {
     /// - Other event loops cannot be woken, as they are woken by descriptors: no channel to a task of tokio, say.
     ///   Lakh's own can, in this runtime and in others.
     /// - A thread that is started there shares the shard's table. Work for other threads belongs on the pool.
-    /// - No signals arrive.
+    /// - No signal's handler runs there. [`Signal`](crate::signal::Signal)s are heard all the same.
     ///
     /// What Lakh itself would carry across is refused with an error that says so:
-    /// [`Signal`](crate::signal::Signal), a runtime or `block_on` that is started from a shard's thread or
+    /// [child processes](crate::process), a runtime or `block_on` that is started from a shard's thread or
     /// from one that it has started, futures of tokio; in `lakh-net` connections for other shards and `sendfile`, and
     /// in `lakh-http` static files. Writing files ([`FileWriter`](crate::fs::FileWriter)) works, since
     /// the pool alone has them.
@@ -99,6 +99,8 @@ impl Tables {
             true => {
                 table::prepare()?;
                 Relay::start()?;
+                #[cfg(unix)]
+                crate::signal::start()?;
                 Some((0..shards).map(|_| table::new_event()).collect::<io::Result<_>>()?)
             }
             false => None,

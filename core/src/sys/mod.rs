@@ -25,6 +25,7 @@
 //! | [`file::write_all_at`] | `pwrite` | `pwrite` | `WriteFile` with an offset |
 //! | [`file::space`] | `statvfs` | `statvfs` | `Unsupported` |
 //! | [`file::symlink`] | `symlink` | `symlink` | `Unsupported` |
+//! | a child process as a descriptor | `pidfd_open` | `Unsupported` | none |
 //! | [`file::set_times`] | `utimensat` | `utimensat` | on the opened file |
 //!
 //! [`Unsupported`](std::io::ErrorKind::Unsupported) is an answer, not a failure: the caller takes the
@@ -39,4 +40,5 @@ pub mod cpu;
 pub mod file;
 pub mod limits;
 pub mod mounts;
+pub(crate) mod process;
 pub(crate) mod table;
