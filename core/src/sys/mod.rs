@@ -11,6 +11,7 @@
 //! | [`cpu::pin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`cpu::unpin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`limits::raise_descriptor_limit`] | `setrlimit` | `setrlimit` | nothing to raise |
+//! | what happens in directories | `inotify` | `Unsupported` | `Unsupported` |
 //! | a thread's own descriptor table | `close_range(CLOSE_RANGE_UNSHARE)` | `Unsupported` | `Unsupported` |
 //! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
 //! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |
@@ -37,6 +38,7 @@
 pub(crate) mod alarm;
 pub mod cpu;
 pub mod file;
+pub(crate) mod inotify;
 pub mod limits;
 pub mod mounts;
 pub(crate) mod table;
