@@ -46,6 +46,8 @@ pub use lakh_net as net;
 #[cfg(feature = "password")]
 pub use lakh_password as password;
 
+#[cfg(unix)]
+pub use lakh_core::AsyncFd;
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
 pub use lakh_core::{block_on, blocking, fs, shield, sleep, spawn, spawn_detached, timeout};

@@ -24,6 +24,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(unix)]
+mod async_fd;
 mod blocking;
 pub mod fs;
 pub mod histogram;
@@ -49,6 +51,8 @@ mod wait_slot;
 mod wakers;
 mod watchdog;
 
+#[cfg(unix)]
+pub use async_fd::AsyncFd;
 pub use blocking::{Blocking, BlockingError, blocking};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;

@@ -324,7 +324,7 @@ fn a_queue_that_is_full_says_that_everything_has_to_be_looked_at() {
     });
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #[test]
 fn without_watches_everything_is_looked_at() {
     in_a_folder(async |root| {
@@ -372,7 +372,7 @@ fn a_watch_that_is_dropped_leaves_nothing() {
     });
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 mod with_a_bare_reader {
     use super::*;
     use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};

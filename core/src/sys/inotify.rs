@@ -2,14 +2,14 @@
 //!
 //! Here are its calls and what its events say. What becomes of them is `fs::watch`'s.
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))))]
 #[path = "inotify/fallback.rs"]
 mod imp;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 #[path = "inotify/linux.rs"]
 mod imp;
 
-pub(crate) use imp::Inotify;
+pub(crate) use imp::{IS_THERE, Inotify};
 
 use std::ffi::OsString;
 

@@ -14,7 +14,7 @@ pub use event::WatchEvent;
 use super::{FileError, job::Site};
 use crate::{
     stderr,
-    sys::table,
+    sys::{inotify, table},
     time::{Sleep, sleep_until},
 };
 use futures_core::Stream;
@@ -149,7 +149,7 @@ impl WatchOptions {
     }
 
     async fn begin(self, given: &Path) -> Result<Watch, FileError> {
-        let polls = self.polls || cfg!(not(target_os = "linux"));
+        let polls = self.polls || !inotify::IS_THERE;
         if !polls && table::is_private() {
             return Err(
                 table::refusal("files can only be watched by polling here (`WatchOptions::poll`)").into()

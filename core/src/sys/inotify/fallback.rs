@@ -1,8 +1,11 @@
-//! Only Linux has it.
+//! Only Linux has it, and mio's poll(2) does not wait for descriptors that it knows by number alone.
 
 use super::{Event, Interest};
 use crate::Registration;
 use std::{collections::VecDeque, convert::Infallible, io, path::Path};
+
+/// Whether the kernel tells at all.
+pub(crate) const IS_THERE: bool = false;
 
 #[derive(Debug)]
 pub(crate) struct Inotify(Infallible);

@@ -16,6 +16,9 @@ use std::{
     path::Path,
 };
 
+/// Whether the kernel tells at all.
+pub(crate) const IS_THERE: bool = true;
+
 /// Bytes read at once: some hundred events.
 const BUFFER: usize = 16 * 1024;
 
