@@ -60,7 +60,7 @@ pub use precise::PreciseTimer;
 pub use reactor::{Direction, Registration, SourceId};
 pub use runtime::{Builder, DrainReport, Runtime};
 pub use shard::{
-    MAILBOX_CAPACITY, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,
+    Hook, MAILBOX_CAPACITY, More, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,
     drain_requested, poll_budget, spawn, spawn_detached, try_with, with, yield_now, yield_to_others,
 };
 pub use shield::shield;
