@@ -50,4 +50,4 @@ pub use lakh_password as password;
 pub use lakh_core::AsyncFd;
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
-pub use lakh_core::{block_on, blocking, fs, shield, sleep, spawn, spawn_detached, timeout};
+pub use lakh_core::{block_on, blocking, fs, shield, sleep, spawn, spawn_detached, timeout, tty};

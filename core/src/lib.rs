@@ -46,6 +46,7 @@ mod time;
 pub mod timer;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+pub mod tty;
 mod unwind;
 mod wait_slot;
 mod wakers;

@@ -27,6 +27,7 @@
 //! | [`file::space`] | `statvfs` | `statvfs` | `Unsupported` |
 //! | [`file::symlink`] | `symlink` | `symlink` | `Unsupported` |
 //! | [`file::set_times`] | `utimensat` | `utimensat` | on the opened file |
+//! | a terminal's settings | `tcsetattr` | `tcsetattr` | `tty` says `Unsupported` |
 //!
 //! [`Unsupported`](std::io::ErrorKind::Unsupported) is an answer, not a failure: the caller takes the
 //! path that may block, on the pool. New kernels add calls and sandboxes take them away, so a Linux
@@ -42,3 +43,5 @@ pub(crate) mod inotify;
 pub mod limits;
 pub mod mounts;
 pub(crate) mod table;
+#[cfg(unix)]
+pub(crate) mod terminal;
