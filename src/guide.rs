@@ -14,6 +14,7 @@
 //! 12. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
 //! 13. [Deployment](deployment): systemd, limits, proxies
 //! 14. [Load testing](load_testing): `lakh load`, its reports, and a million connections
+//! 15. [The loop](the_loop): descriptors, hooks, terminals
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -63,3 +64,6 @@ pub mod deployment {}
 
 #[doc = include_str!("../docs/guide/load-testing.md")]
 pub mod load_testing {}
+
+#[doc = include_str!("../docs/guide/loop.md")]
+pub mod the_loop {}
