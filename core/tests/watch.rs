@@ -56,7 +56,8 @@ async fn until(watch: &mut Watch, last: &WatchEvent) -> Result<Vec<WatchEvent>, 
     }
 }
 
-/// All that is told before a file of this name is made.
+/// All that is told before a file of this name is made, which comes last by the alphabet, too: who looks tells in that
+/// order.
 async fn up_to_now(watch: &mut Watch, marker: &Path) -> Result<Vec<WatchEvent>, FileError> {
     std_fs::write(marker, "").unwrap();
     let mut events = until(watch, &created(marker)).await?;
@@ -75,7 +76,7 @@ fn what_is_made_changed_renamed_and_removed_is_told_once_each() {
         std_fs::write(root.join("a/b/old"), "22").unwrap();
         std_fs::rename(root.join("a/b/old"), root.join("a/moved")).unwrap();
         std_fs::remove_file(root.join("gone")).unwrap();
-        let mut events = up_to_now(&mut watch, &root.join("marker")).await?;
+        let mut events = up_to_now(&mut watch, &root.join("~marker")).await?;
         // Where everything is looked at, a file that has changed and moved is another one.
         if !watch.is_polling() {
             assert_eq!(events.remove(1), modified(root.join("a/b/old")));
@@ -134,7 +135,7 @@ fn directories_that_are_filled_before_they_are_watched_lose_nothing() {
         for path in &expected {
             std_fs::write(path, "more").unwrap();
         }
-        let events = up_to_now(&mut watch, &root.join("marker")).await?;
+        let events = up_to_now(&mut watch, &root.join("~marker")).await?;
         let changed: BTreeSet<PathBuf> = events.iter().map(path).collect();
         assert!(expected.is_subset(&changed));
         Ok(())
@@ -239,7 +240,7 @@ fn links_are_told_of_and_not_followed() {
         let mut watch = fs::watch(&root).await?;
         std::os::unix::fs::symlink(&outside, root.join("link")).unwrap();
         std_fs::write(outside.join("file"), "").unwrap();
-        assert_eq!(up_to_now(&mut watch, &root.join("marker")).await?, [created(root.join("link"))]);
+        assert_eq!(up_to_now(&mut watch, &root.join("~marker")).await?, [created(root.join("link"))]);
         // The path itself is.
         let mut through = fs::watch(root.join("link")).await?;
         std_fs::write(outside.join("another"), "").unwrap();
@@ -261,7 +262,7 @@ fn what_is_ignored_or_too_deep_is_not_told() {
         std_fs::create_dir(root.join("src/target")).unwrap();
         std_fs::create_dir(root.join("new")).unwrap();
         std_fs::write(root.join("new/x"), "").unwrap();
-        let mut events = up_to_now(&mut watch, &root.join("marker")).await?;
+        let mut events = up_to_now(&mut watch, &root.join("~marker")).await?;
         events.sort_by_key(path);
         // The second may be told before or after it was looked into.
         events.dedup();
@@ -269,8 +270,8 @@ fn what_is_ignored_or_too_deep_is_not_told() {
             events,
             [created(root.join("new")), created(root.join("new/x")), created(root.join("src/x"))]
         );
-        let events = until(&mut shallow, &created(root.join("marker"))).await?;
-        assert_eq!(events, [created(root.join("new")), created(root.join("marker"))]);
+        let events = until(&mut shallow, &created(root.join("~marker"))).await?;
+        assert_eq!(events, [created(root.join("new")), created(root.join("~marker"))]);
         Ok(())
     });
 }

@@ -37,6 +37,10 @@ pub(crate) struct Event {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(target_os = "linux", not(mio_unsupported_force_poll_poll))),
+    expect(dead_code, reason = "nobody says any of it")
+)]
 pub(crate) enum What {
     Created,
     Modified,

@@ -235,10 +235,12 @@ extern "C" fn obey(signal: c_int) {
     }
     let _ = exchange(signal, Some(&action(libc::SIG_DFL)));
     let only = only(signal);
+    // SIGTSTP would not stop a process of whose group no shell takes care; whoever sent it wants it stopped.
+    let by_default = if signal == libc::SIGTSTP { libc::SIGSTOP } else { signal };
     // SAFETY: both take a number or a set that was made by `only`. The signal comes when it is let through: here the
     // process ends, or is stopped.
     unsafe {
-        libc::raise(signal);
+        libc::raise(by_default);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, &only, ptr::null_mut());
         libc::pthread_sigmask(libc::SIG_BLOCK, &only, ptr::null_mut());
     }
