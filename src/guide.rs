@@ -16,6 +16,7 @@
 //! 14. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
 //! 15. [Deployment](deployment): systemd, limits, proxies
 //! 16. [Load testing](load_testing): `lakh load`, its reports, and a million connections
+//! 17. [The loop](the_loop): descriptors, hooks, terminals
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -71,3 +72,6 @@ pub mod deployment {}
 
 #[doc = include_str!("../docs/guide/load-testing.md")]
 pub mod load_testing {}
+
+#[doc = include_str!("../docs/guide/loop.md")]
+pub mod the_loop {}

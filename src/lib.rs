@@ -47,9 +47,11 @@ pub use lakh_net as net;
 #[cfg(feature = "password")]
 pub use lakh_password as password;
 
+#[cfg(unix)]
+pub use lakh_core::AsyncFd;
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
 pub use lakh_core::{
     Interval, MissedTicks, block_on, blocking, blocking_on, drain_requested, fs, interval, interval_at,
-    process, shield, signal, sleep, sleep_until, spawn, spawn_detached, timeout,
+    process, shield, signal, sleep, sleep_until, spawn, spawn_detached, timeout, tty,
 };

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::{
+    doctor::{self, Doctor},
     failure::Failure,
     hash_password::{self, HashPassword},
     human,
@@ -48,6 +49,9 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Load-test a server
     Load(Box<Load>),
+    /// Say what this machine's limits allow, and the commands that raise them
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(Doctor),
     /// Hash a password for lakh serve --auth and password files
     #[command(after_help = hash_password::EXAMPLES)]
     HashPassword(HashPassword),

@@ -1,4 +1,4 @@
-//! The `lakh` command: serves a folder, load-tests servers, hashes passwords.
+//! The `lakh` command: serves a folder, load-tests servers, says what a machine allows, hashes passwords.
 //!
 //! Standard output is the result (addresses, one line per request); standard error is for problems
 //! and progress. Exit status: 0 after an orderly end, 1 if running failed, 2 if it could not begin
@@ -11,6 +11,7 @@
 mod access;
 mod args;
 mod banner;
+mod doctor;
 mod failure;
 mod hash_password;
 mod human;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = args::from_command_line().and_then(|command| match command {
         Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Load(options) => load::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::HashPassword(options) => hash_password::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             args::print_completions(shell);

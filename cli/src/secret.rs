@@ -63,59 +63,30 @@ fn ask_twice() -> Result<String, Failure> {
 #[cfg(unix)]
 mod typed {
     use crate::terminal::say;
+    use lakh_core::tty::Mode;
     use lakh_password::MAX_PASSWORD;
     use rustix::{
-        event::{PollFd, PollFlags, poll},
+        event::{PollFd, PollFlags, Timespec, poll},
         io::{Errno, read},
-        termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr},
     };
-    use signal_hook::{consts, flag, low_level};
-    use std::{
-        io::{self, Read, Stdin},
-        os::unix::net::UnixStream,
-        sync::{
-            Arc,
-            atomic::{AtomicBool, AtomicUsize, Ordering},
-        },
-    };
+    use std::io::{self, Stdin};
     use zeroize::Zeroizing;
 
-    /// What ends or stops a process that a person has started.
-    const SIGNALS: [i32; 5] =
-        [consts::SIGINT, consts::SIGTERM, consts::SIGHUP, consts::SIGQUIT, consts::SIGTSTP];
+    /// A tenth of a second.
+    const A_MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
     /// The terminal of standard input, which does not show what is typed until this is dropped, or a signal ends or
     /// stops the process.
     pub(super) struct Silent {
         stdin: Stdin,
-        before: Termios,
-        silent: Termios,
-        /// Whether the terminal is as it was, so that signals may do what they do by default.
-        restored: Arc<AtomicBool>,
-        signal: Arc<AtomicUsize>,
-        /// Readable when a signal has come.
-        bell: UnixStream,
+        mode: Mode,
     }
 
     impl Silent {
         pub(super) fn new() -> io::Result<Silent> {
             let stdin = io::stdin();
-            let before = tcgetattr(&stdin)?;
-            let mut silent = before.clone();
-            silent.local_modes.remove(LocalModes::ECHO);
-            // The end of the line is seen all the same.
-            silent.local_modes.insert(LocalModes::ECHONL);
-            let (bell, rope) = UnixStream::pair()?;
-            bell.set_nonblocking(true)?;
-            let (restored, signal) = (Arc::new(AtomicBool::new(true)), Arc::default());
-            for number in SIGNALS {
-                flag::register_conditional_default(number, Arc::clone(&restored))?;
-                flag::register_usize(number, Arc::clone(&signal), number as usize)?;
-                low_level::pipe::register(number, rope.try_clone()?)?;
-            }
-            let terminal = Silent { stdin, before, silent, restored, signal, bell };
-            terminal.silence()?;
-            Ok(terminal)
+            let mode = Mode::silent(&stdin)?;
+            Ok(Silent { stdin, mode })
         }
 
         /// What is typed up to the end of the line, without it.
@@ -125,8 +96,12 @@ mod typed {
             let most = MAX_PASSWORD + 1;
             let mut line = Zeroizing::new(Vec::with_capacity(most));
             let mut piece = Zeroizing::new([0; 256]);
+            let mut stops = self.mode.resumed();
             loop {
-                if self.wait()? {
+                self.wait(stops)?;
+                // What was typed before the process was stopped is forgotten.
+                if self.mode.resumed() != stops {
+                    stops = self.mode.resumed();
                     line.clear();
                     say(prompt);
                     continue;
@@ -149,59 +124,18 @@ mod typed {
             }
         }
 
-        /// Waits for what is typed; true if the process was stopped meanwhile. Signals that end it do so in here.
-        fn wait(&self) -> io::Result<bool> {
-            loop {
-                let mut both =
-                    [PollFd::new(&self.stdin, PollFlags::IN), PollFd::new(&self.bell, PollFlags::IN)];
-                match poll(&mut both, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
+        /// Waits until something was typed, or the process was stopped and has gone on.
+        fn wait(&self, stops: u32) -> io::Result<()> {
+            while self.mode.resumed() == stops {
+                let mut typed = [PollFd::new(&self.stdin, PollFlags::IN)];
+                match poll(&mut typed, Some(&A_MOMENT)) {
+                    // Looked at again, for a stop right before the wait.
+                    Ok(0) | Err(Errno::INTR) => {}
+                    Ok(_) => return Ok(()),
                     Err(error) => return Err(error.into()),
                 }
-                let [typed, rung] = both.map(|one| !one.revents().is_empty());
-                if rung {
-                    // It holds a byte for each signal at most: which ones came is in `signal`.
-                    let _ = (&self.bell).read(&mut [0; 64])?;
-                    match self.signal.swap(0, Ordering::SeqCst) {
-                        0 => continue,
-                        number => return self.obey(number as i32).map(|()| true),
-                    }
-                }
-                if typed {
-                    return Ok(false);
-                }
             }
-        }
-
-        /// Does what the signal does by default, to a terminal that is as it was.
-        fn obey(&self, number: i32) -> io::Result<()> {
-            say("\n");
-            self.restore();
-            low_level::emulate_default_handler(number)?;
-            self.silence()
-        }
-
-        /// What was typed before is forgotten, as it was shown.
-        fn silence(&self) -> io::Result<()> {
-            self.restored.store(false, Ordering::SeqCst);
-            Ok(tcsetattr(&self.stdin, OptionalActions::Flush, &self.silent)?)
-        }
-
-        fn restore(&self) {
-            // A terminal that is gone needs nothing.
-            let _ = tcsetattr(&self.stdin, OptionalActions::Now, &self.before);
-            self.restored.store(true, Ordering::SeqCst);
-        }
-    }
-
-    impl Drop for Silent {
-        fn drop(&mut self) {
-            self.restore();
-            // One that came at the last moment.
-            match self.signal.swap(0, Ordering::SeqCst) {
-                0 => {}
-                number => drop(low_level::emulate_default_handler(number as i32)),
-            }
+            Ok(())
         }
     }
 }

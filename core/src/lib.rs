@@ -24,6 +24,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(unix)]
+mod async_fd;
 mod blocking;
 pub mod fs;
 pub mod histogram;
@@ -46,11 +48,14 @@ mod time;
 pub mod timer;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+pub mod tty;
 mod unwind;
 mod wait_slot;
 mod wakers;
 mod watchdog;
 
+#[cfg(unix)]
+pub use async_fd::AsyncFd;
 pub use blocking::{Blocking, BlockingError, blocking, blocking_on};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use metrics::ShardMetrics;
@@ -59,7 +64,7 @@ pub use precise::PreciseTimer;
 pub use reactor::{Direction, Registration, SourceId};
 pub use runtime::{Builder, DrainReport, Runtime};
 pub use shard::{
-    MAILBOX_CAPACITY, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,
+    Hook, MAILBOX_CAPACITY, More, POLL_BUDGET, SendError, Shard, ShardHandle, WorkGuard, block_on, current,
     drain_requested, poll_budget, spawn, spawn_detached, try_with, with, yield_now, yield_to_others,
 };
 pub use shield::shield;

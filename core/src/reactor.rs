@@ -190,15 +190,20 @@ impl Reactor {
         self.entries.borrow().len()
     }
 
+    fn interest() -> Interest {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let interest = interest | Interest::PRIORITY;
+        interest
+    }
+
     fn register(&self, source: &mut (impl Source + ?Sized), ready: u8) -> io::Result<Registration> {
         let generation = self.next_generation.get();
         self.next_generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
         let entry = Entry { generation, read: Waiter::NONE, write: Waiter::NONE, ready };
         let index = self.entries.borrow_mut().insert(entry);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let interest = interest | Interest::PRIORITY;
-        let result = self.poll.borrow().registry().register(source, join(generation, index), interest);
+        let (token, interest) = (join(generation, index), Self::interest());
+        let result = self.poll.borrow().registry().register(source, token, interest);
         if let Err(error) = result {
             self.entries.borrow_mut().remove(index);
             return Err(error);
@@ -218,7 +223,7 @@ fn split(token: Token) -> (u32, u32) {
 /// A source's place in its shard's reactor: its readiness and who waits for it.
 ///
 /// Keep it beside the source and drop both together, on the shard that registered it. Eight bytes.
-/// For socket types only: services use the streams and sockets of `lakh-net`.
+/// For socket types only: services use the streams and sockets of `lakh-net`, and `AsyncFd` for descriptors.
 pub struct Registration {
     index: u32,
     generation: NonZeroU32,
@@ -248,9 +253,28 @@ impl Registration {
         shard::with(|shard| shard.reactor().register(source, ready::READ | ready::WRITE))
     }
 
-    /// Takes the source out of the kernel's poll, too, where closing it does not: another process will have it.
-    pub(crate) fn deregister(self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
+    /// Takes the source out of the kernel's poll, too, where closing it does not: it stays open here, or another process
+    /// will have it.
+    ///
+    /// # Errors
+    /// `NotFound` elsewhere than on the source's own shard, where its number may be somebody else's; those of
+    /// epoll_ctl(2).
+    #[cfg(unix)]
+    pub(crate) fn deregister(&self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
+        self.with_entry(|_| ()).ok_or(io::ErrorKind::NotFound)?;
         shard::with(|shard| shard.reactor().poll.borrow().registry().deregister(source))
+    }
+
+    /// To be called after [`Registration::would_block`] for sources that mio knows by their number alone: its
+    /// poll(2) tells of each readiness once, and again only if it is asked to.
+    #[cfg(unix)]
+    pub(crate) fn rearm(&self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
+        if cfg!(not(mio_unsupported_force_poll_poll)) {
+            return Ok(());
+        }
+        let token = join(self.generation, self.index);
+        let interest = Reactor::interest();
+        shard::with(|shard| shard.reactor().poll.borrow().registry().reregister(source, token, interest))
     }
 
     /// Names the source, for whoever has to know later whether it is still there.

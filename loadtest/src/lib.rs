@@ -7,6 +7,7 @@
 
 mod broadcast;
 mod client;
+pub mod doctor;
 pub mod engine;
 mod memory;
 mod numbers;

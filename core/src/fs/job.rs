@@ -6,7 +6,7 @@ use super::{
     held::{Held, discard_waiting},
 };
 use crate::{
-    pool::{Lane, Pool, Step},
+    pool::{Job, Lane, Pool, PoolFull, Step},
     shard,
     sys::file::mount_id,
 };
@@ -107,7 +107,20 @@ where
 }
 
 /// Runs a job of this group up to the step that gives something.
-pub(super) async fn steps<T, F>(pool: &Pool, group: Group, mut step: F) -> Result<T, FileError>
+pub(super) async fn steps<T, F>(pool: &Pool, group: Group, step: F) -> Result<T, FileError>
+where
+    T: Send + 'static,
+    F: FnMut() -> io::Result<Option<T>> + Send + 'static,
+{
+    Ok(begin_steps(pool, group, step)?.await??)
+}
+
+/// As [`steps`], for who polls the job.
+pub(super) fn begin_steps<T, F>(
+    pool: &Pool,
+    group: Group,
+    mut step: F,
+) -> Result<Job<io::Result<T>>, PoolFull>
 where
     T: Send + 'static,
     F: FnMut() -> io::Result<Option<T>> + Send + 'static,
@@ -117,7 +130,7 @@ where
         Ok(Some(done)) => Step::Done(Ok(done)),
         Err(error) => Step::Done(Err(error)),
     };
-    Ok(pool.run_steps(Lane::FILE, group, discarding(group, step))?.await??)
+    pool.run_steps(Lane::FILE, group, discarding(group, step))
 }
 
 /// The work, after what others of its group have left.

@@ -9,6 +9,7 @@
 //!   are called as in `std::fs`.
 //! - Open files: [`File`], read and written at offsets, or in bounded memory by a [`FileReader`] and a [`FileWriter`].
 //! - Files that come into being as a whole: [`FileWriter`].
+//! - What happens to files and directories: [`watch()`].
 //!
 //! **Errors** are those of the system, with the path, or of the pool. A full lane refuses at once
 //! ([`is_full`](FileError::is_full)), and `?` in a handler makes that 503.
@@ -49,6 +50,7 @@ mod place;
 mod read_dir;
 mod reader;
 mod target;
+mod watch;
 mod writer;
 
 pub use crate::sys::file::Space;
@@ -63,4 +65,5 @@ pub use names::{
 };
 pub use read_dir::{DirEntry, ReadDir, read_dir};
 pub use reader::FileReader;
+pub use watch::{Watch, WatchEvent, WatchOptions, watch};
 pub use writer::{FileWriter, FileWriterOptions};

@@ -5,14 +5,18 @@
 //! another shard except [`Remote`].
 
 mod doze;
+mod hooks;
 mod notifier;
 mod remote;
 mod turn;
 
 pub(crate) use doze::Doze;
+pub use hooks::{Hook, More};
 pub(crate) use notifier::{Bell as NotifierBell, Notifier, Relay};
 pub use remote::{MAILBOX_CAPACITY, SendError, ShardHandle};
 pub(crate) use remote::{Phase, Remote};
+
+use hooks::Hooks;
 
 use crate::{
     pool::Pool,
@@ -64,6 +68,7 @@ struct Inner {
     draining: Cell<bool>,
     drain_waiters: RefCell<Slab<Waker>>,
     guards: Cell<usize>,
+    hooks: Rc<Hooks>,
     has_private_descriptors: bool,
     handed: RefCell<Vec<Option<Descriptor>>>,
 }
@@ -100,6 +105,7 @@ impl Shard {
             draining: Cell::new(false),
             drain_waiters: RefCell::new(Slab::new()),
             guards: Cell::new(0),
+            hooks: Rc::default(),
             has_private_descriptors: table::is_private(),
             handed: RefCell::default(),
         }))

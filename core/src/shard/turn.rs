@@ -1,6 +1,6 @@
 //! The loop itself.
 
-use super::{Inner, POLL_BUDGET, Phase, Shard};
+use super::{Inner, POLL_BUDGET, Phase, Shard, hooks::Place};
 use crate::{slab::Slab, unwind};
 use mio::Events;
 use std::{
@@ -30,6 +30,7 @@ impl Shard {
     }
 
     fn turn(&self, events: &mut Events, done: &dyn Fn() -> bool) {
+        self.call_hooks(Place::TurnStart);
         self.take_messages();
         self.0.timers.fire(&self.0.tasks, &self.0.waiters);
         let pulse = &self.0.remote.pulse;
@@ -38,8 +39,20 @@ impl Shard {
             pulse.begin_poll(number);
         });
         pulse.begin_poll(0);
+        self.call_hooks(Place::TurnEnd);
         self.wait(events, polled, done);
         self.0.reactor.dispatch(events, &self.0.tasks, &self.0.waiters);
+        if !events.is_empty() {
+            self.was_busy();
+        } else if self.awaits_idle_hooks() && !self.has_more() {
+            self.call_idle_hooks();
+        }
+    }
+
+    /// Whether the next turn would have something to do, as far as the kernel need not be asked.
+    fn has_more(&self) -> bool {
+        let is_timer_due = self.0.timers.until_next(self.now()).is_zero();
+        is_timer_due || self.0.tasks.any_ready() || self.0.remote.has_work() || self.is_called()
     }
 
     fn start_turn(&self, now: Instant) {
@@ -56,6 +69,7 @@ impl Shard {
         self.0.remote.drain_woken(|task| self.0.tasks.wake(task.index));
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.0.remote.next_message() else { break };
+            self.was_busy();
             if unwind::catch(|| message(self)).is_none() {
                 self.0.remote.metrics.count_panic();
             }
@@ -80,7 +94,10 @@ impl Shard {
         let had_all = events.iter().count() < EVENTS_PER_TURN;
         let before = Instant::now();
         let mut timeout = Some(Duration::ZERO);
-        if !self.0.tasks.any_ready() {
+        if polled > 0 {
+            self.was_busy();
+        }
+        if !self.0.tasks.any_ready() && !self.awaits_idle_hooks() {
             self.0.remote.doze().announce();
             if !self.0.remote.has_work() && !self.is_called() && !done() {
                 timeout = Some(self.0.timers.until_next(before));
@@ -134,6 +151,7 @@ impl Shard {
         }
         remote.drain_woken(|_| {});
         tasks.clear();
+        self.drop_hooks();
         waiters.clear(tasks);
         tasks.guarded(|| drop(self.take_drain_waiters()));
         self.publish();

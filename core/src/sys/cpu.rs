@@ -2,6 +2,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 #[cfg(target_os = "linux")]
 mod cgroup;
@@ -34,7 +35,19 @@ mod imp;
 /// ```
 pub fn cpu_quota() -> NonZeroUsize {
     let cores = NonZeroUsize::new(allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
-    imp::quota().map_or(cores, |quota| quota.min(cores))
+    imp::quota(Path::new("/")).map_or(cores, |quota| quota.min(cores))
+}
+
+/// What control groups leave of the CPUs, in whole ones, if they set a limit, with another root than `/`: for who looks at
+/// a machine from outside. See [`cpu_quota`].
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(lakh_core::sys::cpu::group_quota_below("/no/such/root".as_ref()), None);
+/// ```
+pub fn group_quota_below(root: &Path) -> Option<NonZeroUsize> {
+    imp::quota(root)
 }
 
 /// The cores the calling thread may run on, by number, ascending; never empty.

@@ -11,6 +11,7 @@
 //! | [`cpu::pin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`cpu::unpin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`limits::raise_descriptor_limit`] | `setrlimit` | `setrlimit` | nothing to raise |
+//! | what happens in directories | `inotify` | `Unsupported` | `Unsupported` |
 //! | a thread's own descriptor table | `close_range(CLOSE_RANGE_UNSHARE)` | `Unsupported` | `Unsupported` |
 //! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
 //! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |
@@ -27,6 +28,7 @@
 //! | [`file::symlink`] | `symlink` | `symlink` | `Unsupported` |
 //! | a child process as a descriptor | `pidfd_open` | `Unsupported` | none |
 //! | [`file::set_times`] | `utimensat` | `utimensat` | on the opened file |
+//! | a terminal's settings | `tcsetattr` | `tcsetattr` | `tty` says `Unsupported` |
 //!
 //! [`Unsupported`](std::io::ErrorKind::Unsupported) is an answer, not a failure: the caller takes the
 //! path that may block, on the pool. New kernels add calls and sandboxes take them away, so a Linux
@@ -38,7 +40,10 @@
 pub(crate) mod alarm;
 pub mod cpu;
 pub mod file;
+pub(crate) mod inotify;
 pub mod limits;
 pub mod mounts;
 pub(crate) mod process;
 pub(crate) mod table;
+#[cfg(unix)]
+pub(crate) mod terminal;

@@ -6,18 +6,18 @@ use crate::{Plan, numbers, plan::Scheme, sources::PORTS};
 /// Descriptors of a process that are no connections: standard streams, loops, files, and some in reserve.
 pub(crate) const OTHER_DESCRIPTORS: u64 = 512;
 /// Bytes that the kernel takes for one end of an idle TCP connection, descriptor and all: measured with a million.
-const KERNEL_PER_END: u64 = 3300;
+pub(crate) const KERNEL_PER_END: u64 = 3300;
 /// Bytes that a process takes for a connection.
 const USER_PER_END: u64 = 320;
 /// Bytes that a process takes without connections.
-const PROCESS: u64 = 60_000_000;
+pub(crate) const PROCESS: u64 = 60_000_000;
 /// Ports that can be made usable: from 1024 on.
 const MOST_PORTS: u64 = 65_535 - 1024 + 1;
 /// More places in a backlog than this are of little use.
-const BACKLOG: u64 = 4096;
+pub(crate) const BACKLOG: u64 = 4096;
 /// Mappings of a thread: its stack, the page that guards it, and what it allocates.
-const MAPPINGS_PER_THREAD: u64 = 4;
-const OTHER_MAPPINGS: u64 = 2000;
+pub(crate) const MAPPINGS_PER_THREAD: u64 = 4;
+pub(crate) const OTHER_MAPPINGS: u64 = 2000;
 
 /// What a run takes.
 #[derive(Clone, Debug, PartialEq)]

@@ -41,8 +41,8 @@ impl Machine {
         Self::read_below(Path::new("/"))
     }
 
-    /// As [`read`](Self::read), with another root.
-    pub(super) fn read_below(root: &Path) -> Self {
+    /// As [`read`](Self::read), with another root than `/`.
+    pub fn read_below(root: &Path) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).ok();
         let number = |path: &str| text(&format!("proc/sys/{path}")).and_then(|text| numbers(&text).next());
         let several = |path: &str| -> Vec<u64> {
@@ -85,7 +85,7 @@ impl Machine {
     }
 }
 
-pub(super) fn numbers(text: &str) -> impl Iterator<Item = u64> + '_ {
+pub(crate) fn numbers(text: &str) -> impl Iterator<Item = u64> + '_ {
     text.split_whitespace().map_while(|number| number.parse().ok())
 }
 

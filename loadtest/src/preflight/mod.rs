@@ -10,9 +10,12 @@ mod memory;
 use crate::{numbers, report::Paint};
 use std::fmt::Write as _;
 
-pub(crate) use judge::OTHER_DESCRIPTORS;
+pub(crate) use judge::{
+    BACKLOG, KERNEL_PER_END, MAPPINGS_PER_THREAD, OTHER_DESCRIPTORS, OTHER_MAPPINGS, PROCESS,
+};
 pub use judge::{Need, check};
 pub use machine::Machine;
+pub(crate) use machine::numbers as numbers_in;
 
 /// What came of [`check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,10 +63,17 @@ impl Check {
 
     /// As text of 80 columns, but for commands that are longer.
     pub fn text(&self, paint: Paint) -> String {
-        let mut text = format!("{}\n", paint.strong("preflight"));
-        let names = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-        let texts = self.rows.iter().map(|row| row.text.chars().count()).max().unwrap_or(0);
-        for row in &self.rows {
+        format!("{}\n{}", paint.strong("preflight"), Row::table(&self.rows, paint))
+    }
+}
+
+impl Row {
+    /// One line for each, and what to do beneath.
+    pub(crate) fn table(rows: &[Row], paint: Paint) -> String {
+        let mut text = String::new();
+        let names = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+        let texts = rows.iter().map(|row| row.text.chars().count()).max().unwrap_or(0);
+        for row in rows {
             let verdict = match row.verdict {
                 Verdict::Enough => paint.good("ok"),
                 Verdict::Low => paint.warning("LOW"),
@@ -77,15 +87,13 @@ impl Check {
         }
         text
     }
-}
 
-impl Row {
-    fn new(name: &'static str, text: String, verdict: Verdict) -> Self {
+    pub(crate) fn new(name: &'static str, text: String, verdict: Verdict) -> Self {
         Row { name, text, verdict, remedies: Vec::new() }
     }
 
     /// Compares, where the machine says what it has.
-    fn compare(name: &'static str, need: u64, have: Option<u64>, short: Verdict) -> Self {
+    pub(crate) fn compare(name: &'static str, need: u64, have: Option<u64>, short: Verdict) -> Self {
         match have {
             Some(have) => {
                 let text = format!("need {}  have {}", numbers::count(need), numbers::count(have));
@@ -96,7 +104,7 @@ impl Row {
     }
 
     /// What to do if it is not enough.
-    fn or(mut self, remedies: impl FnOnce() -> Vec<String>) -> Self {
+    pub(crate) fn or(mut self, remedies: impl FnOnce() -> Vec<String>) -> Self {
         if matches!(self.verdict, Verdict::Low | Verdict::Short) {
             self.remedies = remedies();
         }

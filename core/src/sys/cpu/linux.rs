@@ -6,10 +6,11 @@ use rustix::{
 };
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
-pub(super) fn quota() -> Option<NonZeroUsize> {
+pub(super) fn quota(root: &Path) -> Option<NonZeroUsize> {
     super::cgroup::quota(|path| {
-        let bytes = std::fs::read(path).ok()?;
+        let bytes = std::fs::read(root.join(path.strip_prefix("/").ok()?)).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
     })
 }

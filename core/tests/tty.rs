@@ -1,0 +1,322 @@
+//! Terminals: read and written on a shard, changed and as before again, and what the window's size is.
+#![cfg(unix)]
+
+use lakh_core::{
+    block_on, timeout,
+    tty::{Mode, Size, Terminal},
+};
+use rustix::{
+    fs::{Mode as Rights, OFlags, fcntl_getfl, open},
+    io::{read, write},
+    process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+};
+use std::{
+    env,
+    future::Future,
+    io::{self, BufRead, BufReader, ErrorKind},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::process::CommandExt,
+    },
+    process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// Ends a test that hangs; no test waits for it.
+const SAFETY_NET: Duration = Duration::from_secs(20);
+
+/// The settings of one terminal of a process can be changed.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A pseudo-terminal: the person's side, the program's, and its path.
+struct Pty {
+    person: OwnedFd,
+    program: OwnedFd,
+    path: String,
+}
+
+impl Pty {
+    fn new() -> Self {
+        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&person).unwrap();
+        unlockpt(&person).unwrap();
+        let path = ptsname(&person, Vec::new()).unwrap().into_string().unwrap();
+        let program = open(&*path, OFlags::RDWR | OFlags::NOCTTY, Rights::empty()).unwrap();
+        Pty { person, program, path }
+    }
+
+    fn types(&self, text: &str) {
+        assert_eq!(write(&self.person, text.as_bytes()).unwrap(), text.len());
+    }
+
+    /// What the person sees next.
+    fn sees(&self) -> String {
+        let mut seen = [0; 4096];
+        let length = read(&self.person, &mut seen).unwrap();
+        String::from_utf8(seen[..length].to_vec()).unwrap()
+    }
+
+    fn is_raw(&self) -> bool {
+        !local_modes(&self.program).intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    fn is_as_before(&self) -> bool {
+        local_modes(&self.program).contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+}
+
+fn local_modes(terminal: impl AsFd) -> LocalModes {
+    tcgetattr(terminal).unwrap().local_modes
+}
+
+fn on_a_shard(test: impl Future<Output = io::Result<()>> + 'static) {
+    block_on(async { timeout(SAFETY_NET, test).await.expect("the test ends") }).unwrap().unwrap();
+}
+
+#[test]
+fn a_terminal_is_read_by_lines_and_written_and_its_other_descriptors_stay_blocking() {
+    on_a_shard(async {
+        let pty = Pty::new();
+        let terminal = Terminal::reopen(&pty.program)?;
+        assert!(fcntl_getfl(&terminal)?.contains(OFlags::NONBLOCK));
+        assert!(!fcntl_getfl(&pty.program)?.contains(OFlags::NONBLOCK));
+        terminal.write_all(b"name? ").await?;
+        assert_eq!(pty.sees(), "name? ");
+        let mut line = [0; 64];
+        pty.types("ad");
+        assert!(timeout(Duration::ZERO, terminal.read(&mut line)).await.is_err(), "half a line is none");
+        pty.types("a\n");
+        let length = terminal.read(&mut line).await?;
+        assert_eq!(&line[..length], b"ada\n");
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_no_terminal_is_refused() {
+    on_a_shard(async {
+        let file = std::fs::File::open("Cargo.toml")?;
+        assert_eq!(Terminal::reopen(&file).unwrap_err().raw_os_error(), Some(libc_enotty()));
+        assert_eq!(Mode::raw(&file).unwrap_err().raw_os_error(), Some(libc_enotty()));
+        Ok(())
+    });
+}
+
+fn libc_enotty() -> i32 {
+    rustix::io::Errno::NOTTY.raw_os_error()
+}
+
+#[test]
+fn raw_mode_gives_each_byte_and_ends_with_its_guard() {
+    let _alone = alone();
+    on_a_shard(async {
+        let pty = Pty::new();
+        let terminal = Terminal::reopen(&pty.program)?;
+        let raw = terminal.raw()?;
+        assert!(pty.is_raw());
+        let mut byte = [0; 8];
+        for typed in ["x", "\x03", "\r"] {
+            pty.types(typed);
+            let length = terminal.read(&mut byte).await?;
+            assert_eq!(&byte[..length], typed.as_bytes());
+        }
+        terminal.write_all(b"no echo").await?;
+        assert_eq!(pty.sees(), "no echo");
+        assert_eq!(terminal.raw().unwrap_err().kind(), ErrorKind::ResourceBusy);
+        assert!(pty.is_raw(), "who was refused changes nothing");
+        drop(raw);
+        assert!(pty.is_as_before());
+        drop(terminal.raw()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_panic_leaves_the_terminal_as_it_was() {
+    let _alone = alone();
+    on_a_shard(async {
+        let pty = Pty::new();
+        let terminal = Terminal::reopen(&pty.program)?;
+        let task = lakh_core::spawn(async move {
+            let _raw = terminal.raw().unwrap();
+            panic!("on purpose");
+        });
+        assert!(task.await.is_err());
+        assert!(pty.is_as_before());
+        Ok(())
+    });
+}
+
+#[test]
+fn passwords_are_lines_of_which_only_the_end_is_seen() {
+    let _alone = alone();
+    on_a_shard(async {
+        let pty = Pty::new();
+        let terminal = Terminal::reopen(&pty.program)?;
+        let silent = Mode::silent(&terminal)?;
+        pty.types("secret\n");
+        let mut line = [0; 64];
+        let length = terminal.read(&mut line).await?;
+        assert_eq!((&line[..length], &*pty.sees()), (&b"secret\n"[..], "\r\n"));
+        assert_eq!(silent.resumed(), 0);
+        drop(silent);
+        assert!(pty.is_as_before());
+        Ok(())
+    });
+}
+
+fn resize(pty: &Pty, columns: u16, rows: u16) {
+    tcsetwinsize(&pty.person, Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+    // It is not this process's own terminal, so the kernel tells nobody.
+    kill_process(getpid(), Signal::WINCH).unwrap();
+}
+
+#[test]
+fn the_windows_size_is_told_when_it_is_another() {
+    on_a_shard(async {
+        let pty = Pty::new();
+        let terminal = Terminal::reopen(&pty.program)?;
+        let mut sizes = terminal.sizes()?;
+        resize(&pty, 80, 24);
+        assert_eq!(sizes.changed().await?, Size { columns: 80, rows: 24 });
+        assert_eq!(terminal.size()?, Size { columns: 80, rows: 24 });
+        resize(&pty, 80, 24);
+        assert!(timeout(Duration::from_millis(20), sizes.changed()).await.is_err(), "the same as before");
+        resize(&pty, 132, 50);
+        assert_eq!(sizes.changed().await?, Size { columns: 132, rows: 50 });
+        Ok(())
+    });
+}
+
+/// This test's program once more, to be ended by signals.
+struct Program {
+    child: Child,
+    says: BufReader<std::process::ChildStdout>,
+}
+
+impl Program {
+    /// With raw mode on, in a process group of its own, so that it can be stopped.
+    fn start(pty: &Pty, then: &str) -> Self {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "a_program_with_raw_mode", "--ignored", "--nocapture", "--test-threads=1"])
+            .env("LAKH_TEST_TTY", &pty.path)
+            .env("LAKH_TEST_THEN", then)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let says = BufReader::new(child.stdout.take().unwrap());
+        let mut program = Program { child, says };
+        program.says("raw");
+        program
+    }
+
+    fn says(&mut self, what: &str) {
+        let mut line = String::new();
+        // The harness prints the test's name in front of it.
+        while !line.trim_end().ends_with(what) {
+            line.clear();
+            assert_ne!(self.says.read_line(&mut line).unwrap(), 0, "it ends without saying {what}");
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// Until it has ended or is stopped.
+    fn status(&self) -> WaitStatus {
+        waitpid(Some(self.pid()), WaitOptions::UNTRACED).unwrap().unwrap().1
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+#[test]
+#[ignore = "a program that the other tests start"]
+fn a_program_with_raw_mode() {
+    let Ok(path) = env::var("LAKH_TEST_TTY") else { return };
+    let then = env::var("LAKH_TEST_THEN").unwrap();
+    block_on(async move {
+        let slave = open(&*path, OFlags::RDWR | OFlags::NOCTTY, Rights::empty()).unwrap();
+        let terminal = Terminal::reopen(&slave).unwrap();
+        let handled = (then == "handle").then(|| lakh_core::signal::Signal::terminate().unwrap());
+        let raw = terminal.raw().unwrap();
+        println!("raw");
+        match (&*then, handled) {
+            ("exit", _) => std::process::exit(0),
+            (_, Some(mut terminate)) => {
+                terminate.recv().await;
+                println!("told");
+                lakh_core::sleep(SAFETY_NET).await;
+            }
+            _ => {}
+        }
+        let stopped = async {
+            while raw.resumed() == 0 {
+                lakh_core::sleep(Duration::from_millis(1)).await;
+            }
+            println!("resumed");
+            lakh_core::sleep(SAFETY_NET).await;
+        };
+        let _ = timeout(SAFETY_NET, stopped).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn signals_that_end_the_process_find_the_terminal_as_it_was() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        let pty = Pty::new();
+        let program = Program::start(&pty, "wait");
+        assert!(pty.is_raw());
+        program.signal(signal);
+        assert_eq!(program.status().terminating_signal(), Some(signal.as_raw()), "as by default");
+        assert!(pty.is_as_before());
+    }
+}
+
+#[test]
+fn a_process_that_is_stopped_leaves_the_terminal_as_it_was_and_changes_it_again_when_it_goes_on() {
+    let pty = Pty::new();
+    let mut program = Program::start(&pty, "wait");
+    program.signal(Signal::TSTP);
+    assert!(program.status().stopped());
+    assert!(pty.is_as_before());
+    program.signal(Signal::CONT);
+    program.says("resumed");
+    assert!(pty.is_raw());
+    program.signal(Signal::TERM);
+    assert_eq!(program.status().terminating_signal(), Some(Signal::TERM.as_raw()));
+    assert!(pty.is_as_before());
+}
+
+#[test]
+fn an_exit_leaves_the_terminal_as_it_was() {
+    let pty = Pty::new();
+    let program = Program::start(&pty, "exit");
+    assert_eq!(program.status().exit_status(), Some(0));
+    assert!(pty.is_as_before());
+}
+
+#[test]
+fn a_signal_that_the_program_handles_is_left_to_it() {
+    let pty = Pty::new();
+    let mut program = Program::start(&pty, "handle");
+    program.signal(Signal::TERM);
+    program.says("told");
+    assert!(pty.is_raw());
+    program.signal(Signal::INT);
+    assert_eq!(program.status().terminating_signal(), Some(Signal::INT.as_raw()));
+    assert!(pty.is_as_before());
+}
