@@ -48,4 +48,6 @@ pub use lakh_password as password;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
-pub use lakh_core::{block_on, blocking, fs, shield, sleep, spawn, spawn_detached, timeout};
+pub use lakh_core::{
+    block_on, blocking, blocking_on, fs, map_chunks, pool, shield, sleep, spawn, spawn_detached, timeout,
+};

@@ -49,7 +49,7 @@ mod wait_slot;
 mod wakers;
 mod watchdog;
 
-pub use blocking::{Blocking, BlockingError, blocking};
+pub use blocking::{Blocking, blocking, blocking_on, map_chunks};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;
 pub use precise::PreciseTimer;
