@@ -62,10 +62,11 @@ fn unzstd(bytes: &[u8]) -> Vec<u8> {
     zstd::stream::decode_all(bytes).expect("zstd")
 }
 
+type Bare = fn(&[u8]) -> Vec<u8>;
+
 fn codings(c: &mut Criterion) {
     let page = page();
-    let bare: [(Coding, fn(&[u8]) -> Vec<u8>, fn(&[u8]) -> Vec<u8>); 2] =
-        [(Coding::Gzip, gzip, gunzip), (Coding::Zstd, zstd, unzstd)];
+    let bare: [(Coding, Bare, Bare); 2] = [(Coding::Gzip, gzip, gunzip), (Coding::Zstd, zstd, unzstd)];
     for (coding, pack, unpack) in bare {
         let mut group = c.benchmark_group(format!("{coding}, 4 MiB"));
         group.throughput(Throughput::Bytes(LENGTH as u64));
