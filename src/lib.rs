@@ -53,5 +53,5 @@ pub use lakh_core::AsyncFd;
 pub use lakh_core::tokio;
 pub use lakh_core::{
     Interval, MissedTicks, block_on, blocking, blocking_on, drain_requested, fs, interval, interval_at,
-    process, shield, signal, sleep, sleep_until, spawn, spawn_detached, timeout, tty,
+    map_chunks, pool, process, shield, signal, sleep, sleep_until, spawn, spawn_detached, timeout, tty,
 };

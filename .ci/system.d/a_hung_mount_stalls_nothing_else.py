@@ -2,7 +2,8 @@
 
 A filesystem in user space is mounted inside the served folder and hangs in lookup, open or read on more
 requests than there are file workers. All else goes on: cached files, files read for the first time, another
-mount, another server of the machine. Once it is let go, every request is answered and nothing is leaked.
+mount, another server of the machine. Once it is let go, every request is answered and nothing is leaked. The same
+for a service that reads by `lakh::fs`, with hashing beside it that has no end.
 """
 
 import resource
@@ -11,7 +12,7 @@ import unittest
 
 from harness.case import SOON, Case, main
 from harness.fuse import HangingFilesystem, unavailable
-from harness.server import serve
+from harness.server import example, serve
 from harness.wire import Peer, fetch
 
 WORKERS = 4
@@ -30,8 +31,17 @@ def hung_files(names):
     return {name: content(name, LARGE if at % 2 and at < REQUESTS else SMALL) for at, name in enumerate(names)}
 
 
+class Mounts(Case):
+    def mount(self, name, files):
+        point = self.root / name
+        point.mkdir()
+        filesystem = HangingFilesystem(point, files)
+        self.addCleanup(filesystem.unmount)
+        return filesystem.mount()
+
+
 @unittest.skipIf(unavailable(), unavailable())
-class HungMount(Case):
+class HungMount(Mounts):
     @classmethod
     def setUpClass(cls):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -51,13 +61,6 @@ class HungMount(Case):
         # Cleanups run in reverse: the filesystem is let go first, or the server could not even be killed.
         self.addCleanup(self.hung.unmount)
         self.unread = iter(range(200))
-
-    def mount(self, name, files):
-        point = self.root / name
-        point.mkdir()
-        filesystem = HangingFilesystem(point, files)
-        self.addCleanup(filesystem.unmount)
-        return filesystem.mount()
 
     def mount_memory(self):
         point = self.root / "memory"
@@ -188,6 +191,59 @@ class HungMount(Case):
         self.server.err.wait_for(rf"{REQUESTS} cut after 1s")
         self.hung.release()
         self.assertEqual(self.server.wait(), 0)
+
+
+@unittest.skipIf(unavailable(), unavailable())
+class HungMountOfAService(Mounts):
+    """Each file that others read is new to the kernel, and so asked of its filesystem."""
+
+    def setUp(self):
+        self.root = self.folder()
+        self.hung_names = [f"hung{number}" for number in range(REQUESTS)]
+        self.hung = self.mount("hung", hung_files(self.hung_names))
+        self.well = self.mount("well", {f"well{number}": content(f"well{number}", SMALL) for number in range(200)})
+        for number in range(200):
+            (self.root / f"plain{number}").write_bytes(content(f"plain{number}", SMALL))
+        self.server = self.start(example("lanes", "--files", self.root, "--hashing", 8, shards=1))
+        # Cleanups run in reverse: the filesystem is let go first, or the server could not even be killed.
+        self.addCleanup(self.hung.unmount)
+        self.unread = iter(range(200))
+
+    def assert_all_else_goes_on(self):
+        for _ in range(20):
+            number = next(self.unread)
+            for folder, name in (("", f"plain{number}"), ("well/", f"well{number}")):
+                answer = fetch(self.server.address, f"/files/{folder}{name}")
+                self.assertEqual((answer.status, answer.content), (200, content(name, SMALL)))
+            self.assertEqual(fetch(self.server.address, "/").content, b"Hello, World!")
+        hashed = fetch(self.server.address, "/hash", "Content-Length: 0", method="POST")
+        self.assertEqual((hashed.status, hashed.content), (200, b"hashed"))
+
+    def hangs(self, operation):
+        self.assert_all_else_goes_on()
+        self.hung.hang(operation, self.hung_names)
+        peers = [Peer(self.server.address, 60) for _ in self.hung_names]
+        for peer, name in zip(peers, self.hung_names):
+            self.addCleanup(peer.close)
+            peer.get(f"/files/hung/{name}", "Connection: close")
+        self.hung.wait_for_held(1)
+        self.assert_all_else_goes_on()
+        self.assertGreaterEqual(self.hung.held_count(), 1)
+        self.assertFalse([peer for peer in peers if peer.has_answer()])
+        self.hung.release()
+        for peer, name in zip(peers, self.hung_names):
+            answer = peer.answer()
+            self.assertEqual((answer.status, answer.content), (200, self.hung.files[name]))
+        self.poll("all files are closed", lambda: self.hung.open_files == 0)
+
+    def test_in_lookup(self):
+        self.hangs("lookup")
+
+    def test_in_open(self):
+        self.hangs("open")
+
+    def test_in_read(self):
+        self.hangs("read")
 
 
 def connections(port):

@@ -1,7 +1,7 @@
 //! What can go wrong.
 
 use crate::Coding;
-use lakh_core::pool::{JobError, PoolFull};
+use lakh_core::pool::RunError;
 use std::{error, fmt};
 
 /// Why there are no compressed or decompressed bytes.
@@ -14,8 +14,7 @@ enum Kind {
     Truncated(Coding),
     TooLong(u64),
     Encoder(Coding),
-    Refused(PoolFull),
-    Lost(JobError),
+    Pool(RunError),
 }
 
 impl Error {
@@ -52,28 +51,21 @@ impl Error {
 
     /// The cpu lane has no room: later may go better. A handler that returns the error by `?` answers 503.
     pub fn is_full(&self) -> bool {
-        matches!(&self.0, Kind::Refused(refused) if refused.is_full())
+        self.run_error().is_some_and(RunError::is_full)
     }
 
-    /// The pool has shut down.
-    pub fn is_shutdown(&self) -> bool {
+    /// What the pool says, of all that is left to its cpu lane.
+    pub fn run_error(&self) -> Option<&RunError> {
         match &self.0 {
-            Kind::Refused(refused) => refused.is_shutdown(),
-            Kind::Lost(lost) => lost.is_shutdown(),
-            _ => false,
+            Kind::Pool(error) => Some(error),
+            _ => None,
         }
     }
 }
 
-impl From<PoolFull> for Error {
-    fn from(refused: PoolFull) -> Error {
-        Error(Kind::Refused(refused))
-    }
-}
-
-impl From<JobError> for Error {
-    fn from(lost: JobError) -> Error {
-        Error(Kind::Lost(lost))
+impl<E: Into<RunError>> From<E> for Error {
+    fn from(error: E) -> Error {
+        Error(Kind::Pool(error.into()))
     }
 }
 
@@ -84,19 +76,14 @@ impl fmt::Display for Error {
             Kind::Truncated(coding) => write!(f, "the {coding} data ends too early"),
             Kind::TooLong(limit) => write!(f, "decompressed, it is longer than the limit of {limit} bytes"),
             Kind::Encoder(coding) => write!(f, "the {coding} encoder failed"),
-            Kind::Refused(refused) => refused.fmt(f),
-            Kind::Lost(lost) => lost.fmt(f),
+            Kind::Pool(error) => error.fmt(f),
         }
     }
 }
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match &self.0 {
-            Kind::Refused(refused) => Some(refused),
-            Kind::Lost(lost) => Some(lost),
-            _ => None,
-        }
+        self.run_error().map(|error| error as _)
     }
 }
 

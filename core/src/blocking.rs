@@ -1,11 +1,11 @@
-//! Blocking work by the paved path: one function, one error.
+//! Blocking work by the paved path: few functions, one error.
 
 use crate::{
-    pool::{Job, JobError, Lane, PoolFull},
+    pool::{Job, Lane, MapChunks, PoolFull, RunError},
     shard,
 };
 use std::{
-    error, fmt,
+    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},
@@ -30,7 +30,7 @@ use std::{
 /// # lakh_core::block_on(async {
 /// let name = lakh_core::blocking(|| std::fs::read_to_string("/etc/hostname")).await?;
 /// # let _ = name;
-/// # Ok::<(), lakh_core::BlockingError>(())
+/// # Ok::<(), lakh_core::pool::RunError>(())
 /// # }).unwrap().unwrap();
 /// ```
 #[track_caller]
@@ -42,20 +42,31 @@ where
     blocking_on(Lane::USER, work)
 }
 
-/// As [`blocking`], on another lane of the pool: one of your own
-/// ([`PoolConfig::add_lane`](crate::pool::PoolConfig::add_lane)), or [`Lane::CPU`] for what computes.
+/// As [`blocking`], on a lane of one's choice: [`Lane::CPU`] for what computes, or one that was
+/// [added](crate::pool::PoolConfig::add_lane), with workers and a limit of its own, for a database, say.
 ///
-/// # Errors, cancel safety, panics
-/// As [`blocking`]. A lane that the pool does not have is an error, too.
+/// # Errors
+/// As [`blocking`].
+///
+/// # Cancel safety
+/// As [`blocking`].
+///
+/// # Panics
+/// Outside a shard.
 ///
 /// ```
-/// use lakh_core::{blocking_on, pool::Lane};
+/// use lakh_core::{Runtime, blocking_on, pool::{Kind, LaneConfig, PoolConfig}};
 ///
-/// # lakh_core::block_on(async {
-/// let sum = blocking_on(Lane::CPU, || (0..1_000_000u64).sum::<u64>()).await?;
-/// assert_eq!(sum, 499_999_500_000);
-/// # Ok::<(), lakh_core::BlockingError>(())
-/// # }).unwrap().unwrap();
+/// let mut config = PoolConfig::new(2);
+/// let database = config.add_lane("database", LaneConfig::new(Kind::Io).cap(1).queue_limit(64));
+/// let runtime = Runtime::builder().shards(1).pool(config).start(|_| Ok(()))?;
+/// # let (tell, told) = std::sync::mpsc::channel();
+/// runtime.shards().next().unwrap().spawn_on(move || async move {
+///     let rows = blocking_on(database, || 3).await;
+/// #   tell.send(rows).unwrap();
+/// })?;
+/// # assert_eq!(told.recv()??, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[track_caller]
 pub fn blocking_on<T, F>(lane: Lane, work: F) -> Blocking<T>
@@ -67,21 +78,50 @@ where
     Blocking(job.map_err(Some))
 }
 
+/// Computes on the pool's [`Lane::CPU`]: calls `work` for every `length` elements of `data`, on all of the lane's workers,
+/// and gives the results in the order of the elements. As [`Pool::map_chunks`](crate::Pool::map_chunks), which says more.
+///
+/// # Errors
+/// The future's: the lane is full or the pool has shut down, or `work` panicked.
+///
+/// # Cancel safety
+/// Dropping the future takes back all chunks that have not begun.
+///
+/// # Panics
+/// Outside a shard.
+///
+/// ```
+/// # lakh_core::block_on(async {
+/// let text: Vec<u8> = b"Lakh ".repeat(100_000);
+/// let found = lakh_core::map_chunks(text, 64 * 1024, |part| part.iter().filter(|byte| **byte == b'L').count()).await?;
+/// assert_eq!(found.iter().sum::<usize>(), 100_000);
+/// # Ok::<(), lakh_core::pool::RunError>(())
+/// # }).unwrap().unwrap();
+/// ```
+#[track_caller]
+pub fn map_chunks<D, T, R, F>(data: D, length: usize, work: F) -> MapChunks<R>
+where
+    D: AsRef<[T]> + Send + Sync + 'static,
+    T: 'static,
+    R: Send + 'static,
+    F: Fn(&[T]) -> R + Send + Sync + 'static,
+{
+    shard::with(|shard| shard.pool().map_chunks(Lane::CPU, data, length, work))
+}
+
 /// The future of [`blocking`] and [`blocking_on`].
 #[must_use = "dropping it takes the work back"]
 pub struct Blocking<T>(Result<Job<T>, Option<PoolFull>>);
 
 impl<T> Future for Blocking<T> {
-    type Output = Result<T, BlockingError>;
+    type Output = Result<T, RunError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            Ok(job) => {
-                Pin::new(job).poll(cx).map(|done| done.map_err(|lost| BlockingError(Cause::Lost(lost))))
-            }
+            Ok(job) => Pin::new(job).poll(cx).map_err(RunError::from),
             Err(refused) => {
                 let refused = refused.take().expect("`Blocking` polled after it was ready");
-                Poll::Ready(Err(BlockingError(Cause::Refused(refused))))
+                Poll::Ready(Err(refused.into()))
             }
         }
     }
@@ -92,52 +132,3 @@ impl<T> fmt::Debug for Blocking<T> {
         f.debug_tuple("Blocking").field(&self.0).finish()
     }
 }
-
-/// Why [`blocking`] work gave no result.
-#[derive(Debug, Clone)]
-pub struct BlockingError(Cause);
-
-#[derive(Debug, Clone)]
-enum Cause {
-    Refused(PoolFull),
-    Lost(JobError),
-}
-
-impl BlockingError {
-    /// The lane was full, and the work never ran: later may go better.
-    pub fn is_full(&self) -> bool {
-        matches!(&self.0, Cause::Refused(refused) if refused.is_full())
-    }
-
-    /// The pool has shut down, and the work never ran.
-    pub fn is_shutdown(&self) -> bool {
-        match &self.0 {
-            Cause::Refused(refused) => refused.is_shutdown(),
-            Cause::Lost(lost) => lost.is_shutdown(),
-        }
-    }
-
-    /// The work panicked.
-    pub fn is_panicked(&self) -> bool {
-        matches!(&self.0, Cause::Lost(lost) if lost.is_panicked())
-    }
-
-    /// What the work panicked with, if that was a text.
-    pub fn panic_message(&self) -> Option<&str> {
-        match &self.0 {
-            Cause::Refused(_) => None,
-            Cause::Lost(lost) => lost.panic_message(),
-        }
-    }
-}
-
-impl fmt::Display for BlockingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Cause::Refused(refused) => refused.fmt(f),
-            Cause::Lost(lost) => lost.fmt(f),
-        }
-    }
-}
-
-impl error::Error for BlockingError {}

@@ -56,7 +56,7 @@ mod watchdog;
 
 #[cfg(unix)]
 pub use async_fd::AsyncFd;
-pub use blocking::{Blocking, BlockingError, blocking, blocking_on};
+pub use blocking::{Blocking, blocking, blocking_on, map_chunks};
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;

@@ -1,8 +1,8 @@
 //! Work apart from the task that waits for it: on the pool, and in a shield.
 
 use lakh_core::{
-    BlockingError, Runtime, block_on, blocking, current,
-    pool::{Kind, Lane, LaneConfig, PoolConfig},
+    Runtime, block_on, blocking, current,
+    pool::{Kind, Lane, LaneConfig, PoolConfig, RunError},
     shield, spawn, yield_now,
 };
 use std::{cell::RefCell, rc::Rc, sync::mpsc, time::Duration};
@@ -37,7 +37,7 @@ fn a_full_lane_refuses_and_dropping_takes_queued_work_back() {
 
 #[test]
 fn errors_tell_full_shutdown_and_panicked_apart() {
-    let kinds = |error: BlockingError| (error.is_full(), error.is_shutdown(), error.is_panicked());
+    let kinds = |error: RunError| (error.is_full(), error.is_shutdown(), error.is_panicked());
     block_on(async move {
         assert_eq!(blocking(|| 6 * 7).await.unwrap(), 42);
         let error = blocking(|| panic!("on purpose: blocking work")).await.unwrap_err();

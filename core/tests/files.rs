@@ -3,11 +3,7 @@
 mod common;
 
 use common::{Hold, SAFETY_NET, poll_once, pool, with_a_small_pool};
-use lakh_core::{
-    block_on,
-    fs::{FileError, FileWriter},
-    sleep, spawn, timeout,
-};
+use lakh_core::{block_on, fs::FileWriter, pool::RunError, sleep, spawn, timeout};
 use std::{
     fs,
     future::poll_fn,
@@ -181,6 +177,31 @@ fn a_full_disk_is_told_at_the_next_call_and_at_every_later_one() {
     .unwrap();
 }
 
+/// The umask has no part in it, and the right to run as the file's owner is not kept.
+#[test]
+#[cfg(unix)]
+fn a_file_that_replaces_another_has_its_rights_from_the_beginning() {
+    use std::os::unix::fs::PermissionsExt;
+    let (temp, path) = folder();
+    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
+    let given = [(0o600, 0o600), (0o666, 0o666), (0o440, 0o440), (0o4755, 0o755)];
+    for (old, new) in given {
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(old)).unwrap();
+        let (to, folder) = (path.clone(), temp.path().to_owned());
+        block_on(async move {
+            let mut file = FileWriter::create(&to).await.unwrap();
+            let under_work = names(&folder).into_iter().find(|name| name != "file").unwrap();
+            assert_eq!(mode(&folder.join(under_work)), new);
+            file.write_all(b"new").await.unwrap();
+            file.finish().await.unwrap();
+        })
+        .unwrap();
+        assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"new".to_vec(), new));
+        fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn a_full_pool_refuses_new_files_and_those_that_are_open_wait_for_it() {
     let (temp, path) = folder();
@@ -189,10 +210,9 @@ fn a_full_pool_refuses_new_files_and_those_that_are_open_wait_for_it() {
         let to = to.clone();
         async move {
             let pool = pool();
-            let is_full = |error: FileError| error.pool_full().is_some_and(|refused| refused.is_full());
             let mut file = FileWriter::options().buffer(4).open(&to).await.unwrap();
             let hold = Hold::all(&pool).await;
-            assert!(is_full(FileWriter::create(&to).await.unwrap_err()));
+            assert!(FileWriter::create(&to).await.unwrap_err().is_full());
             assert_eq!(file.write(b"012345").await.unwrap(), 4, "there is room for these");
             assert!(poll_once(pin!(file.write(b"45"))).is_pending());
             assert!(poll_once(pin!(file.finish())).is_pending());
@@ -249,7 +269,7 @@ fn a_writer_that_waits_for_a_full_pool_is_told_of_its_end() {
             lakh_core::yield_now().await;
             pool.shutdown();
             let error = writing.await.unwrap().unwrap_err();
-            assert!(error.pool_full().is_some_and(|refused| !refused.is_full()), "{error}");
+            assert!(error.run_error().is_some_and(RunError::is_shutdown), "{error}");
             drop(hold);
         }
     });

@@ -174,6 +174,31 @@ fn times_are_set_or_left_as_they_are() {
     });
 }
 
+/// Anybody may give a file to its own owner; to give it to another one takes rights that tests need not have.
+#[test]
+#[cfg(unix)]
+fn owners_are_set_or_left_as_they_are_and_links_are_followed_or_not() {
+    use std::os::unix::fs::MetadataExt;
+    in_a_folder(async |root| {
+        let (path, link) = (root.join("file"), root.join("link"));
+        fs::write(&path, "").await?;
+        fs::symlink("file", &link).await?;
+        let before = fs::metadata(&path).await?;
+        let is_root = before.uid() == 0;
+        let (owner, group) = if is_root { (4711, 4712) } else { (before.uid(), before.gid()) };
+        fs::chown(&link, Some(owner), None).await?;
+        fs::chown(&link, None, Some(group)).await?;
+        let after = fs::metadata(&path).await?;
+        assert_eq!((after.uid(), after.gid()), (owner, group));
+        assert_eq!(fs::symlink_metadata(&link).await?.uid(), before.uid());
+        fs::lchown(&link, Some(owner), Some(group)).await?;
+        let after = fs::symlink_metadata(&link).await?;
+        assert_eq!((after.uid(), after.gid()), (owner, group));
+        assert!(fs::chown(root.join("nothing"), None, Some(group)).await.unwrap_err().is_not_found());
+        Ok(())
+    });
+}
+
 #[test]
 #[cfg(unix)]
 fn a_temporary_directory_is_new_and_for_its_owner_alone() {
@@ -302,7 +327,7 @@ fn a_dropped_future_takes_back_what_has_not_begun_and_is_counted() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_mount_that_hangs_waits_for_itself_and_files_on_others_are_read() {
-    use lakh_core::pool::{Kind, LaneConfig, PoolConfig, PoolFull};
+    use lakh_core::pool::{Kind, LaneConfig, PoolConfig, PoolFull, RunError};
     use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 
     let temp = tempdir().unwrap();
@@ -327,7 +352,14 @@ fn a_mount_that_hangs_waits_for_itself_and_files_on_others_are_read() {
                 }
             };
             timeout(SAFETY_NET, fill).await.unwrap();
-            assert!(fs::metadata(&fifo).await.unwrap_err().pool_full().is_some_and(PoolFull::is_group_full));
+            assert!(
+                fs::metadata(&fifo)
+                    .await
+                    .unwrap_err()
+                    .run_error()
+                    .and_then(RunError::refused)
+                    .is_some_and(PoolFull::is_group_full)
+            );
             for _ in 0..10 {
                 fs::read("/proc/self/status", 1 << 20).await.unwrap();
             }

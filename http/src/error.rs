@@ -8,9 +8,8 @@ use crate::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lakh_core::{
-    BlockingError,
     fs::FileError,
-    pool::{JobError, PoolFull},
+    pool::{JobError, PoolFull, RunError},
 };
 use std::{any::Any, borrow::Cow, error::Error, fmt};
 
@@ -38,9 +37,9 @@ pub type HandlerResult<T = Response> = Result<T, HandlerError>;
 /// An error with the status and the words that the client is told, and the cause that it is not.
 ///
 /// Every [`std::error::Error`] becomes one by `?`: what this crate's own extractors, bodies and the pool
-/// refuse keeps its status, and so does an error whose [source](std::error::Error::source) is a refusal of the pool
-/// (a password that cannot be hashed now); anything else is 500, and its text stays here. All of them are turned
-/// into answers in one place, [`App::on_error`](crate::App::on_error).
+/// refuse keeps its status, and so does an error with a refusal of the pool or a full disk among its
+/// [sources](std::error::Error::source) (a password that cannot be hashed now); anything else is 500, and its text stays
+/// here. All of them are turned into answers in one place, [`App::on_error`](crate::App::on_error).
 pub struct HandlerError(Box<Inner>);
 
 struct Inner {
@@ -161,76 +160,41 @@ impl<E: Error + 'static> From<E> for HandlerError {
             HandlerError::new(error.status(), error.to_string())
         } else if let Some(error) = any.downcast_ref::<FormError>() {
             HandlerError::new(error.status(), error.to_string())
-        } else if let Some(error) = any.downcast_ref::<PoolFull>() {
-            of_full_pool(error)
-        } else if let Some(error) = any.downcast_ref::<JobError>() {
-            of_lost_job(error)
-        } else if let Some(error) = any.downcast_ref::<BlockingError>() {
-            of_blocking(error)
-        } else if let Some(error) = any.downcast_ref::<FileError>() {
-            of_unwritten_file(error)
         } else {
-            match of_source(&error) {
-                Some(answer) => answer.with_cause(error),
-                None => HandlerError::internal(error),
-            }
+            of_chain(&error).with_cause(error)
         }
     }
 }
 
-/// What the pool says in one of the error's sources.
-fn of_source(error: &(dyn Error + 'static)) -> Option<HandlerError> {
-    let mut sources =
-        std::iter::successors(error.source(), |error: &&(dyn Error + 'static)| (*error).source())
-            .take(MAX_SOURCES);
-    sources.find_map(|source| match source.downcast_ref::<PoolFull>() {
-        Some(refused) => Some(of_full_pool(refused)),
-        None => source.downcast_ref::<JobError>().map(of_lost_job),
-    })
-}
-
-/// 503, and when to come back; 500 for a lane that the pool does not have.
-fn of_full_pool(error: &PoolFull) -> HandlerError {
-    if error.is_unknown_lane() {
-        return HandlerError::internal(error.clone());
+/// By the first of an error and its sources that is known here; 500 if none is.
+fn of_chain(error: &(dyn Error + 'static)) -> HandlerError {
+    let mut chain = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
+        .take(1 + MAX_SOURCES);
+    let status = chain.find_map(status_of).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let answer = HandlerError::status_only(status);
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => answer.with_header(header::RETRY_AFTER, 1),
+        _ => answer,
     }
-    come_back(error.clone())
 }
 
-fn come_back(cause: impl Error + 'static) -> HandlerError {
-    HandlerError::status_only(StatusCode::SERVICE_UNAVAILABLE)
-        .with_header(header::RETRY_AFTER, 1)
-        .with_cause(cause)
-}
-
-/// 503 if the pool has shut down, 500 if the job has panicked.
-fn of_lost_job(error: &JobError) -> HandlerError {
-    lost(error.is_shutdown(), error.clone())
-}
-
-fn lost(is_shutdown: bool, cause: impl Error + 'static) -> HandlerError {
-    let status = match is_shutdown {
+/// 503 for a pool that is full or has shut down, 507 for a full disk (RFC 4918, 11.5); 500 for a job that has panicked,
+/// and for a lane that the pool does not have.
+fn status_of(error: &(dyn Error + 'static)) -> Option<StatusCode> {
+    let may_come_back = if let Some(error) = error.downcast_ref::<PoolFull>() {
+        error.is_full() || error.is_shutdown()
+    } else if let Some(error) = error.downcast_ref::<JobError>() {
+        error.is_shutdown()
+    } else if let Some(error) = error.downcast_ref::<RunError>() {
+        error.is_full() || error.is_shutdown()
+    } else {
+        let is_full = error.downcast_ref::<FileError>().is_some_and(FileError::is_storage_full);
+        return is_full.then_some(StatusCode::INSUFFICIENT_STORAGE);
+    };
+    Some(match may_come_back {
         true => StatusCode::SERVICE_UNAVAILABLE,
         false => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    HandlerError::status_only(status).with_cause(cause)
-}
-
-/// As what the pool says.
-fn of_blocking(error: &BlockingError) -> HandlerError {
-    if error.is_full() { come_back(error.clone()) } else { lost(error.is_shutdown(), error.clone()) }
-}
-
-/// As the pool's refusal or loss; 507 for a full disk (RFC 4918, 11.5); 500.
-fn of_unwritten_file(error: &FileError) -> HandlerError {
-    match (error.pool_full(), error.job_error()) {
-        (Some(refused), _) => of_full_pool(refused),
-        (None, Some(lost)) => of_lost_job(lost),
-        (None, None) if error.is_storage_full() => {
-            HandlerError::status_only(StatusCode::INSUFFICIENT_STORAGE).with_cause(error.clone())
-        }
-        (None, None) => HandlerError::internal(error.clone()),
-    }
+    })
 }
 
 impl IntoResponse for HandlerError {
@@ -270,7 +234,7 @@ impl IntoResponse for PoolFull {
     }
 }
 
-impl IntoResponse for BlockingError {
+impl IntoResponse for RunError {
     fn into_response(self) -> Response {
         HandlerError::from(self).into_response()
     }
@@ -318,7 +282,8 @@ mod tests {
             }
         }
         let refused = || Wrapped(Some(Box::new(PoolFull::at_bound("hashes", 1))));
-        for error in [refused(), Wrapped(Some(Box::new(refused())))] {
+        let run = Wrapped(Some(Box::new(RunError::from(PoolFull::at_bound("hashes", 1)))));
+        for error in [refused(), Wrapped(Some(Box::new(refused()))), run] {
             let error = HandlerError::from(error);
             assert_eq!(
                 (error.status(), error.message()),

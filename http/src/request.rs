@@ -351,6 +351,22 @@ impl Request {
         self.0.body
     }
 
+    /// Takes all header fields of this name (in any case) out of the head, for middleware that has dealt with what they say.
+    /// False, and nothing is copied, if there are none. What [`Head::host`] says stays.
+    pub fn remove_header(&mut self, name: impl AsRef<str>) -> bool {
+        let name = name.as_ref().as_bytes();
+        let KeptHead { head, bytes } = &*self.0.head;
+        let is_it = |field: Span| field.of(bytes).eq_ignore_ascii_case(name);
+        if !head.headers.iter().any(|(field, _)| is_it(*field)) {
+            return false;
+        }
+        // The connection may go on with the old one: heads that repeat are shared.
+        let mut head = head.clone();
+        head.headers.retain(|(field, _)| !is_it(*field));
+        self.0.head = Rc::new(KeptHead { head, bytes: bytes.clone() });
+        true
+    }
+
     /// Leaves a value with the request, in the place of another of its type, for the handler
     /// ([`Extension`](crate::extract::Extension)) and for middleware further in.
     pub fn insert_extension<T: 'static>(&mut self, value: T) {

@@ -1,6 +1,6 @@
 //! What can go wrong, besides a wrong password.
 
-use lakh_core::pool::{JobError, PoolFull};
+use lakh_core::pool::{PoolFull, RunError};
 use std::{borrow::Cow, error, fmt, io};
 
 /// Why there is no hash or no verdict. A wrong password is none of these: it is a
@@ -13,8 +13,7 @@ enum Kind {
     Format(Cow<'static, str>),
     Costly(Cow<'static, str>),
     Password(Cow<'static, str>),
-    Refused(PoolFull),
-    Lost(JobError),
+    Pool(RunError),
     Io(io::Error),
 }
 
@@ -32,7 +31,7 @@ impl Error {
     }
 
     pub(crate) fn full(limit: usize) -> Error {
-        PoolFull::at_bound("passwords", limit).into()
+        RunError::from(PoolFull::at_bound("passwords", limit)).into()
     }
 
     /// The same, with the line of the file in which it stands.
@@ -64,28 +63,21 @@ impl Error {
     /// As many wait already as may: later may go better. A handler that returns the error by `?` answers 503, with
     /// `Retry-After`.
     pub fn is_full(&self) -> bool {
-        matches!(&self.0, Kind::Refused(refused) if refused.is_full())
+        self.run_error().is_some_and(RunError::is_full)
     }
 
-    /// The pool has shut down.
-    pub fn is_shutdown(&self) -> bool {
+    /// What the pool says, or the bound before it.
+    pub fn run_error(&self) -> Option<&RunError> {
         match &self.0 {
-            Kind::Refused(refused) => refused.is_shutdown(),
-            Kind::Lost(lost) => lost.is_shutdown(),
-            _ => false,
+            Kind::Pool(error) => Some(error),
+            _ => None,
         }
     }
 }
 
-impl From<PoolFull> for Error {
-    fn from(refused: PoolFull) -> Error {
-        Error(Kind::Refused(refused))
-    }
-}
-
-impl From<JobError> for Error {
-    fn from(lost: JobError) -> Error {
-        Error(Kind::Lost(lost))
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Error {
+        Error(Kind::Pool(error))
     }
 }
 
@@ -99,8 +91,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Format(what) | Kind::Costly(what) | Kind::Password(what) => f.write_str(what),
-            Kind::Refused(refused) => refused.fmt(f),
-            Kind::Lost(lost) => lost.fmt(f),
+            Kind::Pool(error) => error.fmt(f),
             Kind::Io(error) => error.fmt(f),
         }
     }
@@ -111,8 +102,7 @@ impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.0 {
             Kind::Format(_) | Kind::Costly(_) | Kind::Password(_) => None,
-            Kind::Refused(refused) => Some(refused),
-            Kind::Lost(lost) => Some(lost),
+            Kind::Pool(error) => Some(error),
             Kind::Io(error) => Some(error),
         }
     }

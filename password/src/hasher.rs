@@ -5,7 +5,10 @@ use crate::{
     gate::{Gate, Permit},
     random,
 };
-use lakh_core::{pool::Lane, sys::cpu::cpu_quota};
+use lakh_core::{
+    pool::{Lane, RunError},
+    sys::cpu::cpu_quota,
+};
 use std::{
     fmt,
     sync::{Arc, LazyLock},
@@ -186,8 +189,8 @@ impl Hasher {
                 drop(permit);
                 done
             })
-        })?;
-        Ok(job.await?)
+        });
+        Ok(job.map_err(RunError::from)?.await.map_err(RunError::from)?)
     }
 
     /// Refuses a stored hash that could never be verified, since it takes more memory than there is for all.

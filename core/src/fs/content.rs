@@ -150,7 +150,8 @@ impl Reading {
         if self.file.is_none() {
             let file = site.open(OpenOptions::new().read(true))?;
             let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-            self.bytes.reserve_exact(length.min(self.limit));
+            // What a file says of its length may be nonsense (`/proc/kcore`).
+            self.bytes.try_reserve_exact(length.min(self.limit))?;
             self.file = Some(file);
         }
         let file = self.file.as_ref().expect("opened above");

@@ -1,6 +1,6 @@
 //! Why an operation on files failed.
 
-use crate::pool::{JobError, PoolFull};
+use crate::pool::RunError;
 use std::{
     error, fmt, io,
     path::{Path, PathBuf},
@@ -22,8 +22,7 @@ pub struct FileError {
 #[derive(Clone, Debug)]
 enum Fault {
     Io(Arc<io::Error>),
-    Refused(PoolFull),
-    Lost(JobError),
+    Pool(RunError),
     TooLarge { limit: u64 },
 }
 
@@ -65,21 +64,14 @@ impl FileError {
 
     /// The file lane, or the share of the file's mount, is full, and nothing was done: later may go better.
     pub fn is_full(&self) -> bool {
-        self.pool_full().is_some_and(PoolFull::is_full)
+        self.run_error().is_some_and(RunError::is_full)
     }
 
-    /// The pool took no job. If it [is full](PoolFull::is_full) the call may be made again: nothing is lost.
-    pub fn pool_full(&self) -> Option<&PoolFull> {
+    /// What the pool says. If it [is full](RunError::is_full), the call may be made again: nothing is lost. If it
+    /// has lost the job, the file is lost with it.
+    pub fn run_error(&self) -> Option<&RunError> {
         match &self.fault {
-            Fault::Refused(refused) => Some(refused),
-            _ => None,
-        }
-    }
-
-    /// The pool has lost the job, and with it the file.
-    pub fn job_error(&self) -> Option<&JobError> {
-        match &self.fault {
-            Fault::Lost(lost) => Some(lost),
+            Fault::Pool(error) => Some(error),
             _ => None,
         }
     }
@@ -113,8 +105,7 @@ impl fmt::Display for FileError {
         }
         match &self.fault {
             Fault::Io(error) => error.fmt(f),
-            Fault::Refused(refused) => refused.fmt(f),
-            Fault::Lost(lost) => lost.fmt(f),
+            Fault::Pool(error) => error.fmt(f),
             Fault::TooLarge { limit } => write!(f, "it is longer than {limit} bytes"),
         }
     }
@@ -124,8 +115,7 @@ impl error::Error for FileError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.fault {
             Fault::Io(error) => Some(error),
-            Fault::Refused(refused) => Some(refused),
-            Fault::Lost(lost) => Some(lost),
+            Fault::Pool(error) => Some(error),
             Fault::TooLarge { .. } => None,
         }
     }
@@ -137,15 +127,9 @@ impl From<io::Error> for FileError {
     }
 }
 
-impl From<PoolFull> for FileError {
-    fn from(refused: PoolFull) -> Self {
-        FileError::new(Fault::Refused(refused))
-    }
-}
-
-impl From<JobError> for FileError {
-    fn from(lost: JobError) -> Self {
-        FileError::new(Fault::Lost(lost))
+impl<E: Into<RunError>> From<E> for FileError {
+    fn from(error: E) -> Self {
+        FileError::new(Fault::Pool(error.into()))
     }
 }
 
@@ -154,7 +138,7 @@ impl From<FileError> for io::Error {
         let kind = match &error.fault {
             Fault::Io(error) => error.kind(),
             Fault::TooLarge { .. } => io::ErrorKind::FileTooLarge,
-            Fault::Refused(_) | Fault::Lost(_) => io::ErrorKind::Other,
+            Fault::Pool(_) => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }

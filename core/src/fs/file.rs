@@ -172,8 +172,12 @@ impl File {
             bytes.resize(before + step, 0);
             let read = read_at(file, &mut bytes[before..], offset.saturating_add(before as u64))?;
             bytes.truncate(before + read);
-            let over = read < step || bytes.len() == length;
-            Ok(over.then(|| Bytes::from(std::mem::take(&mut bytes))))
+            // Fewer than asked for need not be the end: some filesystems give what they have.
+            let over = read == 0 || bytes.len() == length;
+            Ok(over.then(|| {
+                bytes.shrink_to_fit();
+                Bytes::from(std::mem::take(&mut bytes))
+            }))
         })
         .await
     }

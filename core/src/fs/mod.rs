@@ -59,8 +59,8 @@ pub use error::FileError;
 pub use file::{File, OpenOptions};
 pub use many::read_many;
 pub use names::{
-    canonicalize, create_dir, create_dir_all, create_temp_dir, exists, hard_link, metadata, read_link,
-    remove_dir, remove_dir_all, remove_file, rename, set_permissions, set_times, statfs, symlink,
+    canonicalize, chown, create_dir, create_dir_all, create_temp_dir, exists, hard_link, lchown, metadata,
+    read_link, remove_dir, remove_dir_all, remove_file, rename, set_permissions, set_times, statfs, symlink,
     symlink_metadata,
 };
 pub use read_dir::{DirEntry, ReadDir, read_dir};

@@ -241,6 +241,29 @@ pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -
     on_path("set the rights of", path.as_ref(), move |path| fs::set_permissions(path, permissions)).await
 }
 
+/// Gives a file another owner and group, by their numbers, where a link leads to; `None` leaves it as it is (`chown(2)`).
+///
+/// # Errors
+/// As the [module](super) says; [`PermissionDenied`](io::ErrorKind::PermissionDenied) to who may not give files away,
+/// [`Unsupported`](io::ErrorKind::Unsupported) elsewhere than on Unix.
+///
+/// # Panics
+/// Outside a shard.
+pub async fn chown(path: impl AsRef<Path>, owner: Option<u32>, group: Option<u32>) -> Result<(), FileError> {
+    on_path("give away", path.as_ref(), move |path| file::chown(path, owner, group)).await
+}
+
+/// As [`chown`], but of a link itself (`lchown(2)`).
+///
+/// # Errors
+/// As [`chown`].
+///
+/// # Panics
+/// Outside a shard.
+pub async fn lchown(path: impl AsRef<Path>, owner: Option<u32>, group: Option<u32>) -> Result<(), FileError> {
+    on_path("give away", path.as_ref(), move |path| file::lchown(path, owner, group)).await
+}
+
 /// Sets when a file was last read and written, where a link leads to; `None` leaves it as it is
 /// (`utimensat(2)`).
 ///

@@ -4,7 +4,7 @@ use super::{group::Group, held::Held};
 use crate::sys::file::{mount_id, rename_new, sync_directory, write_all_at};
 use std::{
     collections::hash_map::RandomState,
-    fs::{self, File, OpenOptions},
+    fs::{self, File, Metadata, OpenOptions},
     hash::{BuildHasher, Hasher},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -58,13 +58,19 @@ impl Target {
             return Ok(Target { output: Output::Own(file), path: path.to_owned(), under_work: None, mode });
         }
         // What will fail at the end had better fail before a long upload.
-        match path.symlink_metadata() {
+        let replaced = match path.symlink_metadata() {
             Ok(_) if mode == Mode::New => return Err(io::ErrorKind::AlreadyExists.into()),
             Ok(found) if found.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            _ => {}
+            found => found.ok().filter(Metadata::is_file),
+        };
+        let (file, under_work) = create_beside(path, replaced.is_some())?;
+        let target =
+            Target { output: Output::Own(file), path: path.to_owned(), under_work: Some(under_work), mode };
+        if let Some(replaced) = replaced {
+            // Dropped if it fails, and so removed.
+            take_rights(target.file(), &replaced)?;
         }
-        let (file, under_work) = create_beside(path)?;
-        Ok(Target { output: Output::Own(file), path: path.to_owned(), under_work: Some(under_work), mode })
+        Ok(target)
     }
 
     pub(super) fn group(&self) -> Group {
@@ -117,14 +123,36 @@ impl Drop for Target {
     }
 }
 
-/// A new file in the same folder, so that renaming it does not copy it.
-fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+/// Who may read, write and run the file, and no more: its owner may be another one, whose rights to become are not given
+/// on (set-user-id).
+#[cfg(unix)]
+fn take_rights(file: &File, replaced: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(replaced.permissions().mode() & 0o777))
+}
+
+/// A file that is read-only cannot be replaced here.
+#[cfg(not(unix))]
+fn take_rights(_file: &File, _replaced: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+/// A new file in the same folder, so that renaming it does not copy it. A private one is its owner's until it has its
+/// rights.
+fn create_beside(path: &Path, is_private: bool) -> io::Result<(File, PathBuf)> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if is_private {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    let _ = is_private;
     let folder = path.parent().filter(|_| path.file_name().is_some());
     let folder = folder.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
     for _ in 0..NAMES {
         let name = folder.join(format!(".lakh-{:016x}.part", random()));
-        match OpenOptions::new().write(true).create_new(true).open(&name) {
+        match options.open(&name) {
             Ok(file) => return Ok((file, name)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => taken = error,
             Err(error) => return Err(error),

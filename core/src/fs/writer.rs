@@ -8,7 +8,7 @@ use super::{
     target::{Mode, Target},
 };
 use crate::{
-    pool::{Job, Lane, Pool, PoolFull, Room},
+    pool::{Job, Lane, Pool, Room},
     shard,
 };
 use std::{
@@ -53,8 +53,8 @@ impl FileWriterOptions {
         FileWriterOptions { mode: Mode::New, ..self }
     }
 
-    /// Empties the file that is there and writes into it, or makes one; for what keeps its owner, links or
-    /// rights, and for devices. What was written stays there if the writer is dropped.
+    /// Empties the file that is there and writes into it, or makes one; for what keeps its owner or
+    /// other names, and for devices. What was written stays there if the writer is dropped.
     pub fn in_place(self) -> Self {
         FileWriterOptions { mode: Mode::InPlace, ..self }
     }
@@ -75,7 +75,7 @@ impl FileWriterOptions {
     /// Cancel safe: what was opened meanwhile is removed.
     ///
     /// # Errors
-    /// What the system says; [`pool_full`](FileError::pool_full) if the file lane, or the share of the
+    /// What the system says; [`is_full`](FileError::is_full) if the file lane, or the share of the
     /// file's mount, is full.
     ///
     /// # Panics
@@ -100,8 +100,9 @@ impl FileWriterOptions {
 /// ([`FileWriterOptions::buffer`]), none while nothing has been written, and no more than one job.
 ///
 /// The file has another name in the same folder (`.lakh-….part`) until [`finish`](FileWriter::finish)
-/// gives it its own, in the place of a file that is there. A writer that is dropped before, or fails, has
-/// the pool remove it; so nobody ever sees half a file. Only the end of the process can leave one behind.
+/// gives it its own, in the place of a file that is there. It has that one's rights (as they were when this one was
+/// opened), but not its owner, nor the right to run as another user. A writer that is dropped before, or fails, has the
+/// pool remove it; so nobody ever sees half a file. Only the end of the process can leave one behind.
 ///
 /// **Errors** of writing come at the next call, and at every later one. A pool that is full refuses to open
 /// files; those that are open wait for room in it, and so does who writes to them.
@@ -324,7 +325,7 @@ impl FileWriter {
     fn poll_start(&mut self, cx: &Context<'_>, work: Work) -> Poll<Result<(), FileError>> {
         self.room = None;
         match self.start(work) {
-            Err(error) if error.pool_full().is_some_and(PoolFull::is_full) => {
+            Err(error) if error.is_full() => {
                 self.room = self.pool.wait_for_room(Lane::FILE, self.place.group(), cx.waker().clone());
                 if self.room.is_none() {
                     // There is room by now.

@@ -150,6 +150,100 @@ impl fmt::Display for JobError {
 
 impl error::Error for JobError {}
 
+/// Why work that was to be done on the pool has no result: it was refused, or lost.
+///
+/// The one error of whoever does not care which of the two it was, and what libraries keep in their own errors. In a
+/// handler, `?` makes it 503 with `Retry-After` if the pool [is full](Self::is_full), 503 if it has shut down, 500 if the
+/// work panicked; so it does with an error that has it among its [sources](error::Error::source).
+///
+/// ```
+/// use lakh_core::pool::{Lane, Pool, PoolConfig, RunError};
+///
+/// async fn count(pool: &Pool, text: String) -> Result<usize, RunError> {
+///     Ok(pool.run(Lane::CPU, move || text.split(' ').count())?.await?)
+/// }
+///
+/// # lakh_core::block_on(async {
+/// let pool = Pool::new(PoolConfig::new(1)).unwrap();
+/// assert_eq!(count(&pool, "one two".into()).await.unwrap(), 2);
+/// pool.shutdown();
+/// assert!(count(&pool, "one two".into()).await.unwrap_err().is_shutdown());
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct RunError(Cause);
+
+#[derive(Clone, Debug)]
+enum Cause {
+    Refused(PoolFull),
+    Lost(JobError),
+}
+
+impl RunError {
+    /// There was no room, and the work never ran: later may go better.
+    pub fn is_full(&self) -> bool {
+        self.refused().is_some_and(PoolFull::is_full)
+    }
+
+    /// The pool has shut down, and the work never ran to its end.
+    pub fn is_shutdown(&self) -> bool {
+        match &self.0 {
+            Cause::Refused(refused) => refused.is_shutdown(),
+            Cause::Lost(lost) => lost.is_shutdown(),
+        }
+    }
+
+    /// The work panicked.
+    pub fn is_panicked(&self) -> bool {
+        self.lost().is_some_and(JobError::is_panicked)
+    }
+
+    /// What the work panicked with, if that was a text.
+    pub fn panic_message(&self) -> Option<&str> {
+        self.lost()?.panic_message()
+    }
+
+    /// What the pool said when it did not take the job.
+    pub fn refused(&self) -> Option<&PoolFull> {
+        match &self.0 {
+            Cause::Refused(refused) => Some(refused),
+            Cause::Lost(_) => None,
+        }
+    }
+
+    /// What became of the job, if the pool had taken it.
+    pub fn lost(&self) -> Option<&JobError> {
+        match &self.0 {
+            Cause::Refused(_) => None,
+            Cause::Lost(lost) => Some(lost),
+        }
+    }
+}
+
+impl From<PoolFull> for RunError {
+    fn from(refused: PoolFull) -> RunError {
+        RunError(Cause::Refused(refused))
+    }
+}
+
+impl From<JobError> for RunError {
+    fn from(lost: JobError) -> RunError {
+        RunError(Cause::Lost(lost))
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Cause::Refused(refused) => refused.fmt(f),
+            Cause::Lost(lost) => lost.fmt(f),
+        }
+    }
+}
+
+/// It says all that the one in it says, and so names no source.
+impl error::Error for RunError {}
+
 /// The pool cannot be set up, or resized, as asked.
 #[derive(Debug)]
 pub struct PoolError {

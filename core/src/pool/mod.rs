@@ -10,6 +10,8 @@
 //! - Within a grouped lane each group (for files: each mount) has a cap and a limit of its own, so
 //!   that one hung mount waits only for itself.
 //! - Dropping the [`Job`] takes queued work back.
+//! - A computation over much data is split over the workers ([`Pool::map_chunks`]), and lets others have their turn after
+//!   each part.
 //! - A job that waits for longer than [`SATURATED_AFTER`] is said on standard error, once in five
 //!   minutes, and counted ([`LaneMetrics::saturated`]).
 //!
@@ -43,10 +45,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chunks;
 mod config;
 mod error;
 mod job;
 mod lane;
+mod lane_state;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod metrics;
@@ -62,8 +66,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use chunks::MapChunks;
 pub use config::{LaneConfig, MAX_WORKERS, PoolConfig, THREADS_VARIABLE};
-pub use error::{JobError, PoolError, PoolFull};
+pub use error::{JobError, PoolError, PoolFull, RunError};
 pub use job::{Job, Step};
 pub use lane::{Kind, Lane};
 pub use metrics::{LaneMetrics, PoolMetrics, SaturatedGroup, Saturation, WorkerMetrics};

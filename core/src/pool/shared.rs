@@ -94,6 +94,10 @@ impl Shared {
         Ok(())
     }
 
+    pub(super) fn workers_of(&self, lane: Lane) -> usize {
+        self.lock().workers_of(lane)
+    }
+
     pub(super) fn close(&self) {
         let (dropped, waiting) = self.lock().close();
         for sleepers in [&self.idle[0], &self.idle[1], &self.starter, &self.ended] {

@@ -10,9 +10,10 @@ use super::config::{PoolConfig, fit_sizes};
 use super::error::{PoolError, PoolFull, Refusal};
 use super::job::{Ran, Work};
 use super::lane::{Kind, Lane};
-use super::metrics::{LaneMetrics, PoolMetrics, SaturatedGroup, Saturation, WorkerMetrics};
-use super::queue::{Key, Queue};
-use super::room::{Full, Rooms};
+use super::lane_state::{Entry, LaneState};
+use super::metrics::{PoolMetrics, Saturation, WorkerMetrics};
+use super::queue::Key;
+use super::room::Full;
 use crate::histogram::Snapshot;
 use crate::wakers::WakerKey;
 use std::task::Waker;
@@ -26,39 +27,6 @@ pub(super) struct State {
     watched: bool,
     next_sequence: u64,
     spawn_failures: u64,
-}
-
-struct LaneState {
-    name: Arc<str>,
-    kind: Kind,
-    queue: Queue<Entry>,
-    rooms: Rooms,
-    limit: usize,
-    group_limit: usize,
-    reserved: usize,
-    /// As configured; `None` stands for whatever the other lanes do not reserve.
-    cap: Option<usize>,
-    /// As configured; `None` stands for half of what the lane may use.
-    group_cap: Option<usize>,
-    grouped: bool,
-    running: usize,
-    counts: Counts,
-}
-
-struct Entry {
-    work: Arc<dyn Work>,
-    queued_at: Instant,
-}
-
-#[derive(Default)]
-struct Counts {
-    accepted: u64,
-    finished: u64,
-    refused: u64,
-    cancelled: u64,
-    panicked: u64,
-    dropped: u64,
-    saturated: u64,
 }
 
 /// The threads of one kind. `idle`, `waking` and `starting` are disjoint parts of `threads`.
@@ -109,20 +77,7 @@ pub(super) enum After {
 impl State {
     pub(super) fn new(config: &PoolConfig) -> Result<State, PoolError> {
         let sizes = config.check()?;
-        let lanes = config.lanes.iter().map(|(name, lane)| LaneState {
-            name: Arc::clone(name),
-            kind: lane.kind,
-            queue: Queue::new(usize::MAX),
-            rooms: Rooms::default(),
-            limit: lane.queue_limit,
-            group_limit: if lane.grouped { (lane.queue_limit / 2).max(1) } else { lane.queue_limit },
-            reserved: lane.reserved,
-            cap: lane.cap,
-            group_cap: lane.group_cap,
-            grouped: lane.grouped,
-            running: 0,
-            counts: Counts::default(),
-        });
+        let lanes = config.lanes.iter().map(|(name, lane)| LaneState::new(name, lane));
         let kinds = sizes.map(|size| Workers { size, ..Workers::default() });
         let lanes = lanes.collect();
         let mut state =
@@ -433,67 +388,20 @@ impl State {
         self.lanes.iter().filter(|lane| lane.kind == kind).map(of).sum()
     }
 
+    /// How many workers may run the lane at once; 0 if there is none of this number.
+    pub(super) fn workers_of(&self, lane: Lane) -> usize {
+        let Some(lane) = self.lanes.get(lane.index()) else { return 0 };
+        let reserved = self.sum(lane.kind, |lane| lane.reserved);
+        let usable = self.kinds[lane.kind.index()].size - (reserved - lane.reserved);
+        lane.cap.map_or(usable, |cap| cap.min(usable))
+    }
+
     fn set_group_caps(&mut self) {
         for index in 0..self.lanes.len() {
+            let half = (self.workers_of(Lane(index as u16)) / 2).max(1);
             let lane = &self.lanes[index];
-            let reserved = self.sum(lane.kind, |lane| lane.reserved);
-            let usable = self.kinds[lane.kind.index()].size - (reserved - lane.reserved);
-            let half = (lane.cap.map_or(usable, |cap| cap.min(usable)) / 2).max(1);
             let cap = if lane.grouped { lane.group_cap.unwrap_or(half) } else { usize::MAX };
             self.lanes[index].queue.set_cap(cap);
-        }
-    }
-}
-
-impl LaneState {
-    fn group_of(&self, group: Key) -> Key {
-        if self.grouped { group } else { None }
-    }
-
-    /// A job has left the queue: gives those to wake.
-    fn freed(&mut self, group: Key) -> Vec<Waker> {
-        self.rooms.freed(group, self.queue.group_len(group) <= self.group_limit / 2)
-    }
-
-    fn refusal(&self, group: Key, closed: bool) -> Option<Refusal> {
-        if closed {
-            Some(Refusal::Shutdown)
-        } else if self.queue.len() >= self.limit {
-            Some(Refusal::Lane { limit: self.limit })
-        } else if self.queue.group_len(group) >= self.group_limit {
-            Some(Refusal::Group { limit: self.group_limit })
-        } else {
-            None
-        }
-    }
-
-    /// The group that holds up all that waits in this lane.
-    fn only_group(&self) -> Option<SaturatedGroup> {
-        let (number, running) = self.queue.only_group_at_cap()?;
-        Some(SaturatedGroup { number, running })
-    }
-
-    fn oldest(&self, now: Instant) -> Option<Duration> {
-        let first = self.queue.heads().map(|entry| entry.queued_at).min()?;
-        Some(now.saturating_duration_since(first))
-    }
-
-    fn metrics(&self, wait: Snapshot, run: Snapshot, now: Instant) -> LaneMetrics {
-        LaneMetrics {
-            name: Arc::clone(&self.name),
-            kind: self.kind,
-            queued: self.queue.len(),
-            running: self.running,
-            accepted: self.counts.accepted,
-            finished: self.counts.finished,
-            refused: self.counts.refused,
-            cancelled: self.counts.cancelled,
-            panicked: self.counts.panicked,
-            dropped: self.counts.dropped,
-            saturated: self.counts.saturated,
-            oldest: self.oldest(now),
-            wait,
-            run,
         }
     }
 }

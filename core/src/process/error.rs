@@ -1,6 +1,6 @@
 //! Why a program could not be run.
 
-use crate::pool::{JobError, PoolFull};
+use crate::pool::{JobError, PoolFull, RunError};
 use std::{
     error,
     ffi::{OsStr, OsString},
@@ -24,8 +24,7 @@ pub struct ProcessError {
 #[derive(Debug)]
 pub(super) enum Fault {
     Io(io::Error),
-    Refused(PoolFull),
-    Lost(JobError),
+    Pool(RunError),
     TooMuch { limit: usize },
 }
 
@@ -65,13 +64,13 @@ impl ProcessError {
 
     /// The file lane is full, and nothing was started: later may go better.
     pub fn is_full(&self) -> bool {
-        self.pool_full().is_some_and(PoolFull::is_full)
+        self.run_error().is_some_and(RunError::is_full)
     }
 
-    /// The pool took no job.
-    pub fn pool_full(&self) -> Option<&PoolFull> {
+    /// What the pool says, if it took no job or lost it.
+    pub fn run_error(&self) -> Option<&RunError> {
         match &self.fault {
-            Fault::Refused(refused) => Some(refused),
+            Fault::Pool(error) => Some(error),
             _ => None,
         }
     }
@@ -93,8 +92,7 @@ impl fmt::Display for ProcessError {
         }
         match &self.fault {
             Fault::Io(error) => write!(f, ": {error}"),
-            Fault::Refused(refused) => write!(f, ": {refused}"),
-            Fault::Lost(lost) => write!(f, ": {lost}"),
+            Fault::Pool(error) => write!(f, ": {error}"),
             Fault::TooMuch { limit } => write!(f, ": it wrote more than {limit} bytes"),
         }
     }
@@ -104,8 +102,7 @@ impl error::Error for ProcessError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.fault {
             Fault::Io(error) => Some(error),
-            Fault::Refused(refused) => Some(refused),
-            Fault::Lost(lost) => Some(lost),
+            Fault::Pool(error) => Some(error),
             Fault::TooMuch { .. } => None,
         }
     }
@@ -116,7 +113,7 @@ impl From<ProcessError> for io::Error {
         let kind = match &error.fault {
             Fault::Io(error) => error.kind(),
             Fault::TooMuch { .. } => io::ErrorKind::FileTooLarge,
-            Fault::Refused(_) | Fault::Lost(_) => io::ErrorKind::Other,
+            Fault::Pool(_) => io::ErrorKind::Other,
         };
         io::Error::new(kind, error)
     }
@@ -130,12 +127,12 @@ impl From<io::Error> for Fault {
 
 impl From<PoolFull> for Fault {
     fn from(refused: PoolFull) -> Self {
-        Fault::Refused(refused)
+        Fault::Pool(refused.into())
     }
 }
 
 impl From<JobError> for Fault {
     fn from(lost: JobError) -> Self {
-        Fault::Lost(lost)
+        Fault::Pool(lost.into())
     }
 }

@@ -23,7 +23,7 @@ mod imp;
 #[cfg(target_os = "linux")]
 mod cachestat;
 
-pub use names::{Space, set_times, space, symlink, write_all_at};
+pub use names::{Space, chown, lchown, set_times, space, symlink, write_all_at};
 
 /// What to do about symbolic links between a [`Directory`] and a file in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

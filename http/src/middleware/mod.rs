@@ -27,6 +27,7 @@
 //! | [`RateLimit`] | so many requests of each client |
 //! | [`BasicAuth`], [`BearerAuth`] | who may come in |
 //! | [`BodyLimit`], [`Timeout`] | how much, how long |
+//! | `Decompress` | decodes request bodies, up to a limit |
 //! | [`CatchPanic`] | a panic as an error |
 //!
 //! The order of the table is a good one to wrap them in, outermost first ([`App::wrap`](crate::App::wrap)).
@@ -40,6 +41,8 @@ mod body_limit;
 mod catch_panic;
 mod compress;
 mod cors;
+#[cfg(feature = "compress")]
+mod decompress;
 mod forwarded;
 mod proxy;
 mod rate_limit;
@@ -53,6 +56,8 @@ pub use body_limit::BodyLimit;
 pub use catch_panic::CatchPanic;
 pub use compress::Compress;
 pub use cors::Cors;
+#[cfg(feature = "compress")]
+pub use decompress::Decompress;
 pub use proxy::{Network, NetworkError, ProxyHeaders};
 pub use rate_limit::RateLimit;
 pub use request_id::{RequestId, SetRequestId};

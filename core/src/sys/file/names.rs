@@ -83,6 +83,38 @@ pub fn set_times(path: &Path, accessed: Option<SystemTime>, modified: Option<Sys
     imp::set_times(path, accessed, modified)
 }
 
+/// Gives a file another owner and group; `None` leaves it as it is. Links are followed. This may block.
+///
+/// Source: `chown(2)`.
+///
+/// # Errors
+///
+/// What the system says: [`PermissionDenied`](io::ErrorKind::PermissionDenied) to who may not give files away;
+/// [`Unsupported`](io::ErrorKind::Unsupported) elsewhere than on Unix.
+///
+/// # Examples
+///
+/// ```
+/// let file = tempfile::NamedTempFile::new()?;
+/// match lakh_core::sys::file::chown(file.path(), None, None) {
+///     Ok(()) => {}
+///     Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::Unsupported),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn chown(path: &Path, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    imp::chown(path, owner, group)
+}
+
+/// As [`chown`], but of a link itself. Source: `lchown(2)`.
+///
+/// # Errors
+///
+/// As [`chown`].
+pub fn lchown(path: &Path, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    imp::lchown(path, owner, group)
+}
+
 /// Writes all of `bytes` at `offset` from the start. A file opened for appending appends them on Linux, whatever
 /// the offset. This may block.
 ///
@@ -111,10 +143,18 @@ mod imp {
     use std::{
         fs::File,
         io,
-        os::unix::fs::FileExt,
+        os::unix::fs::{self as unix, FileExt},
         path::Path,
         time::{Duration, SystemTime},
     };
+
+    pub(super) fn chown(path: &Path, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        unix::chown(path, owner, group)
+    }
+
+    pub(super) fn lchown(path: &Path, owner: Option<u32>, group: Option<u32>) -> io::Result<()> {
+        unix::lchown(path, owner, group)
+    }
 
     pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         file.write_all_at(bytes, offset)
@@ -216,6 +256,14 @@ mod imp {
     }
 
     pub(super) fn symlink(_target: &Path, _link: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn chown(_path: &Path, _owner: Option<u32>, _group: Option<u32>) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(super) fn lchown(_path: &Path, _owner: Option<u32>, _group: Option<u32>) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
