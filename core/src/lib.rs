@@ -25,6 +25,7 @@
 #![deny(unsafe_code)]
 
 mod blocking;
+pub mod diagnostics;
 pub mod fs;
 pub mod histogram;
 mod metrics;

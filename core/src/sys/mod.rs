@@ -11,6 +11,8 @@
 //! | [`cpu::pin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`cpu::unpin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`limits::raise_descriptor_limit`] | `setrlimit` | `setrlimit` | nothing to raise |
+//! | what the process uses | `/proc/self`, `clock_gettime`, `getrlimit` | the last two | nothing is known |
+//! | what a socket is | `getsockname`, `SO_ACCEPTCONN` | the first; a listener is guessed | as other Unix |
 //! | a thread's own descriptor table | `close_range(CLOSE_RANGE_UNSHARE)` | `Unsupported` | `Unsupported` |
 //! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
 //! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |
@@ -39,4 +41,6 @@ pub mod cpu;
 pub mod file;
 pub mod limits;
 pub mod mounts;
+pub(crate) mod process;
+pub mod socket;
 pub(crate) mod table;
