@@ -41,6 +41,7 @@ pub use snapshot::{PastStall, ProcessSnapshot, ShardSnapshot, Snapshot};
 
 use crate::{pool::Pool, shard::ShardHandle, watchdog::Stall};
 use std::{
+    any::Any,
     collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -67,6 +68,7 @@ struct Inner {
     shards: OnceLock<Vec<ShardHandle>>,
     stalls: Mutex<VecDeque<PastStall>>,
     collectors: Mutex<Vec<Collector>>,
+    parts: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Diagnostics {
@@ -79,6 +81,7 @@ impl Diagnostics {
             shards: OnceLock::new(),
             stalls: Mutex::default(),
             collectors: Mutex::default(),
+            parts: Mutex::default(),
         }))
     }
 
@@ -158,6 +161,23 @@ impl Diagnostics {
             collect(&mut out);
         }
         out.finish()
+    }
+
+    /// Leaves something with it for others to find by its type, such as a server's counters. A second one of the same
+    /// type takes the place of the first.
+    pub fn set_part<T: Send + Sync + 'static>(&self, part: Arc<T>) {
+        let mut parts = lock(&self.0.parts);
+        let (others, old) = parts.drain(..).partition(|other| !other.is::<T>());
+        *parts = others;
+        parts.push(part);
+        drop(parts);
+        drop::<Vec<_>>(old);
+    }
+
+    /// What was left with it.
+    pub fn part<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let found = lock(&self.0.parts).iter().find(|part| part.is::<T>()).cloned()?;
+        found.downcast().ok()
     }
 
     /// By the watchdog.
