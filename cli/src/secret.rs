@@ -1,7 +1,14 @@
 //! A password that is typed, or comes through a pipe.
 
 use crate::failure::Failure;
+#[cfg(unix)]
+use crate::{
+    terminal::say,
+    typed::{Event, Typed},
+};
 use lakh_password::MAX_PASSWORD;
+#[cfg(unix)]
+use rustix::termios::{LocalModes, Termios};
 use std::io::{self, IsTerminal, Read};
 use zeroize::Zeroizing;
 
@@ -45,9 +52,9 @@ fn unreadable(error: io::Error) -> Failure {
 
 #[cfg(unix)]
 fn ask_twice() -> Result<String, Failure> {
-    let terminal = typed::Silent::new().map_err(unreadable)?;
-    let first = terminal.line("Password: ").map_err(unreadable)?;
-    let second = terminal.line("Once more: ").map_err(unreadable)?;
+    let terminal = Typed::new(&[], silence).map_err(unreadable)?;
+    let first = line(&terminal, "Password: ").map_err(unreadable)?;
+    let second = line(&terminal, "Once more: ").map_err(unreadable)?;
     drop(terminal);
     match *first == *second {
         true => text(first),
@@ -60,148 +67,44 @@ fn ask_twice() -> Result<String, Failure> {
     Err(Failure::refused("a terminal cannot be silenced on this platform; give the password by a pipe"))
 }
 
+/// What is typed is not shown; the end of the line is seen all the same.
 #[cfg(unix)]
-mod typed {
-    use crate::terminal::say;
-    use lakh_password::MAX_PASSWORD;
-    use rustix::{
-        event::{PollFd, PollFlags, poll},
-        io::{Errno, read},
-        termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr},
-    };
-    use signal_hook::{consts, flag, low_level};
-    use std::{
-        io::{self, Read, Stdin},
-        os::unix::net::UnixStream,
-        sync::{
-            Arc,
-            atomic::{AtomicBool, AtomicUsize, Ordering},
-        },
-    };
-    use zeroize::Zeroizing;
+fn silence(settings: &mut Termios) {
+    settings.local_modes.remove(LocalModes::ECHO);
+    settings.local_modes.insert(LocalModes::ECHONL);
+}
 
-    /// What ends or stops a process that a person has started.
-    const SIGNALS: [i32; 5] =
-        [consts::SIGINT, consts::SIGTERM, consts::SIGHUP, consts::SIGQUIT, consts::SIGTSTP];
-
-    /// The terminal of standard input, which does not show what is typed until this is dropped, or a signal ends or
-    /// stops the process.
-    pub(super) struct Silent {
-        stdin: Stdin,
-        before: Termios,
-        silent: Termios,
-        /// Whether the terminal is as it was, so that signals may do what they do by default.
-        restored: Arc<AtomicBool>,
-        signal: Arc<AtomicUsize>,
-        /// Readable when a signal has come.
-        bell: UnixStream,
-    }
-
-    impl Silent {
-        pub(super) fn new() -> io::Result<Silent> {
-            let stdin = io::stdin();
-            let before = tcgetattr(&stdin)?;
-            let mut silent = before.clone();
-            silent.local_modes.remove(LocalModes::ECHO);
-            // The end of the line is seen all the same.
-            silent.local_modes.insert(LocalModes::ECHONL);
-            let (bell, rope) = UnixStream::pair()?;
-            bell.set_nonblocking(true)?;
-            let (restored, signal) = (Arc::new(AtomicBool::new(true)), Arc::default());
-            for number in SIGNALS {
-                flag::register_conditional_default(number, Arc::clone(&restored))?;
-                flag::register_usize(number, Arc::clone(&signal), number as usize)?;
-                low_level::pipe::register(number, rope.try_clone()?)?;
+/// What is typed up to the end of the line, without it.
+#[cfg(unix)]
+fn line(terminal: &Typed, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+    say(prompt);
+    // One byte more than is accepted: it never grows, so that no copy is left behind.
+    let most = MAX_PASSWORD + 1;
+    let mut line = Zeroizing::new(Vec::with_capacity(most));
+    let mut piece = Zeroizing::new([0; 256]);
+    loop {
+        match terminal.wait(None)? {
+            Event::Typed => {}
+            Event::Stopped => {
+                line.clear();
+                say(prompt);
+                continue;
             }
-            let terminal = Silent { stdin, before, silent, restored, signal, bell };
-            terminal.silence()?;
-            Ok(terminal)
+            Event::Rung | Event::TimedOut => continue,
         }
-
-        /// What is typed up to the end of the line, without it.
-        pub(super) fn line(&self, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-            say(prompt);
-            // One byte more than is accepted: it never grows, so that no copy is left behind.
-            let most = MAX_PASSWORD + 1;
-            let mut line = Zeroizing::new(Vec::with_capacity(most));
-            let mut piece = Zeroizing::new([0; 256]);
-            loop {
-                if self.wait()? {
-                    line.clear();
-                    say(prompt);
-                    continue;
-                }
-                let length = match read(&self.stdin, &mut piece[..]) {
-                    Ok(0) => {
-                        say("\n");
-                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nothing was typed"));
-                    }
-                    Ok(length) => length,
-                    Err(Errno::INTR) => continue,
-                    Err(error) => return Err(error.into()),
-                };
-                let end = piece[..length].iter().position(|byte| *byte == b'\n');
-                let room = most - line.len();
-                line.extend_from_slice(&piece[..end.unwrap_or(length).min(room)]);
-                if end.is_some() {
-                    return Ok(line);
-                }
+        let length = match terminal.read(&mut piece[..])? {
+            None => continue,
+            Some(0) => {
+                say("\n");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nothing was typed"));
             }
-        }
-
-        /// Waits for what is typed; true if the process was stopped meanwhile. Signals that end it do so in here.
-        fn wait(&self) -> io::Result<bool> {
-            loop {
-                let mut both =
-                    [PollFd::new(&self.stdin, PollFlags::IN), PollFd::new(&self.bell, PollFlags::IN)];
-                match poll(&mut both, None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                let [typed, rung] = both.map(|one| !one.revents().is_empty());
-                if rung {
-                    // It holds a byte for each signal at most: which ones came is in `signal`.
-                    let _ = (&self.bell).read(&mut [0; 64])?;
-                    match self.signal.swap(0, Ordering::SeqCst) {
-                        0 => continue,
-                        number => return self.obey(number as i32).map(|()| true),
-                    }
-                }
-                if typed {
-                    return Ok(false);
-                }
-            }
-        }
-
-        /// Does what the signal does by default, to a terminal that is as it was.
-        fn obey(&self, number: i32) -> io::Result<()> {
-            say("\n");
-            self.restore();
-            low_level::emulate_default_handler(number)?;
-            self.silence()
-        }
-
-        /// What was typed before is forgotten, as it was shown.
-        fn silence(&self) -> io::Result<()> {
-            self.restored.store(false, Ordering::SeqCst);
-            Ok(tcsetattr(&self.stdin, OptionalActions::Flush, &self.silent)?)
-        }
-
-        fn restore(&self) {
-            // A terminal that is gone needs nothing.
-            let _ = tcsetattr(&self.stdin, OptionalActions::Now, &self.before);
-            self.restored.store(true, Ordering::SeqCst);
-        }
-    }
-
-    impl Drop for Silent {
-        fn drop(&mut self) {
-            self.restore();
-            // One that came at the last moment.
-            match self.signal.swap(0, Ordering::SeqCst) {
-                0 => {}
-                number => drop(low_level::emulate_default_handler(number as i32)),
-            }
+            Some(length) => length,
+        };
+        let end = piece[..length].iter().position(|byte| *byte == b'\n');
+        let room = most - line.len();
+        line.extend_from_slice(&piece[..end.unwrap_or(length).min(room)]);
+        if end.is_some() {
+            return Ok(line);
         }
     }
 }

@@ -9,7 +9,7 @@ mod broadcast;
 mod client;
 pub mod engine;
 mod memory;
-mod numbers;
+pub mod numbers;
 pub mod plan;
 pub mod preflight;
 pub mod progress;

@@ -28,7 +28,9 @@ const SHARD_COUNTERS: [(&str, &str, OfShard); 8] = [
     ("lakh_shard_turns_total", "Turns of the loop", |shard| shard.turns as f64),
     ("lakh_shard_polls_total", "Polls of tasks", |shard| shard.polls as f64),
     ("lakh_shard_busy_seconds_total", "Time spent working", |shard| shard.busy.as_secs_f64()),
-    ("lakh_shard_idle_seconds_total", "Time spent waiting for the kernel", |shard| shard.waiting.as_secs_f64()),
+    ("lakh_shard_idle_seconds_total", "Time spent waiting for the kernel", |shard| {
+        shard.waiting.as_secs_f64()
+    }),
     ("lakh_shard_stalls_total", "Times when one piece of work held up the loop", |shard| shard.stalls as f64),
     ("lakh_shard_panics_total", "Panics of tasks and messages", |shard| shard.panics as f64),
     ("lakh_shard_refused_messages_total", "Messages that a full mailbox has refused", |shard| {
@@ -74,7 +76,9 @@ const LANE_COUNTERS: [(&str, &str, OfLane); 7] = [
     ("lakh_pool_accepted_jobs_total", "Jobs taken", |lane| lane.accepted as f64),
     ("lakh_pool_finished_jobs_total", "Jobs that ran to their end", |lane| lane.finished as f64),
     ("lakh_pool_refused_jobs_total", "Jobs refused, since the lane was full", |lane| lane.refused as f64),
-    ("lakh_pool_cancelled_jobs_total", "Jobs taken back by who waited for them", |lane| lane.cancelled as f64),
+    ("lakh_pool_cancelled_jobs_total", "Jobs taken back by who waited for them", |lane| {
+        lane.cancelled as f64
+    }),
     ("lakh_pool_panicked_jobs_total", "Jobs that panicked", |lane| lane.panicked as f64),
     ("lakh_pool_dropped_jobs_total", "Jobs dropped by a shutdown", |lane| lane.dropped as f64),
     ("lakh_pool_saturated_total", "Times when a job was found that had waited for too long", |lane| {

@@ -1,6 +1,9 @@
 //! What lives on a shard, one by one.
 
-use crate::{sys::socket::{RawDescriptor, SocketKind}, watchdog::WorkName};
+use crate::{
+    sys::socket::{RawDescriptor, SocketKind},
+    watchdog::WorkName,
+};
 use std::{
     net::SocketAddr,
     path::PathBuf,

@@ -43,7 +43,8 @@ mod imp {
     }
 
     pub(super) fn memory_and_threads() -> (Option<u64>, Option<u64>) {
-        let status = if cfg!(target_os = "linux") { fs::read_to_string("/proc/self/status").ok() } else { None };
+        let status =
+            if cfg!(target_os = "linux") { fs::read_to_string("/proc/self/status").ok() } else { None };
         let Some(status) = status else { return (None, None) };
         let value = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -169,8 +169,12 @@ impl Driver<'_, '_> {
         let is_plain = self.scratch.is_plain && record.is_none();
         match self.call(input, &mut RequestBody::default) {
             Outcome::Ready(response) if is_plain && self.is_plain(&response) => self.answer_plainly(response),
-            Outcome::Ready(response) => self.answer(response, Meta::new(self.service, self.scratch, input, record), None),
-            Outcome::Later(answer) => self.begin_handler(answer, Meta::new(self.service, self.scratch, input, record)),
+            Outcome::Ready(response) => {
+                self.answer(response, Meta::new(self.service, self.scratch, input, record), None)
+            }
+            Outcome::Later(answer) => {
+                self.begin_handler(answer, Meta::new(self.service, self.scratch, input, record))
+            }
         }
     }
 

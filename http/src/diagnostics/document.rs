@@ -41,7 +41,11 @@ impl SnapshotDocument {
         SnapshotDocument {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: snapshot.uptime.as_secs_f64(),
-            shards: snapshot.shards.iter().map(|shard| ShardDocument::of(shard, service(shard.shard))).collect(),
+            shards: snapshot
+                .shards
+                .iter()
+                .map(|shard| ShardDocument::of(shard, service(shard.shard)))
+                .collect(),
             lanes: snapshot.pool.lanes.iter().map(LaneDocument::of).collect(),
             workers: snapshot.pool.workers.iter().map(WorkersDocument::of).collect(),
             process: ProcessDocument::of(&snapshot.process),

@@ -9,17 +9,29 @@ type OfService = fn(&ServiceMetrics) -> u64;
 const COUNTERS: [(&str, &str, OfService); 7] = [
     ("lakh_http_requests_total", "Requests whose heads were understood", ServiceMetrics::requests),
     ("lakh_http_accepted_connections_total", "Connections accepted", |service| service.accept().accepted()),
-    ("lakh_http_refused_connections_total", "Connections closed at once, without descriptors for them", |service| {
-        service.accept().shed()
-    }),
+    (
+        "lakh_http_refused_connections_total",
+        "Connections closed at once, without descriptors for them",
+        |service| service.accept().shed(),
+    ),
     ("lakh_http_starved_accepts_total", "Times when nothing could even be closed", |service| {
         service.accept().starved()
     }),
-    ("lakh_http_accept_errors_total", "Connections gone before they were accepted, and the like", |service| {
-        service.accept().errors()
-    }),
-    ("lakh_http_shed_requests_total", "Requests refused with 503, since they had waited for too long", ServiceMetrics::shed),
-    ("lakh_http_slow_readers_total", "Connections closed, since their peers took too little", ServiceMetrics::slow_readers),
+    (
+        "lakh_http_accept_errors_total",
+        "Connections gone before they were accepted, and the like",
+        |service| service.accept().errors(),
+    ),
+    (
+        "lakh_http_shed_requests_total",
+        "Requests refused with 503, since they had waited for too long",
+        ServiceMetrics::shed,
+    ),
+    (
+        "lakh_http_slow_readers_total",
+        "Connections closed, since their peers took too little",
+        ServiceMetrics::slow_readers,
+    ),
 ];
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];

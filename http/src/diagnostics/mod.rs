@@ -35,8 +35,8 @@ mod families;
 mod page;
 
 pub use document::{
-    HandleDocument, LaneDocument, PageDocument, ProcessDocument, ShardDocument, SnapshotDocument, StallDocument,
-    TimesDocument, WorkersDocument,
+    HandleDocument, LaneDocument, PageDocument, ProcessDocument, ShardDocument, SnapshotDocument,
+    StallDocument, TimesDocument, WorkersDocument,
 };
 
 use crate::{
@@ -183,10 +183,13 @@ mod tests {
 
     #[test]
     fn names_that_could_lead_anywhere_are_foreign() {
-        for host in ["127.0.0.1:9464", "[::1]:9464", "::1", "localhost", "LocalHost:80", "a.localhost", ""] {
+        for host in ["127.0.0.1:9464", "[::1]:9464", "[::1]", "localhost", "LocalHost:80", "a.localhost", ""]
+        {
             assert!(is_own_host(host), "{host}");
         }
-        for host in ["example.com", "localhost.example.com:80", "127.0.0.1.example.com", "notlocalhost", "1.2.3"] {
+        for host in
+            ["example.com", "localhost.example.com:80", "127.0.0.1.example.com", "notlocalhost", "1.2.3"]
+        {
             assert!(!is_own_host(host), "{host}");
         }
     }

@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn the_policy_knows_what_stands_in_the_page() {
         for (tag, text) in [("style", style!()), ("script", script!())] {
-            let inner = PAGE.split(&format!("<{tag}>")).nth(1).unwrap().split(&format!("</{tag}>")).next().unwrap();
+            let inner =
+                PAGE.split(&format!("<{tag}>")).nth(1).unwrap().split(&format!("</{tag}>")).next().unwrap();
             assert_eq!(inner.trim_start_matches('\n'), text);
             let hash = format!("{tag}-src 'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(inner)));
             assert!(POLICY.contains(&hash), "the policy has to have {hash}");
