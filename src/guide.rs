@@ -13,7 +13,8 @@
 //! 11. [Compression](compression): of answers, and of bytes of your own
 //! 12. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
 //! 13. [Deployment](deployment): systemd, limits, proxies
-//! 14. [Load testing](load_testing): `lakh load`, its reports, and a million connections
+//! 14. [Seeing inside](diagnostics): metrics, a page, `lakh top`, what lives on a shard
+//! 15. [Load testing](load_testing): `lakh load`, its reports, and a million connections
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -60,6 +61,9 @@ pub mod bridges {}
 
 #[doc = include_str!("../docs/guide/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../docs/guide/diagnostics.md")]
+pub mod diagnostics {}
 
 #[doc = include_str!("../docs/guide/load-testing.md")]
 pub mod load_testing {}

@@ -21,7 +21,8 @@
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
 //! HTTP server and static files, [`ws`] WebSockets and topics, [`fs`] files that no shard waits for, [`password`] hashes,
-//! password files and random tokens, [`compress`] gzip, deflate, brotli and zstd.
+//! password files and random tokens, [`compress`] gzip, deflate, brotli and zstd, [`diagnostics`] what a running program
+//! is at.
 //! The [`guide`] begins with an empty folder. With the feature `tokio`, `lakh::tokio` runs futures that need tokio; with
 //! the feature `tower`, [`http`] serves services of tower (an axum `Router`) and uses its layers.
 
@@ -48,4 +49,4 @@ pub use lakh_password as password;
 
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
-pub use lakh_core::{block_on, blocking, fs, shield, sleep, spawn, spawn_detached, timeout};
+pub use lakh_core::{block_on, blocking, diagnostics, fs, shield, sleep, spawn, spawn_detached, timeout};

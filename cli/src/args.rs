@@ -69,7 +69,6 @@ Examples:
   lakh serve --public -p 80 dist    every address of this machine
   lakh serve -l 10.0.0.5:8080 -l [::1]:8080
   lakh serve report.pdf             one file
-  lakh serve --metrics dist         with a page that shows what goes on, on port 9464 (lakh top)
 
 Flags win over the environment.";
 
@@ -115,8 +114,7 @@ pub(crate) struct Serve {
     #[arg(long, help_heading = "Network")]
     pub(crate) public: bool,
 
-    /// Show metrics, and a page of what goes on inside, to who can reach this address: HOST:PORT, :PORT or PORT
-    /// [without ADDR: 127.0.0.1:9464]
+    /// Show what goes on inside to Prometheus, browsers and lakh top [without ADDR: 127.0.0.1:9464]
     #[arg(
         long,
         value_name = "ADDR",

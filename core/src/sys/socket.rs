@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use mio::event::Source;
-use socket2::{SockRef, Type};
+use socket2::{SockAddr, SockRef, Type};
 use std::{net::SocketAddr, path::PathBuf};
 
 /// A descriptor's number; on Windows a socket's.
@@ -87,7 +87,7 @@ pub(crate) fn facts(descriptor: RawDescriptor) -> SocketFacts {
     let is_stream = socket.r#type().is_ok_and(|kind| kind == Type::STREAM);
     let is_datagram = socket.r#type().is_ok_and(|kind| kind == Type::DGRAM);
     let is_ip = local.as_ref().is_some_and(|addr| addr.is_ipv4() || addr.is_ipv6());
-    let is_unix = local.as_ref().is_some_and(socket2::SockAddr::is_unix);
+    let is_unix = local.as_ref().is_some_and(SockAddr::is_unix);
     let listens = is_listener(&socket, peer.is_some());
     let kind = match (is_ip, is_unix) {
         (true, _) if is_stream && listens => SocketKind::TcpListener,
@@ -98,13 +98,22 @@ pub(crate) fn facts(descriptor: RawDescriptor) -> SocketFacts {
         (_, true) if is_datagram => SocketKind::UnixDatagram,
         _ => SocketKind::Other,
     };
-    let path = |addr: &Option<socket2::SockAddr>| addr.as_ref()?.as_pathname().map(PathBuf::from);
     SocketFacts {
         kind,
-        path: path(&local).or_else(|| path(&peer)),
+        path: path(local.as_ref()).or_else(|| path(peer.as_ref())),
         local: local.and_then(|addr| addr.as_socket()),
         peer: peer.and_then(|addr| addr.as_socket()),
     }
+}
+
+#[cfg(unix)]
+fn path(addr: Option<&SockAddr>) -> Option<PathBuf> {
+    addr?.as_pathname().map(PathBuf::from)
+}
+
+#[cfg(not(unix))]
+fn path(_: Option<&SockAddr>) -> Option<PathBuf> {
+    None
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
