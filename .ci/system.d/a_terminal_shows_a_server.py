@@ -44,7 +44,7 @@ class ServerInATerminal(Case):
         return [int(line.split()[0]) for line in lines[begin + 1:begin + 4]]
 
     def test_it_is_drawn_in_place_and_ends_with_q(self):
-        terminal = self.top(columns=120, rows=40)
+        terminal = self.top()
         lines = self.view(terminal)
         self.assertEqual(terminal.lines()[0], PROMPT)
         self.assertRegex(lines[0], rf"^  lakh \S+   process {self.server.pid}   up \d+s +127\.0\.0\.1:{self.metrics}$")

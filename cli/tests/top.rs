@@ -65,7 +65,8 @@ fn a_pipe_gets_a_table_or_all_numbers() {
     let table = text(&done.stdout);
     assert!(done.status.success() && done.stderr.is_empty(), "{done:?}");
     assert!(
-        table.starts_with("  lakh ") && table.contains("\n  requests/s 0   5xx/s 0   connections 0 "),
+        table.starts_with("  lakh ")
+            && table.contains("\n  requests/s 0   5xx/s 0   shed 0   connections 0 "),
         "{table}"
     );
     assert!(

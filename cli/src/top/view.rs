@@ -5,8 +5,8 @@ use lakh_http::diagnostics::{LaneDocument, ShardDocument, SnapshotDocument};
 use lakh_loadtest::numbers;
 use std::{cmp::Reverse, time::Duration};
 
-/// Widest line.
-const WIDEST: usize = 110;
+/// Of the tables, so that they fit a terminal of 80 columns.
+const WIDTH: usize = 78;
 
 /// What comes first in the table of shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,34 +92,19 @@ impl Top {
         lines.extend(self.shards(now, sort, paint));
         lines.push(String::new());
         lines.extend(self.lanes(now, paint));
-        if let Some(stall) = now.stalls.last() {
-            let ago = numbers::duration(seconds(stall.ago.floor()));
-            let name = stall.name.as_deref().unwrap_or("something without a name");
-            lines.push(String::new());
-            lines.push(format!(
-                "  {}last stall{}   {} blocked shard {}, {ago} ago",
-                paint.begin(Colour::Yellow),
-                paint.end(),
-                numbers::plain(name, 60),
-                stall.shard
-            ));
-        }
+        lines.push(String::new());
+        lines.push(troubles(now, paint));
         lines
     }
 
     fn head(&self, now: &SnapshotDocument, paint: Paint) -> Vec<String> {
         let process = &now.process;
         let title = format!("  lakh {}   process {}   up {}", now.version, process.id, uptime(now.uptime));
-        let gap = WIDEST.min(96).saturating_sub(title.chars().count() + self.target.chars().count()).max(3);
+        let gap = WIDTH.saturating_sub(title.chars().count() + self.target.chars().count()).max(3);
         let (bold, end) = (paint.begin(Colour::Bold), paint.end());
         let mut lines = vec![format!("{bold}{title}{end}{:gap$}{}", "", self.target)];
         if let Some(lost) = &self.lost {
-            lines.push(format!(
-                "  {}{}{}",
-                paint.begin(Colour::Red),
-                numbers::plain(lost, WIDEST),
-                paint.end()
-            ));
+            lines.push(format!("  {}{}{}", paint.begin(Colour::Red), numbers::plain(lost, 200), paint.end()));
         }
         let total = |value: fn(&ShardDocument) -> u64| now.shards.iter().map(value).sum::<u64>();
         let failed =
@@ -127,14 +112,12 @@ impl Top {
         let requests =
             self.per_second(now, |snapshot| snapshot.shards.iter().map(|shard| shard.requests).sum());
         lines.push(format!(
-            "  requests/s {}   5xx/s {}   connections {}   in flight {}   shed {}   stalls {}   panics {}",
+            "  requests/s {}   5xx/s {}   shed {}   connections {}   in flight {}",
             or_dash(requests),
             or_dash(self.per_second(now, failed)),
+            numbers::count(total(|shard| shard.shed)),
             numbers::count(total(|shard| shard.connections)),
             numbers::count(total(|shard| shard.in_flight)),
-            numbers::count(total(|shard| shard.shed)),
-            numbers::count(total(|shard| shard.stalls)),
-            numbers::count(total(|shard| shard.panics)),
         ));
         let cpu = self
             .before
@@ -169,17 +152,8 @@ impl Top {
             Sort::Connections => rows.sort_by_key(|row| Reverse(row.shard.connections)),
         }
         let head = format!(
-            "  {:<6}{:>7}{:>10}{:>10}{:>13}{:>13}{:>10}{:>9}{:>10}{:>8}",
-            "shard",
-            "busy",
-            "lag p99",
-            "longest",
-            "requests/s",
-            "connections",
-            "in flight",
-            "tasks",
-            "timers",
-            "stalls"
+            "  {:<6}{:>7}{:>10}{:>10}{:>12}{:>13}{:>11}{:>7}",
+            "shard", "busy", "lag p99", "longest", "requests/s", "connections", "in flight", "stalls"
         );
         let mut lines = vec![format!("{}{head}{}", paint.begin(Colour::Dim), paint.end())];
         let has_before = self.before.is_some();
@@ -194,15 +168,13 @@ impl Top {
             let end = if colour.is_empty() { "" } else { paint.end() };
             let busy = if has_before { numbers::percent(*busy) } else { "-".to_owned() };
             format!(
-                "  {:<6}{colour}{busy:>7}{end}{:>10}{:>10}{:>13}{:>13}{:>10}{:>9}{:>10}{:>8}",
+                "  {:<6}{colour}{busy:>7}{end}{:>10}{:>10}{:>12}{:>13}{:>11}{:>7}",
                 shard.shard,
                 time(row.lag),
                 time(row.longest),
                 if has_before { numbers::rate(*requests) } else { "-".to_owned() },
                 numbers::count(shard.connections),
                 numbers::count(shard.in_flight),
-                numbers::count(shard.tasks),
-                numbers::count(shard.timers),
                 numbers::count(shard.stalls),
             )
         }));
@@ -219,9 +191,11 @@ impl Top {
         };
         let (busy, idle) = (shard.busy - old.busy, shard.idle - old.idle);
         let lag = shard.lag.since(&old.lag);
+        // A turn counts when it is over.
+        let blocked = shard.turn.unwrap_or(0.0) / passed(before, now);
         Row {
             shard,
-            busy: if busy + idle > 0.0 { (busy / (busy + idle)).clamp(0.0, 1.0) } else { 0.0 },
+            busy: (if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 }).max(blocked).clamp(0.0, 1.0),
             lag: Duration::from_nanos(lag.quantile(0.99)),
             longest: Duration::from_nanos(lag.quantile(1.0)),
             requests: shard.requests.saturating_sub(old.requests) as f64 / passed(before, now),
@@ -230,17 +204,8 @@ impl Top {
 
     fn lanes(&self, now: &SnapshotDocument, paint: Paint) -> Vec<String> {
         let head = format!(
-            "  {:<12}{:>5}{:>9}{:>9}{:>10}{:>11}{:>11}{:>11}{:>10}{:>10}",
-            "lane",
-            "kind",
-            "queued",
-            "running",
-            "oldest",
-            "jobs/s",
-            "wait p99",
-            "run p99",
-            "finished",
-            "refused"
+            "  {:<10}{:>5}{:>8}{:>8}{:>9}{:>9}{:>10}{:>9}{:>8}",
+            "lane", "kind", "queued", "running", "oldest", "jobs/s", "wait p99", "run p99", "refused"
         );
         let mut lines = vec![format!("{}{head}{}", paint.begin(Colour::Dim), paint.end())];
         lines.extend(now.lanes.iter().map(|lane| {
@@ -255,8 +220,8 @@ impl Top {
                 numbers::rate(lane.finished.saturating_sub(old.finished) as f64 / passed(before, now))
             });
             format!(
-                "  {:<12}{:>5}{:>9}{:>9}{:>10}{:>11}{:>11}{:>11}{:>10}{:>10}",
-                numbers::plain(&lane.name, 11),
+                "  {:<10}{:>5}{:>8}{:>8}{:>9}{:>9}{:>10}{:>9}{:>8}",
+                numbers::plain(&lane.name, 9),
                 lane.kind,
                 numbers::count(lane.queued),
                 numbers::count(lane.running),
@@ -264,12 +229,25 @@ impl Top {
                 jobs.unwrap_or_else(dash),
                 p99(|lane| &lane.wait).unwrap_or_else(dash),
                 p99(|lane| &lane.run).unwrap_or_else(dash),
-                numbers::count(lane.finished),
                 numbers::count(lane.refused),
             )
         }));
         lines
     }
+}
+
+/// What should not have been, from the server's start on.
+fn troubles(now: &SnapshotDocument, paint: Paint) -> String {
+    let total = |value: fn(&ShardDocument) -> u64| now.shards.iter().map(value).sum::<u64>();
+    let (stalls, panics) = (total(|shard| shard.stalls), total(|shard| shard.panics));
+    let mut line = format!("  stalls {}   panics {}", numbers::count(stalls), numbers::count(panics));
+    if let Some(stall) = now.stalls.last() {
+        let name = stall.name.as_deref().unwrap_or("something without a name");
+        let (name, ago) = (numbers::plain(name, 30), numbers::duration(seconds(stall.ago.floor())));
+        let (yellow, end) = (paint.begin(Colour::Yellow), paint.end());
+        line.push_str(&format!("   {yellow}last: {name} on shard {}, {ago} ago{end}", stall.shard));
+    }
+    line
 }
 
 /// Seconds between two moments, of which there are some.
@@ -339,7 +317,7 @@ mod tests {
                 && lines[0].ends_with(" 127.0.0.1:9464")
         );
         assert!(
-            lines[1].starts_with("  requests/s 600   5xx/s 0   connections 10   in flight 0"),
+            lines[1].starts_with("  requests/s 600   5xx/s 0   shed 0   connections 10   in flight 0"),
             "{}",
             lines[1]
         );
@@ -348,7 +326,8 @@ mod tests {
         assert_eq!(words(&lines[5])[..6], ["0", "5.00%", "1.00ms", "1.00ms", "100", "3"]);
         assert_eq!(words(&lines[6])[..6], ["1", "95%", "1.00ms", "1.00ms", "500", "7"]);
         assert_eq!(words(&lines[9])[..6], ["file", "io", "0", "0", "-", "7.00"]);
-        assert_eq!(lines[11], "  last stall   /slow blocked shard 1, 3s ago");
+        assert_eq!(lines[11], "  stalls 0   panics 0   last: /slow on shard 1, 3s ago");
+        assert!(lines.iter().all(|line| line.chars().count() < 80), "{lines:?}");
     }
 
     #[test]

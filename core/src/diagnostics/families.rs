@@ -41,7 +41,12 @@ const SHARD_COUNTERS: [(&str, &str, OfShard); 8] = [
     }),
 ];
 
-const SHARD_GAUGES: [(&str, &str, OfShard); 4] = [
+const SHARD_GAUGES: [(&str, &str, OfShard); 5] = [
+    (
+        "lakh_shard_turn_seconds",
+        "How long the turn that it works on has lasted by now, 0 if it sleeps",
+        |shard| shard.turn.unwrap_or_default().as_secs_f64(),
+    ),
     ("lakh_shard_tasks", "Tasks that live on the shard", |shard| shard.tasks as f64),
     ("lakh_shard_sources", "Sockets and other event sources", |shard| shard.sources as f64),
     ("lakh_shard_timers", "Timers that exist", |shard| shard.timers as f64),

@@ -118,8 +118,7 @@ impl Diagnostics {
     /// answers when it goes on, so put a [`timeout`](crate::timeout) around it, or ask by [`Answer::wait`] on a thread
     /// of your own. Dropping the answer takes the question back. Cancel safe.
     ///
-    /// It takes the shard no longer than [`MAX_ITEMS`] sockets or 16,384 places of its tables do, some hundred
-    /// microseconds.
+    /// One question looks at no more than [`MAX_ITEMS`] sockets, and 16,384 places of the shard's tables.
     ///
     /// # Errors
     /// The answer is an [`InspectError`] if there is no such shard, it has ended, or its mailbox is full.

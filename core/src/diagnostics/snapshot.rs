@@ -43,10 +43,13 @@ pub struct ShardSnapshot {
     pub turns: u64,
     /// Polls of tasks.
     pub polls: u64,
-    /// Time spent working.
+    /// Time spent working, up to the last turn.
     pub busy: Duration,
     /// Time spent waiting for the kernel.
     pub waiting: Duration,
+    /// How long the turn that it works on has lasted by now; `None` if it sleeps. It is not yet in `busy`, so that a shard
+    /// that is blocked can be told from one that has nothing to do.
+    pub turn: Option<Duration>,
     /// How long each turn worked before it looked at the kernel again, in nanoseconds: what becomes ready meanwhile
     /// waits for as long as that.
     pub lag: histogram::Snapshot,
@@ -78,6 +81,7 @@ impl ShardSnapshot {
             polls: metrics.polls(),
             busy: metrics.busy(),
             waiting: metrics.waiting(),
+            turn: shard.turn(),
             lag: metrics.lag().snapshot(),
             tasks: metrics.tasks(),
             sources: metrics.sources(),

@@ -80,6 +80,8 @@ pub struct ShardDocument {
     pub busy: f64,
     /// Time spent waiting for the kernel.
     pub idle: f64,
+    /// How long the turn that it works on has lasted by now; `None` if it sleeps.
+    pub turn: Option<f64>,
     /// How long turns worked before they looked at the kernel again.
     pub lag: TimesDocument,
     /// Tasks that live on it.
@@ -116,6 +118,7 @@ impl ShardDocument {
             polls: shard.polls,
             busy: shard.busy.as_secs_f64(),
             idle: shard.waiting.as_secs_f64(),
+            turn: shard.turn.map(|turn| turn.as_secs_f64()),
             lag: TimesDocument::of(&shard.lag),
             tasks: shard.tasks,
             sources: shard.sources,

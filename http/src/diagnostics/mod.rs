@@ -5,7 +5,7 @@
 //! for Prometheus alone:
 //!
 //! ```
-//! use lakh_http::{App, Server, diagnostics, middleware::BasicAuth};
+//! use lakh_http::{App, Server, diagnostics};
 //!
 //! let server = Server::new(|shard| {
 //!     let inside = diagnostics::app(shard.diagnostics());

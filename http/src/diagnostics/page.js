@@ -113,10 +113,12 @@ const compare = (now, then) => {
     const old = then.shards[at];
     const [busy, idle] = [shard.busy - old.busy, shard.idle - old.idle];
     const lag = added(shard.lag, old.lag);
+    // A turn counts when it is over.
+    const blocked = Math.min(1, (shard.turn ?? 0) / passed);
     return {
-      shard, busy: busy + idle > 0 ? busy / (busy + idle) : 0, turns: (shard.turns - old.turns) / passed,
+      shard, busy: Math.max(busy + idle > 0 ? busy / (busy + idle) : 0, blocked), turns: (shard.turns - old.turns) / passed,
       requests: (shard.requests - old.requests) / passed, p50: quantile(lag, 0.5), p99: quantile(lag, 0.99),
-      longest: quantile(lag, 1),
+      longest: Math.max(quantile(lag, 1), shard.turn > 0.1 ? shard.turn : 0),
     };
   });
   const lanes = now.lanes.map((lane, at) => {

@@ -28,7 +28,7 @@ const PAGE: &str = concat!(
 /// which is none.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'; style-src 'sha256-CVp7mCj9dp9ErV81yG0dg+PuQAhOFbRXg3+gq7uFqeI='; \
-     script-src 'sha256-Nc7CBQR9UUfjQ/CpBrlG/IIfUcBaz++mM9AjcVAPlz0='";
+     script-src 'sha256-0O8F2gssvLANhe33xWMPkxWDSN952x0DaQlw3GR8bis='";
 
 pub(super) fn page() -> Response {
     let mut response = PAGE.into_response();
