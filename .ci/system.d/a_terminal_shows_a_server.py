@@ -83,7 +83,7 @@ class ServerInATerminal(Case):
         self.view(terminal)
         for columns, rows in ((60, 14), (132, 40)):
             terminal.resize(columns, rows)
-            fits = lambda lines: lines[-1:] == [KEYS[:columns - 1]] and terminal.text().count("process ") == 1
+            fits = lambda lines: lines[-1:] == [KEYS[:columns - 1].rstrip()] and terminal.text().count("process ") == 1
             terminal.wait_until(f"{columns} columns", fits)
         terminal.type("q")
         self.assertEqual(terminal.wait(), 0)

@@ -1,6 +1,8 @@
 """The page of `lakh serve --metrics` in a browser, beside a server that has something to do."""
 
 import base64
+import os
+import pathlib
 import threading
 
 from harness.browser import Browser
@@ -53,7 +55,6 @@ class ServerPage(Case):
 
     def picture(self, browser, name):
         """Kept if LAKH_PICTURES says where."""
-        import os, pathlib
         folder = os.environ.get("LAKH_PICTURES")
         if folder:
             shot = browser.command("Page.captureScreenshot", captureBeyondViewport=True)
@@ -73,6 +74,8 @@ class ServerPage(Case):
             self.assertEqual(list(plots), ["Requests/s", "Connections", "Busy, by shard", "Lag p99, by shard",
                                            "Pool wait p99, by lane", "Memory"])
             self.assertEqual([len(plots["Requests/s"]), len(plots["Busy, by shard"])], [1, shards])
+            legend = browser.evaluate("[...document.querySelectorAll('[data-plot^=Busy] .legend span')].map((one) => one.textContent)")
+            self.assertEqual([entry.split()[0] for entry in legend], [str(shard) for shard in range(shards)])
             tiles = browser.evaluate(TILES)
             self.assertGreater(float(tiles["requests/s"].replace(",", "")), 0, tiles)
             self.assertEqual(tiles["stalls"], "0")

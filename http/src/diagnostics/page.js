@@ -1,6 +1,6 @@
 "use strict";
 // Asks for the numbers once a second, and shows what has been added since the last time.
-const KEPT = 120, ROWS = 100;
+const SECONDS = 120, ROWS = 100;
 const base = location.pathname.replace(/\/?$/, "/");
 const one = (selector) => document.querySelector(selector);
 const make = (name, className, text) => {
@@ -59,13 +59,12 @@ class Plot {
     this.svg = plot.firstChild;
     plot.append(this.top, make("span", "least", form(0)));
     const span = make("div", "span");
-    this.from = make("span", "", "");
-    span.append(this.from, make("span", "", "now"));
+    span.append(make("span", "", `${duration(SECONDS)} ago`), make("span", "", "now"));
     this.figure.append(caption, plot, span);
     one(".plots").append(this.figure);
   }
-  // `series` are names with the values of all samples.
-  draw(series, seconds) {
+  // `series` are names with the values of all samples, `ages` how many seconds ago these were.
+  draw(series, ages) {
     const svg = (name, attributes) => {
       const element = document.createElementNS("http://www.w3.org/2000/svg", name);
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -74,14 +73,13 @@ class Plot {
     const top = this.most ?? nice(Math.max(0, ...series.flatMap(({ values }) => values)));
     const lines = [0, 50, 100].map((y) => svg("line", { class: "grid", x1: 0, x2: 100, y1: y, y2: y }));
     series.forEach(({ values }, at) => {
-      const x = (index) => 100 - (values.length - 1 - index) * 100 / (KEPT - 1);
+      const x = (index) => 100 - 100 * ages[index] / SECONDS;
       const y = (value) => 100 - 100 * Math.min(1, value / (top || 1));
       const points = values.map((value, index) => `${x(index).toFixed(2)},${y(value).toFixed(2)}`).join(" ");
       lines.push(svg("polyline", { class: `line c${at % 8}`, points }));
     });
     this.svg.replaceChildren(...lines);
     this.top.textContent = this.form(top);
-    this.from.textContent = `${duration(seconds)} ago`;
     this.legend.replaceChildren(...series.map(({ name, values }, at) => {
       const entry = make("span", `c${at % 8}`);
       const last = values[values.length - 1] ?? 0;
@@ -169,15 +167,15 @@ const show = (now, last) => {
     tile("descriptors", known(process.open_descriptors, whole), `of ${known(process.max_descriptors, whole)}`),
     tile("stalls", whole(stalls), "", stalls > 0),
   );
-  const seconds = last.at - samples[0].at;
+  const ages = samples.map((sample) => last.at - sample.at);
   const each = (list, name, value) =>
     list.map((item, at) => ({ name: name(item), values: samples.map((sample) => value(sample, at)) }));
-  plots.requests.draw([{ name: "", values: samples.map((sample) => sample.requests) }], seconds);
-  plots.connections.draw([{ name: "", values: samples.map((sample) => sample.connections) }], seconds);
-  plots.memory.draw([{ name: "", values: samples.map((sample) => sample.memory) }], seconds);
-  plots.busy.draw(each(now.shards, (shard) => shard.shard, (sample, at) => sample.shards[at].busy), seconds);
-  plots.lag.draw(each(now.shards, (shard) => shard.shard, (sample, at) => sample.shards[at].p99), seconds);
-  plots.wait.draw(each(now.lanes, (lane) => lane.name, (sample, at) => sample.lanes[at].wait), seconds);
+  plots.requests.draw([{ name: "", values: samples.map((sample) => sample.requests) }], ages);
+  plots.connections.draw([{ name: "", values: samples.map((sample) => sample.connections) }], ages);
+  plots.memory.draw([{ name: "", values: samples.map((sample) => sample.memory) }], ages);
+  plots.busy.draw(each(now.shards, (shard) => String(shard.shard), (sample, at) => sample.shards[at].busy), ages);
+  plots.lag.draw(each(now.shards, (shard) => String(shard.shard), (sample, at) => sample.shards[at].p99), ages);
+  plots.wait.draw(each(now.lanes, (lane) => lane.name, (sample, at) => sample.lanes[at].wait), ages);
   table("#shards",
     [["shard"], ["busy"], ["lag p50"], ["p99"], ["longest"], ["turns/s"], ["requests/s"], ["connections"], ["in flight"],
       ["tasks"], ["sources"], ["timers"], ["panics"], ["stalls"]],
@@ -223,7 +221,7 @@ const look = async () => {
     }
     if (before) {
       samples.push(compare(now, before));
-      if (samples.length > KEPT) samples.shift();
+      while (now.uptime - samples[0].at > SECONDS) samples.shift();
       show(now, samples[samples.length - 1]);
     }
     before = now;

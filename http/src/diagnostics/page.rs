@@ -28,7 +28,7 @@ const PAGE: &str = concat!(
 /// which is none.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'; style-src 'sha256-CVp7mCj9dp9ErV81yG0dg+PuQAhOFbRXg3+gq7uFqeI='; \
-     script-src 'sha256-0O8F2gssvLANhe33xWMPkxWDSN952x0DaQlw3GR8bis='";
+     script-src 'sha256-wOTercGkf/NyyKzDnV0HDkKK1H1YFwLSbxps44lyUHE='";
 
 pub(super) fn page() -> Response {
     let mut response = PAGE.into_response();
