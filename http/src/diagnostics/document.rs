@@ -350,7 +350,7 @@ pub struct HandleDocument {
     pub path: Option<String>,
     /// The descriptor's number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub descriptor: Option<i64>,
+    pub descriptor: Option<u64>,
     /// How long it has been there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<f64>,
@@ -369,7 +369,7 @@ impl HandleDocument {
             local: handle.local.map(|addr| addr.to_string()),
             peer: handle.peer.map(|addr| addr.to_string()),
             path: handle.path.as_ref().map(|path| path.display().to_string()),
-            descriptor: handle.descriptor.and_then(|number| i64::try_from(number).ok()),
+            descriptor: handle.descriptor.and_then(|number| u64::try_from(number).ok()),
             age: handle.age.map(|age| age.as_secs_f64()),
             due: handle.due.map(|due| due.as_secs_f64()),
             keeps_alive: handle.keeps_alive,
