@@ -15,8 +15,9 @@
 //! 13. [Timers](timers): sleeps, intervals, and what keeps a shard alive
 //! 14. [With tokio and tower](bridges): sqlx, reqwest, axum, layers
 //! 15. [Deployment](deployment): systemd, limits, proxies
-//! 16. [Load testing](load_testing): `lakh load`, its reports, and a million connections
-//! 17. [The loop](the_loop): descriptors, hooks, terminals
+//! 16. [Seeing inside](diagnostics): metrics, a page, `lakh top`, what lives on a shard
+//! 17. [Load testing](load_testing): `lakh load`, its reports, and a million connections
+//! 18. [The loop](the_loop): descriptors, hooks, terminals
 //!
 //! The chapters are the files in `docs/guide`.
 
@@ -69,6 +70,9 @@ pub mod bridges {}
 
 #[doc = include_str!("../docs/guide/deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("../docs/guide/diagnostics.md")]
+pub mod diagnostics {}
 
 #[doc = include_str!("../docs/guide/load-testing.md")]
 pub mod load_testing {}

@@ -21,8 +21,8 @@
 //!
 //! This crate is a facade: [`core`] is the runtime, [`net`] has TCP and UDP sockets, [`http`] the
 //! HTTP server and static files, [`ws`] WebSockets and topics, [`fs`] files that no shard waits for, [`process`] child
-//! processes, [`signal`] signals, [`password`] hashes,
-//! password files and random tokens, [`compress`] gzip, deflate, brotli and zstd.
+//! processes, [`signal`] signals, [`password`] hashes, password files and random tokens, [`compress`] gzip, deflate, brotli
+//! and zstd, [`diagnostics`] what a running program is at.
 //! The [`guide`] begins with an empty folder. With the feature `tokio`, `lakh::tokio` runs futures that need tokio; with
 //! the feature `tower`, [`http`] serves services of tower (an axum `Router`) and uses its layers.
 
@@ -52,6 +52,7 @@ pub use lakh_core::AsyncFd;
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
 pub use lakh_core::{
-    Interval, MissedTicks, block_on, blocking, blocking_on, drain_requested, fs, interval, interval_at,
-    map_chunks, pool, process, shield, signal, sleep, sleep_until, spawn, spawn_detached, timeout, tty,
+    Interval, MissedTicks, block_on, blocking, blocking_on, diagnostics, drain_requested, fs, interval,
+    interval_at, map_chunks, pool, process, shield, signal, sleep, sleep_until, spawn, spawn_detached,
+    timeout, tty,
 };

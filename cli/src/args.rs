@@ -7,6 +7,7 @@ use crate::{
     human,
     listen::Listen,
     load::Load,
+    top::{self, Top},
 };
 use clap::{
     ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
@@ -34,7 +35,7 @@ pub(crate) const MAX_SHARDS: u64 = 1024;
 /// The pool has one thread more for the log, and at most half of it is for computing.
 const MAX_POOL_THREADS: u64 = MAX_WORKERS as u64 / 2 - 1;
 
-/// Serves files over HTTP, and load-tests servers.
+/// Serves files over HTTP, looks into servers, and load-tests them.
 #[derive(Debug, Parser)]
 #[command(name = "lakh", version = VERSION, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Args {
@@ -49,6 +50,9 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Load-test a server
     Load(Box<Load>),
+    /// Watch a running server, by the address of its metrics
+    #[command(after_help = top::EXAMPLES)]
+    Top(Top),
     /// Say what this machine's limits allow, and the commands that raise them
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(Doctor),
@@ -71,6 +75,9 @@ Examples:
   lakh serve report.pdf             one file
 
 Flags win over the environment.";
+
+/// Where OpenTelemetry's exporters for Prometheus listen, too.
+pub(crate) const METRICS_PORT: &str = "9464";
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:
@@ -110,6 +117,19 @@ pub(crate) struct Serve {
     /// Listen on all addresses of this machine, not only on 127.0.0.1
     #[arg(long, help_heading = "Network")]
     pub(crate) public: bool,
+
+    /// Show what goes on inside to Prometheus, browsers and lakh top [without ADDR: 127.0.0.1:9464]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "LAKH_METRICS",
+        hide_env_values = true,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = METRICS_PORT,
+        help_heading = "Network"
+    )]
+    pub(crate) metrics: Option<Listen>,
 
     /// Let in USER with the password of HASH (see lakh hash-password) only; may be repeated
     #[arg(

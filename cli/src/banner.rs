@@ -17,6 +17,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) addrs: &'a [SocketAddr],
     /// Whether [`DEFAULT_PORT`] would have been taken if it were free.
     pub(crate) any_port: bool,
+    /// Where it can be looked into.
+    pub(crate) metrics: Option<SocketAddr>,
     /// How many may come in, if not everybody.
     pub(crate) users: Option<usize>,
     /// Whether to say how to share.
@@ -47,6 +49,10 @@ impl Banner<'_> {
             if let Some(ip) = network_address(addr.ip()) {
                 self.add_url(&mut text, SocketAddr::new(ip, addr.port()), "  (from the network)");
             }
+        }
+        if let Some(addr) = self.metrics {
+            let warning = if addr.ip().is_loopback() { "" } else { ", for everybody who can reach it" };
+            self.add_url(&mut text, addr, &format!("  (what goes on inside{warning})"));
         }
         if let Some(users) = self.users {
             let what = if users == 1 { "1 user".to_owned() } else { format!("{users} users") };
@@ -91,6 +97,7 @@ mod tests {
             path: Path::new(path),
             addrs: &addrs,
             any_port,
+            metrics: None,
             users: None,
             hint,
             paint: Paint::default(),
@@ -122,13 +129,31 @@ mod tests {
         let render = |addr: &str, users| {
             let addrs = [addr.parse().unwrap()];
             let (path, paint) = (Path::new("."), Paint::default());
-            Banner { path, addrs: &addrs, any_port: false, users: Some(users), hint: false, paint }.render()
+            let metrics = None;
+            Banner { path, addrs: &addrs, any_port: false, metrics, users: Some(users), hint: false, paint }
+                .render()
         };
         assert!(render("127.0.0.1:8080", 1).ends_with("  for 1 user, by name and password\n"));
         assert!(
             render("10.0.0.1:8080", 2)
                 .contains("  for 2 users, by name and password, which are sent unencrypted")
         );
+    }
+
+    #[test]
+    fn it_says_where_one_can_look_inside() {
+        let render = |metrics: &str| {
+            let addrs = ["127.0.0.1:8080".parse().unwrap()];
+            let (path, paint) = (Path::new("."), Paint::default());
+            let metrics = Some(metrics.parse().unwrap());
+            Banner { path, addrs: &addrs, any_port: false, metrics, users: None, hint: false, paint }.render()
+        };
+        let text = render("127.0.0.1:9464");
+        assert!(
+            text.ends_with("  http://127.0.0.1:8080\n  http://127.0.0.1:9464  (what goes on inside)\n"),
+            "{text}"
+        );
+        assert!(render("0.0.0.0:9464").ends_with("(what goes on inside, for everybody who can reach it)\n"));
     }
 
     #[test]

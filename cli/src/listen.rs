@@ -22,6 +22,14 @@ pub(crate) enum Listen {
 }
 
 impl Listen {
+    /// The address, on 127.0.0.1 if none is named.
+    pub(crate) fn on_loopback(self) -> SocketAddr {
+        match self {
+            Listen::At(addr) => addr,
+            Listen::Port(port) => (Ipv4Addr::LOCALHOST, port).into(),
+        }
+    }
+
     pub(crate) fn names_a_host(&self) -> bool {
         matches!(self, Listen::At(_))
     }
@@ -82,9 +90,9 @@ impl Plan {
     }
 
     /// Starts a server on every address of the plan, on the next free port if none was asked for.
-    pub(crate) fn start(&self, server: impl Fn() -> Server) -> Result<Running, Failure> {
+    pub(crate) fn start(&self, server: impl Fn() -> Result<Server, Failure>) -> Result<Running, Failure> {
         for offset in 0..=FURTHER_PORTS {
-            match self.try_start(offset, server()) {
+            match self.try_start(offset, server()?) {
                 Err(error) if error.is_taken() && self.has_choice() => {}
                 outcome => return outcome.map_err(Failure::from),
             }

@@ -1,4 +1,4 @@
-//! The `lakh` command: serves a folder, load-tests servers, says what a machine allows, hashes passwords.
+//! The `lakh` command: serves a folder, looks into servers, load-tests them, says what a machine allows, hashes passwords.
 //!
 //! Standard output is the result (addresses, one line per request); standard error is for problems
 //! and progress. Exit status: 0 after an orderly end, 1 if running failed, 2 if it could not begin
@@ -18,9 +18,12 @@ mod human;
 mod listen;
 mod load;
 mod log;
+mod screen;
 mod secret;
 mod serve;
 mod terminal;
+mod top;
+mod typed;
 
 use args::Command;
 use std::process::ExitCode;
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => serve::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Load(options) => load::run(&options),
         Command::Doctor(options) => doctor::run(&options),
+        Command::Top(options) => top::run(&options).map(|()| ExitCode::SUCCESS),
         Command::HashPassword(options) => hash_password::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             args::print_completions(shell);

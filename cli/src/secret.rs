@@ -1,6 +1,13 @@
 //! A password that is typed, or comes through a pipe.
 
 use crate::failure::Failure;
+#[cfg(unix)]
+use crate::{
+    terminal::say,
+    typed::{Event, Typed},
+};
+#[cfg(unix)]
+use lakh_core::tty::Mode;
 use lakh_password::MAX_PASSWORD;
 use std::io::{self, IsTerminal, Read};
 use zeroize::Zeroizing;
@@ -45,9 +52,9 @@ fn unreadable(error: io::Error) -> Failure {
 
 #[cfg(unix)]
 fn ask_twice() -> Result<String, Failure> {
-    let terminal = typed::Silent::new().map_err(unreadable)?;
-    let first = terminal.line("Password: ").map_err(unreadable)?;
-    let second = terminal.line("Once more: ").map_err(unreadable)?;
+    let terminal = Typed::new(|stdin| Mode::silent(stdin)).map_err(unreadable)?;
+    let first = line(&terminal, "Password: ").map_err(unreadable)?;
+    let second = line(&terminal, "Once more: ").map_err(unreadable)?;
     drop(terminal);
     match *first == *second {
         true => text(first),
@@ -60,82 +67,37 @@ fn ask_twice() -> Result<String, Failure> {
     Err(Failure::refused("a terminal cannot be silenced on this platform; give the password by a pipe"))
 }
 
+/// What is typed up to the end of the line, without it.
 #[cfg(unix)]
-mod typed {
-    use crate::terminal::say;
-    use lakh_core::tty::Mode;
-    use lakh_password::MAX_PASSWORD;
-    use rustix::{
-        event::{PollFd, PollFlags, Timespec, poll},
-        io::{Errno, read},
-    };
-    use std::io::{self, Stdin};
-    use zeroize::Zeroizing;
-
-    /// A tenth of a second.
-    const A_MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-
-    /// The terminal of standard input, which does not show what is typed until this is dropped, or a signal ends or
-    /// stops the process.
-    pub(super) struct Silent {
-        stdin: Stdin,
-        mode: Mode,
-    }
-
-    impl Silent {
-        pub(super) fn new() -> io::Result<Silent> {
-            let stdin = io::stdin();
-            let mode = Mode::silent(&stdin)?;
-            Ok(Silent { stdin, mode })
-        }
-
-        /// What is typed up to the end of the line, without it.
-        pub(super) fn line(&self, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-            say(prompt);
-            // One byte more than is accepted: it never grows, so that no copy is left behind.
-            let most = MAX_PASSWORD + 1;
-            let mut line = Zeroizing::new(Vec::with_capacity(most));
-            let mut piece = Zeroizing::new([0; 256]);
-            let mut stops = self.mode.resumed();
-            loop {
-                self.wait(stops)?;
-                // What was typed before the process was stopped is forgotten.
-                if self.mode.resumed() != stops {
-                    stops = self.mode.resumed();
-                    line.clear();
-                    say(prompt);
-                    continue;
-                }
-                let length = match read(&self.stdin, &mut piece[..]) {
-                    Ok(0) => {
-                        say("\n");
-                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nothing was typed"));
-                    }
-                    Ok(length) => length,
-                    Err(Errno::INTR) => continue,
-                    Err(error) => return Err(error.into()),
-                };
-                let end = piece[..length].iter().position(|byte| *byte == b'\n');
-                let room = most - line.len();
-                line.extend_from_slice(&piece[..end.unwrap_or(length).min(room)]);
-                if end.is_some() {
-                    return Ok(line);
-                }
+fn line(terminal: &Typed, prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+    say(prompt);
+    // One byte more than is accepted: it never grows, so that no copy is left behind.
+    let most = MAX_PASSWORD + 1;
+    let mut line = Zeroizing::new(Vec::with_capacity(most));
+    let mut piece = Zeroizing::new([0; 256]);
+    loop {
+        match terminal.wait(None)? {
+            Event::Typed => {}
+            Event::Stopped => {
+                line.clear();
+                say(prompt);
+                continue;
             }
+            Event::Resized | Event::TimedOut => continue,
         }
-
-        /// Waits until something was typed, or the process was stopped and has gone on.
-        fn wait(&self, stops: u32) -> io::Result<()> {
-            while self.mode.resumed() == stops {
-                let mut typed = [PollFd::new(&self.stdin, PollFlags::IN)];
-                match poll(&mut typed, Some(&A_MOMENT)) {
-                    // Looked at again, for a stop right before the wait.
-                    Ok(0) | Err(Errno::INTR) => {}
-                    Ok(_) => return Ok(()),
-                    Err(error) => return Err(error.into()),
-                }
+        let length = match terminal.read(&mut piece[..])? {
+            None => continue,
+            Some(0) => {
+                say("\n");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "nothing was typed"));
             }
-            Ok(())
+            Some(length) => length,
+        };
+        let end = piece[..length].iter().position(|byte| *byte == b'\n');
+        let room = most - line.len();
+        line.extend_from_slice(&piece[..end.unwrap_or(length).min(room)]);
+        if end.is_some() {
+            return Ok(line);
         }
     }
 }

@@ -24,6 +24,7 @@ use std::{
     cell::Cell,
     fs::{self, File},
     io::{self, IsTerminal, Write},
+    net::SocketAddr,
     path::Path,
     rc::Rc,
     time::Duration,
@@ -48,6 +49,7 @@ pub(crate) fn run(options: &Serve) -> Result<(), Failure> {
         path: &options.path,
         addrs: running.addrs(),
         any_port: options.listen.is_empty() && options.port.is_none(),
+        metrics: running.metrics_addr(),
         users: users.as_ref().map(Htpasswd::len),
         hint: options.listen.is_empty() && !options.public && io::stdout().is_terminal(),
         paint,
@@ -99,7 +101,12 @@ fn app(files: Files, users: Option<Htpasswd>, compress: bool) -> App {
     if compress { app.wrap(Compress::all().files()) } else { app }
 }
 
-fn server(options: &Serve, files: &Files, users: Option<&Htpasswd>, log: Option<&Log>) -> Server {
+fn server(
+    options: &Serve,
+    files: &Files,
+    users: Option<&Htpasswd>,
+    log: Option<&Log>,
+) -> Result<Server, Failure> {
     let (files, users, compress) = (files.clone(), users.cloned(), options.compress);
     let mut server = Server::new(move |_| app(files.clone(), users.clone(), compress))
         .pool(pool(options.pool_threads))
@@ -107,10 +114,25 @@ fn server(options: &Serve, files: &Files, users: Option<&Htpasswd>, log: Option<
     if let Some(shards) = options.shards {
         server = server.shards(shards);
     }
-    match log.cloned() {
+    if let Some(metrics) = options.metrics {
+        let addr = metrics.on_loopback();
+        server = server.metrics_addr(addr).map_err(|error| no_metrics(addr, &error))?;
+    }
+    Ok(match log.cloned() {
         Some(log) => server.on_access(move |_| log.on_shard()),
         None => server,
-    }
+    })
+}
+
+fn no_metrics(addr: SocketAddr, error: &io::Error) -> Failure {
+    Failure::refused(match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "{addr}, for --metrics, is taken by another program; choose another port by --metrics=PORT, or any by \
+             --metrics=0"
+        ),
+        io::ErrorKind::AddrNotAvailable => format!("{addr}, for --metrics, is no address of this machine"),
+        _ => format!("cannot listen on {addr} for --metrics: {error}"),
+    })
 }
 
 /// A pool with `file_threads` for files, and one more that only the log uses: whoever does not read

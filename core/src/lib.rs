@@ -27,6 +27,7 @@
 #[cfg(unix)]
 mod async_fd;
 mod blocking;
+pub mod diagnostics;
 pub mod fs;
 pub mod histogram;
 mod interval;

@@ -8,6 +8,7 @@
 use crate::{
     shard,
     slab::Slab,
+    sys::socket::{Descriptor, RawDescriptor, Socket},
     task::{Tasks, Waiter, Waiters},
 };
 use mio::{
@@ -66,7 +67,23 @@ struct Entry {
     generation: NonZeroU32,
     read: Waiter,
     write: Waiter,
+    /// For who asks what there is: [`Reactor::source`].
+    descriptor: Descriptor,
+    /// In seconds of the shard.
+    since: u32,
     ready: u8,
+}
+
+// Part of what an idle connection takes; see ARCHITECTURE.md.
+const _: () = assert!(cfg!(windows) || size_of::<Entry>() <= 24);
+
+/// What there is under an index, for who looks through all of them.
+pub(crate) struct Registered {
+    /// `None` if only the kernel knows.
+    pub(crate) descriptor: Option<RawDescriptor>,
+    pub(crate) since: u32,
+    /// Who waits for it, if it is a task of the shard.
+    pub(crate) task: Option<u32>,
 }
 
 impl Entry {
@@ -190,6 +207,18 @@ impl Reactor {
         self.entries.borrow().len()
     }
 
+    /// One more than the greatest index that a source may have.
+    pub(crate) fn end(&self) -> u32 {
+        self.entries.borrow().end()
+    }
+
+    pub(crate) fn source(&self, index: u32) -> Option<Registered> {
+        let entries = self.entries.borrow();
+        let entry = entries.get(index)?;
+        let task = entry.read.task_index().or_else(|| entry.write.task_index());
+        Some(Registered { descriptor: entry.descriptor.get(), since: entry.since, task })
+    }
+
     fn interest() -> Interest {
         let interest = Interest::READABLE | Interest::WRITABLE;
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -197,10 +226,17 @@ impl Reactor {
         interest
     }
 
-    fn register(&self, source: &mut (impl Source + ?Sized), ready: u8) -> io::Result<Registration> {
+    fn register(
+        &self,
+        source: &mut (impl Source + ?Sized),
+        descriptor: Descriptor,
+        since: u32,
+        ready: u8,
+    ) -> io::Result<Registration> {
         let generation = self.next_generation.get();
         self.next_generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
-        let entry = Entry { generation, read: Waiter::NONE, write: Waiter::NONE, ready };
+        let (read, write) = (Waiter::NONE, Waiter::NONE);
+        let entry = Entry { generation, read, write, descriptor, since, ready };
         let index = self.entries.borrow_mut().insert(entry);
         let (token, interest) = (join(generation, index), Self::interest());
         let result = self.poll.borrow().registry().register(source, token, interest);
@@ -241,7 +277,7 @@ impl Registration {
     /// # Panics
     /// Outside a shard.
     pub fn new(source: &mut (impl Source + ?Sized)) -> io::Result<Self> {
-        shard::with(|shard| shard.reactor().register(source, 0))
+        Self::with_ready(source, Descriptor::UNKNOWN, 0)
     }
 
     /// Registers a source that is likely to be readable and writable already, so that the first
@@ -250,7 +286,28 @@ impl Registration {
     /// # Errors
     /// As [`Registration::new`].
     pub fn ready(source: &mut (impl Source + ?Sized)) -> io::Result<Self> {
-        shard::with(|shard| shard.reactor().register(source, ready::READ | ready::WRITE))
+        Self::with_ready(source, Descriptor::UNKNOWN, ready::READ | ready::WRITE)
+    }
+
+    /// As [`Registration::new`], or [`Registration::ready`] if `is_ready`, for a source whose descriptor can be told:
+    /// who asks what there is ([`diagnostics`](crate::diagnostics)) is told its type and its addresses.
+    ///
+    /// # Errors
+    /// As [`Registration::new`].
+    ///
+    /// # Panics
+    /// Outside a shard.
+    pub fn socket(source: &mut (impl Socket + ?Sized), is_ready: bool) -> io::Result<Self> {
+        let descriptor = Descriptor::of(source);
+        Self::with_ready(source, descriptor, if is_ready { ready::READ | ready::WRITE } else { 0 })
+    }
+
+    fn with_ready(
+        source: &mut (impl Source + ?Sized),
+        descriptor: Descriptor,
+        ready: u8,
+    ) -> io::Result<Self> {
+        shard::with(|shard| shard.reactor().register(source, descriptor, shard.coarse_now(), ready))
     }
 
     /// Takes the source out of the kernel's poll, too, where closing it does not: it stays open here, or another process
@@ -461,8 +518,14 @@ mod tests {
         for events in
             [&[close_read | close_write][..], &[close_read, close_write], &[close_write, close_read]]
         {
-            let mut entry =
-                Entry { generation: NonZeroU32::MIN, read: Waiter::NONE, write: Waiter::NONE, ready: 0 };
+            let mut entry = Entry {
+                generation: NonZeroU32::MIN,
+                read: Waiter::NONE,
+                write: Waiter::NONE,
+                descriptor: Descriptor::UNKNOWN,
+                since: 0,
+                ready: 0,
+            };
             let (last, before) = events.split_last().unwrap();
             for &set in before {
                 assert_eq!(entry.add(set), set);

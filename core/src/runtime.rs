@@ -4,6 +4,7 @@ mod countdown;
 mod private;
 
 use crate::{
+    diagnostics::Diagnostics,
     pool::{Pool, PoolConfig, PoolError},
     shard::{Shard, ShardHandle},
     signal::Signal,
@@ -160,7 +161,8 @@ impl Builder {
         let cpus = if self.pin { sys::cpu::allowed_cpus() } else { Vec::new() };
         let bell = Arc::<Bell>::default();
         let running = Arc::new(Countdown::new(0));
-        let mut runtime = Runtime { shards: Vec::new(), watchdog: None, pool, running };
+        let diagnostics = Diagnostics::new(pool.clone());
+        let mut runtime = Runtime { shards: Vec::new(), watchdog: None, pool, running, diagnostics };
         // Dropped before the runtime, which waits for its threads.
         let gate = Gate::default();
         let mut starts = Vec::new();
@@ -170,11 +172,13 @@ impl Builder {
             let (seat, init) = (tables.seat(id), Arc::clone(&init));
             starts.push(runtime.spawn_shard(id, cpu, seat, init, Arc::clone(&bell), &gate)?);
         }
+        runtime.diagnostics.set_shards(runtime.shards().cloned().collect());
         // Closed here: the shards' tables alone have them from now on.
         drop(tables);
         if let Some(threshold) = self.watchdog {
             let shards = runtime.shards().map(ShardHandle::remote).collect();
-            runtime.watchdog = Some(Watchdog::start(bell, shards, threshold, self.on_stall)?);
+            let diagnostics = runtime.diagnostics.clone();
+            runtime.watchdog = Some(Watchdog::start(bell, shards, threshold, self.on_stall, diagnostics)?);
         }
         gate.open();
         for start in starts {
@@ -233,6 +237,7 @@ pub struct Runtime {
     watchdog: Option<Watchdog>,
     pool: Pool,
     running: Arc<Countdown>,
+    diagnostics: Diagnostics,
 }
 
 impl Runtime {
@@ -265,6 +270,7 @@ impl Runtime {
     ) -> io::Result<Start> {
         let (tell, news) = mpsc::channel();
         let (pool, running, gate) = (self.pool.clone(), Arc::clone(&self.running), Arc::clone(&gate.0));
+        let diagnostics = self.diagnostics.clone();
         running.add();
         let body = move || {
             let _ended = CountDownOnDrop(running);
@@ -277,6 +283,7 @@ impl Runtime {
                 Ok(shard) => shard,
                 Err(error) => return drop(tell.send(Err(error))),
             };
+            shard.set_diagnostics(diagnostics);
             // Nobody receives if the starter has given up.
             if tell.send(Ok(Some(shard.handle()))).is_err() || !gate.wait() {
                 return;
@@ -320,6 +327,11 @@ impl Runtime {
     /// The pool for blocking work.
     pub fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// What can be known of it, from any thread and when it has ended, too.
+    pub fn diagnostics(&self) -> &Diagnostics {
+        &self.diagnostics
     }
 
     /// Asks every shard to finish what is in flight; see [`ShardHandle::drain`].

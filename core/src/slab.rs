@@ -59,6 +59,11 @@ impl<T, const CHUNK: usize> Slab<T, CHUNK> {
         self.len as usize
     }
 
+    /// One more than the greatest key that may be in use: for who goes through the keys, a part at a time.
+    pub(crate) fn end(&self) -> u32 {
+        (self.chunks.len() * CHUNK) as u32
+    }
+
     /// Stores `value` and returns its key.
     ///
     /// # Panics

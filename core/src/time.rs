@@ -3,7 +3,7 @@
 use crate::{
     shard,
     task::{Tasks, Waiter, Waiters},
-    timer::{TimerKey, Wheel},
+    timer::{State, TimerKey, Wheel},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -72,6 +72,22 @@ impl Timers {
         self.fine.borrow().len() + self.coarse.borrow().len()
     }
 
+    /// One more than the greatest place that a timer may have.
+    pub(crate) fn end(&self) -> u32 {
+        2 * self.fine.borrow().end().max(self.coarse.borrow().end())
+    }
+
+    /// The timer in a place: fine ones have the even places, coarse ones the odd.
+    pub(crate) fn timer(&self, place: u32) -> Option<Timer> {
+        let (wheel, now, tick) = match place.is_multiple_of(2) {
+            true => (&self.fine, self.now_millis.get() as u32, Duration::from_millis(1)),
+            false => (&self.coarse, self.coarse_now(), Duration::from_secs(1)),
+        };
+        let (deadline, state, waiter) = wheel.borrow().at(place / 2)?;
+        let ticks = if state == State::Pending { ticks_until(deadline, now) } else { 0 };
+        Some(Timer { due: tick * ticks as u32, task: waiter.task_index() })
+    }
+
     /// Wakes whoever waits for a time that has come.
     pub(crate) fn fire(&self, tasks: &Tasks, waiters: &Waiters) {
         let mut fired = self.fired.take();
@@ -112,6 +128,13 @@ impl Timers {
         let millis = nanos.div_ceil(1_000_000).min(u128::from(self.now_millis.get() + FARTHEST));
         millis as u32
     }
+}
+
+/// For who asks what there is.
+pub(crate) struct Timer {
+    pub(crate) due: Duration,
+    /// Who waits for it, if it is a task of the shard.
+    pub(crate) task: Option<u32>,
 }
 
 /// Zero if `tick` has passed.

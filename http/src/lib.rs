@@ -27,6 +27,7 @@ pub mod bench;
 mod body;
 mod connection;
 pub mod cookies;
+pub mod diagnostics;
 mod error;
 mod extensions;
 pub mod extract;

@@ -5,6 +5,7 @@ use crate::{
     addr::IntoAddr,
     app::{App, Hook},
     connection::Connection,
+    diagnostics::{self, Services},
     limits::Limits,
     metrics::ServiceMetrics,
     overload::Room,
@@ -12,7 +13,8 @@ use crate::{
     service::Service,
 };
 use lakh_core::{
-    Builder, DrainReport, Runtime, Shard, ShardHandle, Stall, pool::PoolConfig, warn, yield_now,
+    Builder, DrainReport, Runtime, Shard, ShardHandle, Stall, WorkName, diagnostics::Diagnostics, named,
+    pool::PoolConfig, warn, yield_now,
 };
 use lakh_net::{AcceptMetrics, Keepalive, ListenOptions, ListenerGroup, TcpListener};
 use std::{
@@ -50,6 +52,7 @@ pub struct Server {
     grace: Duration,
     name: Option<String>,
     on_access: Option<Box<AccessFactory>>,
+    metrics: Option<ListenerGroup>,
 }
 
 /// The first probe comes after connections without a request are closed ([`Limits`]: 75 s), so that these
@@ -70,6 +73,7 @@ impl Server {
             grace: Duration::from_secs(30),
             name: None,
             on_access: None,
+            metrics: None,
         }
     }
 
@@ -171,6 +175,24 @@ impl Server {
         Ok(self)
     }
 
+    /// Lets whoever can reach this address see inside: metrics for Prometheus at `/metrics`, a page with live plots at
+    /// `/`, and what `lakh top` reads; see [`diagnostics`]. It has a thread of its own, so that it answers while a
+    /// shard is stalled. It asks for no password: give it a loopback address (as text, `"127.0.0.1:9464"`), or one
+    /// that only those can reach who may see it.
+    ///
+    /// ```no_run
+    /// # use lakh_http::{App, Server};
+    /// Server::new(|_| App::new()).bind("0.0.0.0:8080")?.metrics_addr("127.0.0.1:9464")?.run()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn metrics_addr(mut self, addr: impl IntoAddr) -> io::Result<Self> {
+        self.metrics = Some(ListenerGroup::bind(addr.into_addr()?, &ListenOptions::default())?);
+        Ok(self)
+    }
+
     /// The addresses taken so far, with their ports.
     pub fn addrs(&self) -> Vec<SocketAddr> {
         self.groups.iter().map(ListenerGroup::local_addr).collect()
@@ -189,8 +211,9 @@ impl Server {
         let shards = runtime.shard_count();
         let metrics: Arc<[Arc<ServiceMetrics>]> = (0..shards).map(|_| Arc::default()).collect();
         let counters = Arc::clone(&metrics);
-        let Server { factory, limits, name, on_access, grace, .. } = self;
+        let Server { factory, limits, name, on_access, grace, metrics: window, .. } = self;
         // The number that the metrics are made for: asked again, the CPU quota may have changed.
+        let accepts = WorkName::new("accepting connections");
         let runtime = runtime.shards(shards).start(move |shard| {
             let on_access = on_access.as_ref().map(|make| make(shard));
             let (router, on_drain) = factory(shard);
@@ -200,11 +223,14 @@ impl Server {
             for group in &listeners {
                 let Some(listener) = group.listen(shard)? else { continue };
                 let listener = listener.count_in(Arc::clone(service.metrics().accept()));
-                shard.spawn_detached(accept(listener, Room::new(group.backlog()), Rc::clone(&service)));
+                let accepting = accept(listener, Room::new(group.backlog()), Rc::clone(&service));
+                shard.spawn_detached(named(accepts, accepting));
             }
             Ok(())
         })?;
-        Ok(Running { runtime, addrs, grace, metrics })
+        diagnostics::register(runtime.diagnostics(), Services(Arc::clone(&metrics)));
+        let window = window.map(|group| open_window(group, runtime.diagnostics().clone())).transpose()?;
+        Ok(Running { runtime, addrs, grace, metrics, window })
     }
 
     /// Starts the shards and runs until SIGINT, SIGTERM or SIGQUIT, then drains; see
@@ -221,6 +247,14 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("addrs", &self.addrs()).finish_non_exhaustive()
     }
+}
+
+/// Starts the server that tells of another one.
+fn open_window(group: ListenerGroup, of: Diagnostics) -> io::Result<Box<Running>> {
+    let mut window = Server::new(move |_| diagnostics::app(&of)).shards(1).watchdog(None);
+    window = window.pool(PoolConfig::new(1));
+    window.groups.push(group);
+    window.start().map(Box::new)
 }
 
 /// Takes connections until the shard drains; then those that already wait, and the listener is closed.
@@ -267,6 +301,8 @@ pub struct Running {
     addrs: Vec<SocketAddr>,
     grace: Duration,
     metrics: Arc<[Arc<ServiceMetrics>]>,
+    /// Ends after the shards.
+    window: Option<Box<Running>>,
 }
 
 impl Running {
@@ -293,6 +329,16 @@ impl Running {
         self.metrics.iter()
     }
 
+    /// Where it can be looked into ([`Server::metrics_addr`]).
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.window.as_ref()?.addrs.first().copied()
+    }
+
+    /// What can be known of it; see [`diagnostics`].
+    pub fn diagnostics(&self) -> &Diagnostics {
+        self.runtime.diagnostics()
+    }
+
     /// The runtime under the server.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
@@ -317,6 +363,8 @@ impl Running {
         on_ready: impl FnOnce() + 'static,
         on_signal: impl FnOnce(usize) + 'static,
     ) -> io::Result<DrainReport> {
+        // Until the last request is done, too.
+        let _window = self.window;
         self.runtime.run_until_signal(self.grace, on_ready, on_signal)
     }
 }

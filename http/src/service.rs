@@ -136,7 +136,7 @@ impl Service {
 
     /// Runs a connection as a task of its own.
     pub(crate) fn serve(&self, connection: Connection) {
-        self.shard.spawn_detached(connection);
+        self.shard.spawn_inspected(connection);
     }
 
     /// Whether requests may have waited for so long, since the loop was last here, that it is worth to ask.

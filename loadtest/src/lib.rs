@@ -10,7 +10,7 @@ mod client;
 pub mod doctor;
 pub mod engine;
 mod memory;
-mod numbers;
+pub mod numbers;
 pub mod plan;
 pub mod preflight;
 pub mod progress;

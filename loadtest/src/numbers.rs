@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// With commas between thousands: `499,998`.
-pub(crate) fn count(number: u64) -> String {
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -16,12 +16,12 @@ pub(crate) fn count(number: u64) -> String {
 }
 
 /// A rate or another number that need not be whole: `49,999`, `12.3`, `0.25`.
-pub(crate) fn rate(number: f64) -> String {
+pub fn rate(number: f64) -> String {
     if number < 99.95 { significant(number) } else { count(number.round() as u64) }
 }
 
 /// Three digits that count, and no more than three decimal places: `0.031`, `1.90`, `11.8`, `362`.
-pub(crate) fn significant(number: f64) -> String {
+pub fn significant(number: f64) -> String {
     // What is rounded up to the next power of ten has a place less.
     match number {
         _ if number >= 99.95 => format!("{number:.0}"),
@@ -32,7 +32,7 @@ pub(crate) fn significant(number: f64) -> String {
 }
 
 /// Bytes, with a thousand in a kilobyte: `640 B`, `1.90 KB`, `3.40 GB`.
-pub(crate) fn bytes(number: u64) -> String {
+pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 6] = ["KB", "MB", "GB", "TB", "PB", "EB"];
     if number < 1000 {
         return format!("{number} B");
@@ -49,7 +49,7 @@ pub(crate) fn bytes(number: u64) -> String {
 }
 
 /// A share of 1 in percent: `0.02%`, `41%`, `100%`. What is not quite all, or not quite nothing, is not shown as such.
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     match share * 100.0 {
         percent if percent <= 0.0 => "0%".to_owned(),
         percent if percent < 0.01 => "<0.01%".to_owned(),
@@ -60,13 +60,13 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// A time with the unit that suits it: `85µs`, `1.90ms`, `12.3s`.
-pub(crate) fn time(time: Duration) -> String {
+pub fn time(time: Duration) -> String {
     let unit = TimeUnit::of(time);
     format!("{}{}", unit.number(time), unit.name())
 }
 
 /// How long something took or is to take: `10s`, `2.5s`, `500ms`, `1m 30s`, `2h`.
-pub(crate) fn duration(time: Duration) -> String {
+pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
     match time.subsec_millis() {
         milliseconds if seconds == 0 && milliseconds > 0 => format!("{milliseconds}ms"),
@@ -132,7 +132,7 @@ impl TimeUnit {
 }
 
 /// Text that came from elsewhere, on one line, without control characters and with at most so many characters.
-pub(crate) fn plain(text: &str, longest: usize) -> String {
+pub fn plain(text: &str, longest: usize) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
     let mut shown: String = text.chars().flat_map(escaped).take(longest + 1).collect();
     if shown.chars().nth(longest).is_some() {

@@ -1,7 +1,6 @@
 //! Sockets on shards with descriptor tables of their own, where what was made elsewhere is another file, or none.
 
-use lakh_core::{Registration, Shard};
-use mio::event::Source;
+use lakh_core::{Registration, Shard, sys::socket::Socket};
 use socket2::{SockRef, Type};
 use std::{io, mem};
 
@@ -36,8 +35,8 @@ where
 }
 
 /// Registers a socket. One whose number is registered already belongs to somebody else, and is left to them.
-pub(crate) fn register<S: Source>(mut socket: S) -> io::Result<(Registration, S)> {
-    match Registration::ready(&mut socket) {
+pub(crate) fn register<S: Socket>(mut socket: S) -> io::Result<(Registration, S)> {
+    match Registration::socket(&mut socket, true) {
         Ok(registration) => Ok((registration, socket)),
         Err(error) => {
             if error.kind() == io::ErrorKind::AlreadyExists {

@@ -254,7 +254,7 @@ impl Handshake {
             let (stream, read) = upgraded.into_parts();
             let socket = Socket::new(terms, stream, &read);
             let session = (opening.0)(socket.clone());
-            lakh_core::spawn_detached(Connection::new(socket, session, guard));
+            lakh_core::with(|shard| shard.spawn_inspected(Connection::new(socket, session, guard)));
         })
         .with_header(header::SEC_WEBSOCKET_ACCEPT, self.accept);
         if let Some(protocol) = protocol {

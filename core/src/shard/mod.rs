@@ -19,6 +19,7 @@ pub(crate) use remote::{Phase, Remote};
 use hooks::Hooks;
 
 use crate::{
+    diagnostics::{Diagnostics, Inspect},
     pool::Pool,
     reactor::Reactor,
     runtime,
@@ -29,7 +30,7 @@ use crate::{
     watchdog::{Bell, Pulse, WorkName},
 };
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     fmt,
     future::{Future, poll_fn},
     io,
@@ -71,6 +72,7 @@ struct Inner {
     hooks: Rc<Hooks>,
     has_private_descriptors: bool,
     handed: RefCell<Vec<Option<Descriptor>>>,
+    diagnostics: OnceCell<Diagnostics>,
 }
 
 impl Shard {
@@ -108,6 +110,7 @@ impl Shard {
             hooks: Rc::default(),
             has_private_descriptors: table::is_private(),
             handed: RefCell::default(),
+            diagnostics: OnceCell::new(),
         }))
     }
 
@@ -170,13 +173,29 @@ impl Shard {
         F::Output: 'static,
     {
         let (task, handle) = task::joinable(future);
-        self.spawn_detached(task);
+        self.0.tasks.spawn(task::boxed::<F>(task), self.coarse_now());
         handle
     }
 
     /// Spawns a task whose result nobody waits for.
-    pub fn spawn_detached(&self, future: impl Future<Output = ()> + 'static) {
-        self.0.tasks.spawn(Box::pin(future));
+    pub fn spawn_detached<F: Future<Output = ()> + 'static>(&self, future: F) {
+        self.0.tasks.spawn(task::boxed::<F>(future), self.coarse_now());
+    }
+
+    /// As [`Shard::spawn_detached`], for a task that can be asked what it is at ([`Inspect`]).
+    pub fn spawn_inspected(&self, future: impl Future<Output = ()> + Inspect + 'static) {
+        self.0.tasks.spawn(task::boxed_teller(future), self.coarse_now());
+    }
+
+    /// What can be known of this shard's runtime: of its shards, its pool and the process.
+    pub fn diagnostics(&self) -> &Diagnostics {
+        self.0.diagnostics.get_or_init(|| Diagnostics::of(self.0.pool.clone(), vec![self.handle()]))
+    }
+
+    /// By the runtime, before the shard begins.
+    pub(crate) fn set_diagnostics(&self, diagnostics: Diagnostics) {
+        // Once: nobody has asked before.
+        let _ = self.0.diagnostics.set(diagnostics);
     }
 
     /// Whether the shard has been asked to finish what is in flight and to take no new work.

@@ -220,6 +220,11 @@ impl ShardHandle {
         Arc::clone(&self.remote)
     }
 
+    /// How long it works on its turn by now; `None` if it sleeps.
+    pub(crate) fn turn(&self) -> Option<Duration> {
+        self.remote.pulse.turn_began().map(|began| began.elapsed())
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.remote.phase() == Phase::Ended
     }

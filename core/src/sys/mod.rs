@@ -12,6 +12,8 @@
 //! | [`cpu::unpin_current_thread`] | `sched_setaffinity` | `Unsupported` | `Unsupported` |
 //! | [`limits::raise_descriptor_limit`] | `setrlimit` | `setrlimit` | nothing to raise |
 //! | what happens in directories | `inotify` | `Unsupported` | `Unsupported` |
+//! | what the process uses | `/proc/self`, `clock_gettime`, `getrlimit` | the last two | nothing is known |
+//! | what a socket is | `getsockname`, `SO_ACCEPTCONN` | the first; a listener is guessed | as other Unix |
 //! | a thread's own descriptor table | `close_range(CLOSE_RANGE_UNSHARE)` | `Unsupported` | `Unsupported` |
 //! | [`mounts::MountTable::read`] | `/proc/self/mountinfo` | empty | empty |
 //! | [`file::Directory::open_beneath`] | `openat2` | component by component | canonical paths |
@@ -44,6 +46,8 @@ pub(crate) mod inotify;
 pub mod limits;
 pub mod mounts;
 pub(crate) mod process;
+pub mod socket;
 pub(crate) mod table;
 #[cfg(unix)]
 pub(crate) mod terminal;
+pub(crate) mod usage;

@@ -43,7 +43,7 @@ impl Settings {
     fn change(&self) -> io::Result<()> {
         let when = match self.change {
             Change::Raw => libc::TCSANOW,
-            Change::Silent => libc::TCSAFLUSH,
+            Change::Keys | Change::Silent => libc::TCSAFLUSH,
         };
         set(&self.terminal, &self.now, when)
     }
@@ -62,6 +62,8 @@ pub(crate) struct Changed {
 pub(crate) enum Change {
     /// Each byte as it is typed, unchanged and without echo.
     Raw,
+    /// Each byte as it is typed and without echo, Ctrl-C too; the rest as it is.
+    Keys,
     /// Lines without echo. What was typed before is forgotten.
     Silent,
 }
@@ -74,6 +76,11 @@ impl Changed {
         match change {
             // SAFETY: it changes the structure that it is given.
             Change::Raw => unsafe { libc::cfmakeraw(&mut now) },
+            Change::Keys => {
+                now.c_lflag &= !(libc::ICANON | libc::ECHO);
+                now.c_cc[libc::VINTR] = libc::_POSIX_VDISABLE;
+                (now.c_cc[libc::VMIN], now.c_cc[libc::VTIME]) = (1, 0);
+            }
             Change::Silent => {
                 now.c_lflag &= !libc::ECHO;
                 // The end of the line is seen all the same.
@@ -227,8 +234,8 @@ extern "C" fn obey(signal: c_int) {
     let reading = Reading::begin();
     if let Some(settings) = reading.settings() {
         settings.restore();
-        if settings.change == Change::Silent {
-            // The line that was being typed ends here, though nobody saw it. Not to be seen is no loss.
+        if settings.change != Change::Raw {
+            // What was being typed or drawn ends here. Not to be seen is no loss.
             // SAFETY: it takes one byte.
             let _ = unsafe { libc::write(settings.terminal.as_raw_fd(), b"\n".as_ptr().cast(), 1) };
         }

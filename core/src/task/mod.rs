@@ -17,12 +17,14 @@ mod polled;
 mod set;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod told;
 mod waiter;
 
 pub(crate) use join::joinable;
 pub use join::{JoinError, JoinHandle};
 pub(crate) use link::{Link, LinkList};
 pub use named::{Named, named};
-pub(crate) use set::{TaskRef, Tasks};
+pub(crate) use set::{Asked, TaskRef, Tasks};
+pub(crate) use told::{boxed, boxed_teller};
 pub use waiter::Waiter;
 pub(crate) use waiter::Waiters;

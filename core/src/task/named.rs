@@ -50,6 +50,10 @@ impl<F: Future> Future for Named<F> {
         // what the future may hold a reference of its own to.)
         let this = unsafe { self.get_unchecked_mut() };
         let around = replace_work(this.name);
+        if around == WorkName::NONE {
+            let guarded = this.guard.is_some();
+            shard::try_with(|shard| shard.tasks().name_polled(this.name, guarded));
+        }
         // SAFETY: `future` is pinned with its struct: nothing moves it out of there, there is no `Drop` that
         // could, and `Named` is `Unpin` only if it is.
         let future = unsafe { Pin::new_unchecked(&mut this.future) };

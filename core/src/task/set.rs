@@ -3,13 +3,12 @@
 use super::{
     Link,
     polled::{Polled, wake_at_home},
+    told::BoxTask,
 };
-use crate::{shard::Remote, slab::Slab, unwind};
+use crate::{diagnostics::Activity, shard::Remote, slab::Slab, unwind, watchdog::WorkName};
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
-    future::Future,
-    pin::Pin,
     ptr,
     sync::Arc,
     task::{Context, Poll, Wake},
@@ -17,8 +16,6 @@ use std::{
 
 /// The run of the queue in which those that yield to others come up at the latest.
 const REST: u32 = 8;
-
-type BoxFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What a waker knows of its task: where it lives.
 ///
@@ -44,9 +41,15 @@ impl Wake for Link<TaskRef> {
 
 struct Slot {
     /// Taken out while the task is polled, so that nothing is borrowed then.
-    future: Option<BoxFuture>,
+    future: Option<BoxTask>,
     /// What the task's wakers share, once there has been one.
     link: Option<Arc<Link<TaskRef>>>,
+    /// In seconds of the shard.
+    since: u32,
+    /// The name that it has last been polled under, [`WorkName::short`].
+    name: u16,
+    /// A drain waits for what has that name.
+    guarded: bool,
     /// The index is in the run queue, or among those that rest, once. A task that ends with its index in there leaves its
     /// slot behind until the index comes up: whoever got the slot before that would have two places
     /// in the queue, and keep both for as long as it wakes itself.
@@ -64,8 +67,22 @@ pub(crate) struct Tasks {
     sat_out: Cell<u32>,
     /// The task that is being polled: its waker's data pointer (for comparison only) and index.
     polling: Cell<(*const (), u32)>,
+    /// The name that the task which is being polled has given itself.
+    named: Cell<Option<(WorkName, bool)>>,
     panicked: Cell<u64>,
 }
+
+/// A task as it is when somebody asks.
+pub(crate) struct Asked {
+    /// When it was spawned, in seconds of the shard.
+    pub(crate) since: u32,
+    /// The name it is polled under, if it has one.
+    pub(crate) name: WorkName,
+    pub(crate) activity: Activity,
+}
+
+// Part of what an idle connection takes; see ARCHITECTURE.md.
+const _: () = assert!(size_of::<Slot>() <= 32);
 
 impl Tasks {
     pub(crate) fn new(remote: Arc<Remote>) -> Self {
@@ -76,13 +93,15 @@ impl Tasks {
             resting: RefCell::new(VecDeque::new()),
             sat_out: Cell::new(0),
             polling: Cell::new((ptr::null(), 0)),
+            named: Cell::default(),
             panicked: Cell::new(0),
         }
     }
 
-    /// Adds a task; its first poll comes with the next run of the queue.
-    pub(crate) fn spawn(&self, future: BoxFuture) -> u32 {
-        let index = self.slots.borrow_mut().insert(Slot { future: Some(future), link: None, queued: true });
+    /// Adds a task; its first poll comes with the next run of the queue. `since` is the shard's second.
+    pub(crate) fn spawn(&self, future: BoxTask, since: u32) -> u32 {
+        let slot = Slot { future: Some(future), link: None, since, name: 0, guarded: false, queued: true };
+        let index = self.slots.borrow_mut().insert(slot);
         self.queue.borrow_mut().push_back(index);
         index
     }
@@ -180,13 +199,17 @@ impl Tasks {
         let polled = Polled::new(index, &self.remote, link);
         let waker = polled.waker();
         self.polling.set((waker.data(), index));
-        let outcome = self.guarded(|| future.as_mut().poll(&mut Context::from_waker(&waker)));
+        let outcome = self.guarded(|| future.as_mut().poll_task(&mut Context::from_waker(&waker)));
         self.polling.set((ptr::null(), 0));
+        let name = self.named.take();
         if outcome == Some(Poll::Pending) {
             let mut slots = self.slots.borrow_mut();
             let slot = slots.get_mut(index).expect("a slot stays while its task is polled");
             slot.future = Some(future);
             slot.link = polled.into_link();
+            if let Some((name, guarded)) = name {
+                (slot.name, slot.guarded) = (name.short(), guarded);
+            }
             return;
         }
         // A destructor is user code: it may wake, spawn or panic.
@@ -194,8 +217,34 @@ impl Tasks {
         self.free(index);
     }
 
+    /// By a future that has a name: the task that is being polled goes by it. `guarded`: a drain waits for it.
+    #[inline]
+    pub(crate) fn name_polled(&self, name: WorkName, guarded: bool) {
+        self.named.set(Some((name, guarded)));
+    }
+
+    /// One more than the greatest index that a task may have.
+    pub(crate) fn end(&self) -> u32 {
+        self.slots.borrow().end()
+    }
+
+    /// Asks a task what it is at; `None` if there is none, or it is being polled.
+    pub(crate) fn ask(&self, index: u32) -> Option<Asked> {
+        // Taken out: what it tells of itself is code of the user, under which nothing is borrowed.
+        let (future, since, name, guarded) = {
+            let mut slots = self.slots.borrow_mut();
+            let slot = slots.get_mut(index)?;
+            (slot.future.take()?, slot.since, WorkName::from_short(slot.name), slot.guarded)
+        };
+        let mut activity = self.guarded(|| future.activity()).unwrap_or_default();
+        activity.keeps_alive |= guarded;
+        let mut slots = self.slots.borrow_mut();
+        slots.get_mut(index).expect("a slot stays while its task is asked").future = Some(future);
+        Some(Asked { since, name, activity })
+    }
+
     /// Takes out what is needed to poll the task that has come up in the queue, if it still lives.
-    fn take(&self, index: u32) -> Option<(BoxFuture, Option<Arc<Link<TaskRef>>>)> {
+    fn take(&self, index: u32) -> Option<(BoxTask, Option<Arc<Link<TaskRef>>>)> {
         let mut slots = self.slots.borrow_mut();
         let slot = slots.get_mut(index)?;
         slot.queued = false;

@@ -28,7 +28,7 @@ impl Home {
     }
 
     fn spawn(&self, future: impl Future<Output = ()> + 'static) -> u32 {
-        self.tasks.spawn(Box::pin(future))
+        self.tasks.spawn(boxed::<()>(future), 0)
     }
 
     fn join<F: Future + 'static>(&self, future: F) -> JoinHandle<F::Output> {

@@ -30,6 +30,11 @@ impl Waiter {
         index.is_some_and(|index| self == Waiter::task(index))
     }
 
+    /// The task of the shard that waits.
+    pub(crate) fn task_index(self) -> Option<u32> {
+        (self.0 & 1 == 0).then(|| (self.0 >> 1).checked_sub(1)).flatten()
+    }
+
     fn foreign_index(self) -> Option<u32> {
         (self.0 & 1 == 1).then(|| (self.0 >> 1) - 1)
     }

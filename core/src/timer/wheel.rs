@@ -252,6 +252,16 @@ impl<W: Copy> Wheel<W> {
             .map(|(at, entry)| (TimerKey::new(at), entry.deadline, entry.state(), entry.payload))
     }
 
+    /// One more than the greatest place that a timer may have, for [`Wheel::at`].
+    pub(crate) fn end(&self) -> u32 {
+        self.entries.end()
+    }
+
+    /// The timer in a place, for who goes through them a part at a time: deadline, state and payload.
+    pub(crate) fn at(&self, place: u32) -> Option<(u32, State, W)> {
+        self.entries.get(place).map(|entry| (entry.deadline, entry.state(), entry.payload))
+    }
+
     /// Fires timers that were late from the start; returns what is left of the budget.
     fn fire_due(&mut self, mut left: usize, fired: &mut impl FnMut(TimerKey, W)) -> usize {
         while left > 0 && self.due.head != NONE {

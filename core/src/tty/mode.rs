@@ -40,6 +40,15 @@ impl Mode {
         Self::change(terminal, Change::Silent)
     }
 
+    /// Keys: each as it is typed, and none is shown. Ctrl-C is one of them; what else makes a signal (Ctrl-Z) still does, and
+    /// what is written is translated as before. For views that are drawn anew again and again.
+    ///
+    /// # Errors
+    /// As [`raw`](Self::raw).
+    pub fn keys(terminal: impl AsFd) -> io::Result<Self> {
+        Self::change(terminal, Change::Keys)
+    }
+
     /// How often the process has been stopped and has gone on since then: whatever was on the screen is to be drawn
     /// anew.
     pub fn resumed(&self) -> u32 {

@@ -12,7 +12,7 @@ pub(crate) use bell::Bell;
 pub use name::WorkName;
 pub(crate) use pulse::Pulse;
 
-use crate::{shard::Remote, unwind};
+use crate::{diagnostics::Diagnostics, shard::Remote, unwind};
 use pulse::Watch;
 use std::{
     fmt, io,
@@ -75,11 +75,13 @@ impl Watchdog {
         shards: Vec<Arc<Remote>>,
         threshold: Duration,
         on_stall: Option<OnStall>,
+        diagnostics: Diagnostics,
     ) -> io::Result<Self> {
         let rounds = Rounds {
             bell: Arc::clone(&bell),
             shards: shards.into_iter().map(|remote| (remote, 0, Watch::default())).collect(),
             threshold,
+            diagnostics,
             reporter: Reporter { on_stall, last_line: None, unsaid: 0 },
         };
         let thread = thread::Builder::new().name("lakh-watchdog".to_owned());
@@ -106,6 +108,7 @@ struct Rounds {
     /// With the turns they had at the last look.
     shards: Vec<(Arc<Remote>, u64, Watch)>,
     threshold: Duration,
+    diagnostics: Diagnostics,
     reporter: Reporter,
 }
 
@@ -141,7 +144,9 @@ impl Rounds {
         for (remote, turns, watch) in &mut self.shards {
             if let Some((work, lasted)) = watch.look(&remote.pulse, now, self.threshold) {
                 remote.metrics.count_stall();
-                self.reporter.report(&Stall { shard: remote.id(), name: work.text(), lasted }, now);
+                let stall = Stall { shard: remote.id(), name: work.text(), lasted };
+                self.diagnostics.remember(&stall);
+                self.reporter.report(&stall, now);
             }
             let before = std::mem::replace(turns, remote.metrics.turns());
             any |= watch.is_awake() || before != *turns;
@@ -196,7 +201,10 @@ mod tests {
         let on_stall: OnStall = Arc::new(move |stall| tell.send(*stall).unwrap());
         let shards = vec![Arc::clone(&remote)];
         let threshold = Duration::from_millis(10);
-        let watchdog = Watchdog::start(Arc::clone(&bell), shards, threshold, Some(on_stall)).unwrap();
+        let pool = crate::runtime::default_pool().unwrap();
+        let diagnostics = Diagnostics::new(pool);
+        let watchdog =
+            Watchdog::start(Arc::clone(&bell), shards, threshold, Some(on_stall), diagnostics).unwrap();
         while !bell.is_listening() {
             thread::yield_now();
         }

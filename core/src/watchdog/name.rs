@@ -8,6 +8,7 @@ use std::{
 
 /// Names are kept for the life of the process; further ones become [`OTHER`].
 const MOST_NAMES: usize = 16 * 1024;
+const _: () = assert!(MOST_NAMES < u16::MAX as usize);
 const OTHER: &str = "(too many names)";
 
 /// The name of a piece of work (a route, a task) in four bytes, so that a shard can publish it with one
@@ -34,6 +35,15 @@ impl WorkName {
     /// The name for a text. Takes a lock: make it beforehand, not for each piece of work.
     pub fn new(text: &str) -> Self {
         names().intern(text)
+    }
+
+    /// In two bytes: there are not more names than that.
+    pub(crate) fn short(self) -> u16 {
+        u16::try_from(self.0).unwrap_or(0)
+    }
+
+    pub(crate) fn from_short(short: u16) -> Self {
+        WorkName(short.into())
     }
 
     /// The text; `None` for work without a name.

@@ -61,6 +61,12 @@ impl Pulse {
         self.turn.store(0, Relaxed);
     }
 
+    /// When its turn began, to the millisecond; `None` if it sleeps, or turns no more.
+    pub(crate) fn turn_began(&self) -> Option<Instant> {
+        let millis = self.turn.load(Relaxed).checked_sub(1)?;
+        Some(self.epoch + Duration::from_millis(millis))
+    }
+
     /// By the shard: another poll begins, or, with 0, something that is no poll.
     #[inline]
     pub(crate) fn begin_poll(&self, number: u32) {

@@ -59,6 +59,7 @@ impl Driver<'_, '_> {
 
     /// Writes a 101; the connection is handed on when that is sent.
     pub(super) fn switch(&mut self, response: &Response, upgrade: OnUpgrade, mut meta: Meta) {
+        self.service.metrics().count_response(response.parts.status);
         let out = &mut self.scratch.output;
         self.service.write_head_start(out, response);
         out.extend_from_slice(b"connection: upgrade\r\n");

@@ -129,7 +129,7 @@ impl Driver<'_, '_> {
         self.service.metrics().count_shed();
         self.find_route(input);
         let has_body = IncomingBody::of(self.scratch.head.head(), || self.service.limits()).is_some();
-        let meta = Meta::new(self.scratch, input, self.open_record(input)).closing();
+        let meta = Meta::new(self.service, self.scratch, input, self.open_record(input)).closing();
         self.answer(overload::refusal(), meta, None);
         let active = self.active();
         active.input = Vec::new();
@@ -169,8 +169,12 @@ impl Driver<'_, '_> {
         let is_plain = self.scratch.is_plain && record.is_none();
         match self.call(input, &mut RequestBody::default) {
             Outcome::Ready(response) if is_plain && self.is_plain(&response) => self.answer_plainly(response),
-            Outcome::Ready(response) => self.answer(response, Meta::new(self.scratch, input, record), None),
-            Outcome::Later(answer) => self.begin_handler(answer, Meta::new(self.scratch, input, record)),
+            Outcome::Ready(response) => {
+                self.answer(response, Meta::new(self.service, self.scratch, input, record), None)
+            }
+            Outcome::Later(answer) => {
+                self.begin_handler(answer, Meta::new(self.service, self.scratch, input, record))
+            }
         }
     }
 
@@ -185,7 +189,7 @@ impl Driver<'_, '_> {
     }
 
     fn take_request_with_body(&mut self, input: &[u8], mut body: Box<IncomingBody>) -> usize {
-        let meta = Meta::new(self.scratch, input, self.open_record(input));
+        let meta = Meta::new(self.service, self.scratch, input, self.open_record(input));
         if body.is_announced_too_long() {
             self.refuse_request(StatusCode::PAYLOAD_TOO_LARGE, meta);
             return input.len();

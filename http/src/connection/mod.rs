@@ -21,7 +21,10 @@ use crate::{
     upgrade::OnUpgrade,
 };
 pub(crate) use body::IncomingBody;
-use lakh_core::{CoarseTimer, Direction, WorkGuard};
+use lakh_core::{
+    CoarseTimer, Direction, WorkGuard,
+    diagnostics::{Activity, Inspect},
+};
 use lakh_net::TcpStream;
 pub(crate) use rendered::Rendered;
 use reply::Exchange;
@@ -135,6 +138,7 @@ enum Step {
 impl Connection {
     /// `is_late`: its first request may have waited for too long already.
     pub(crate) fn new(stream: TcpStream, service: Rc<Service>, is_late: bool) -> Self {
+        service.metrics().count_opened();
         let timer = CoarseTimer::new();
         let state = State { timer, deadline: 0, phase: Phase::New, is_late, service, active: None };
         Connection { state, stream: Some(stream) }
@@ -167,10 +171,12 @@ impl Future for Connection {
             scratch: &mut scratch,
             cx,
             requests: 0,
+            plain: 0,
             bytes: 0,
             begun: None,
         };
         let flow = driver.run();
+        service.metrics().count_poll(driver.requests, driver.plain);
         if flow.is_ready() {
             scratch.output.clear(); // what a lost connection was not sent is nobody else's
         }
@@ -180,6 +186,23 @@ impl Future for Connection {
             self.hand_on();
         }
         flow.map(drop)
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.service.metrics().count_closed();
+    }
+}
+
+impl Inspect for Connection {
+    fn inspect(&self) -> Activity {
+        let active = self.state.active.as_ref();
+        let exchange = active.and_then(|active| active.exchange.as_ref());
+        // The kernel is asked for the peers of requests alone: there may be very many that are idle.
+        let peer = exchange.and_then(|_| self.stream.as_ref()?.peer_addr().ok());
+        let working = exchange.map(Exchange::working);
+        Activity { name: "HTTP connection", peer, working, keeps_alive: active.is_some() }
     }
 }
 
@@ -199,6 +222,8 @@ struct Driver<'a, 'cx> {
     cx: &'a mut Context<'cx>,
     /// Taken in this poll.
     requests: usize,
+    /// Answered plainly in this poll.
+    plain: usize,
     /// Read of bodies, or sent, in this poll.
     bytes: usize,
     /// What a handler that has just begun waits for.

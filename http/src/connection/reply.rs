@@ -18,9 +18,9 @@ use crate::{
 use bytes::Bytes;
 use futures_core::Stream;
 use http::{Method, StatusCode, Version};
-use lakh_core::WorkName;
+use lakh_core::{WorkName, diagnostics::Working};
 use lakh_net::TcpStream;
-use std::{future::Future, io::IoSlice, pin::Pin, task::Poll};
+use std::{future::Future, io::IoSlice, pin::Pin, task::Poll, time::Instant};
 
 /// A request whose answer is not finished yet.
 pub(super) struct Exchange {
@@ -61,6 +61,7 @@ pub(super) struct Meta {
     pub(super) te_trailers: bool,
     /// What the watchdog calls the handler.
     work: WorkName,
+    since: Instant,
     pub(super) record: Option<Box<OpenRecord>>,
     /// Protocols that the client would go on with.
     pub(super) offer: Option<Box<Offer>>,
@@ -68,7 +69,12 @@ pub(super) struct Meta {
 
 impl Meta {
     #[inline]
-    pub(super) fn new(scratch: &Scratch, bytes: &[u8], record: Option<Box<OpenRecord>>) -> Self {
+    pub(super) fn new(
+        service: &Service,
+        scratch: &Scratch,
+        bytes: &[u8],
+        record: Option<Box<OpenRecord>>,
+    ) -> Self {
         let head = scratch.head.head();
         Meta {
             head_only: head.method == Method::HEAD,
@@ -76,6 +82,7 @@ impl Meta {
             keep_alive: head.keep_alive,
             te_trailers: head.te_trailers,
             work: scratch.work,
+            since: service.shard().now(),
             record,
             offer: Offer::of(head, bytes),
         }
@@ -100,6 +107,7 @@ impl Meta {
             keep_alive: false,
             te_trailers: false,
             work: WorkName::NONE,
+            since: service.shard().now(),
             record: service.on_access().map(|to| OpenRecord::new(AccessRecord::of_refused(stream), to)),
             offer: None,
         }
@@ -113,6 +121,11 @@ impl Meta {
 impl Exchange {
     pub(super) fn handling(answer: Answer, meta: Meta, body: Option<Box<IncomingBody>>) -> Self {
         Exchange { state: State::Handling(answer), meta, body }
+    }
+
+    /// For who asks.
+    pub(super) fn working(&self) -> Working {
+        Working { name: self.meta.work, since: self.meta.since }
     }
 
     /// The request's body is not read for now: the time is not its sender's.
@@ -245,6 +258,7 @@ impl Driver<'_, '_> {
 
     #[inline]
     pub(super) fn answer_plainly(&mut self, response: Response) {
+        self.plain += 1;
         let (out, body) = (&mut self.scratch.output, response.parts.body.short().unwrap_or_default());
         self.service.write_whole_head(out, &response, body.len() as u64);
         out.extend_from_slice(body);
@@ -330,6 +344,7 @@ impl Driver<'_, '_> {
         rendered: &Rendered,
         trailers: Option<&Trailers>,
     ) {
+        self.service.metrics().count_response(response.parts.status);
         let out = &mut self.scratch.output;
         self.service.write_head_start(out, response);
         rendered.write_framing(out);

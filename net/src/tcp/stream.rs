@@ -50,7 +50,7 @@ impl TcpStream {
 
     /// One whose connection is being made.
     pub(super) fn connecting(mut inner: mio::net::TcpStream) -> io::Result<Self> {
-        let registration = Registration::new(&mut inner)?;
+        let registration = Registration::socket(&mut inner, false)?;
         Ok(TcpStream { registration, inner })
     }
 

@@ -310,7 +310,7 @@ impl Opened {
         let session: Pin<Box<dyn Session>> = Box::pin(session);
         let socket = Socket::new(self.terms, self.stream, &self.read);
         let guard = lakh_core::with(Shard::guard);
-        lakh_core::spawn_detached(Connection::new(socket.clone(), session, guard));
+        lakh_core::with(|shard| shard.spawn_inspected(Connection::new(socket.clone(), session, guard)));
         socket
     }
 }

@@ -16,7 +16,10 @@ use crate::{
     session::{ForwardSession, Session},
     socket::{Flag, Phase},
 };
-use lakh_core::{CoarseTimer, WorkGuard};
+use lakh_core::{
+    CoarseTimer, WorkGuard,
+    diagnostics::{Activity, Inspect},
+};
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -73,6 +76,13 @@ impl Connection {
             counter.opened();
         }
         Connection { session: Some(session), socket, timer: CoarseTimer::new(), _guard: guard }
+    }
+}
+
+impl Inspect for Connection {
+    fn inspect(&self) -> Activity {
+        let name = self.socket.0.terms.work.text().unwrap_or("WebSocket connection");
+        Activity { name, keeps_alive: true, ..Activity::default() }
     }
 }
 

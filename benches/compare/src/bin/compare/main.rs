@@ -6,6 +6,7 @@ mod file_servers;
 mod files;
 mod idle_memory;
 mod instructions;
+mod metrics;
 mod options;
 mod overload;
 mod progress;
@@ -49,6 +50,7 @@ fn run() -> Result<()> {
         Command::Files => files::run(&options),
         Command::Fairness => fairness::run(&options),
         Command::Overload => overload::run(&options),
+        Command::Metrics => metrics::run(&options),
         Command::IdleMemory => idle_memory::run(&options),
         Command::Instructions => instructions::run(&options),
         Command::Ws => ws::run(&options),

@@ -9,7 +9,7 @@ use lakh_compare::process::{HugePages, Server, Spec};
 use lakh_compare::{Context, Error, Result};
 
 const HELP: &str = "\
-compare [speed | service | json | files | fairness | overload | idle-memory | instructions | all
+compare [speed | service | json | files | fairness | overload | metrics | idle-memory | instructions | all
          | ws | ws-idle-memory | ws-instructions | broadcast] [options]
 
   speed          server CPU per request, in paired rounds (the default)
@@ -18,6 +18,7 @@ compare [speed | service | json | files | fairness | overload | idle-memory | in
   files          the same for static files, beside file servers
   fairness       what is left to 64 connections beside three greedy ones
   overload       what is answered of up to ten times as many requests as a server can answer
+  metrics        server CPU per request with metrics that are read every second, and without
   idle-memory    user memory per idle keep-alive connection
   instructions   user-space instructions per request, under callgrind
   all            speed, idle-memory and instructions, one after the other
@@ -29,7 +30,7 @@ compare [speed | service | json | files | fairness | overload | idle-memory | in
 Servers
   --lakh PATH               the `hello` example, or for `files` the `lakh` binary; found under target/dist
                             of the repository; for `service` and `fairness` the `lakh_service` of this package, for
-                            `overload` its `busy_service`;
+                            `overload` its `busy_service`, for `metrics` its `watched_service`;
                             for WebSockets the `ws_echo` example
   --style STYLE             of `ws_echo`, for WebSockets: callback, async or both: both
   --no-lakh                 leave it out
@@ -65,6 +66,7 @@ pub(crate) enum Command {
     Files,
     Fairness,
     Overload,
+    Metrics,
     IdleMemory,
     Instructions,
     All,
@@ -149,7 +151,7 @@ impl Options {
         let (all_peers, all_rows): (&[Peer], &[&str]) = match command {
             Command::Service => (&SERVICE_PEERS, &[]),
             Command::Json => (&JSON_PEERS, &[]),
-            Command::Fairness | Command::Overload => (&[], &[]),
+            Command::Fairness | Command::Overload | Command::Metrics => (&[], &[]),
             Command::Files => (&FILE_SERVERS, &FILES),
             Command::Ws => (&WS_PEERS, &ECHOES),
             Command::WsIdleMemory | Command::WsInstructions => (&WS_PEERS, &[]),
@@ -160,6 +162,7 @@ impl Options {
         let lakh = match command {
             Command::Service | Command::Fairness => Some(folder.join("lakh_service")),
             Command::Overload => Some(folder.join("busy_service")),
+            Command::Metrics => Some(folder.join("watched_service")),
             Command::Files => built_lakh(program, "lakh"),
             _ if command.is_ws() => built_lakh(program, "examples/ws_echo"),
             _ => built_lakh(program, "examples/hello"),
@@ -234,9 +237,8 @@ impl Options {
         let idle_scenario = self.only.iter().any(|name| name == "idle");
         let idle = match self.command {
             Command::Speed if !idle_scenario => 0,
-            Command::Instructions | Command::Service | Command::Json | Command::Files | Command::Fairness => {
-                0
-            }
+            Command::Instructions | Command::Service | Command::Json => 0,
+            Command::Files | Command::Fairness | Command::Metrics => 0,
             Command::Overload => 15_000,
             Command::Ws | Command::WsInstructions => 0,
             Command::Speed | Command::IdleMemory | Command::All => self.idle_connections as u64,
@@ -282,6 +284,7 @@ fn command(word: Option<String>) -> Result<Command> {
         Some("files") => Ok(Command::Files),
         Some("fairness") => Ok(Command::Fairness),
         Some("overload") => Ok(Command::Overload),
+        Some("metrics") => Ok(Command::Metrics),
         Some("idle-memory") => Ok(Command::IdleMemory),
         Some("instructions") => Ok(Command::Instructions),
         Some("all") => Ok(Command::All),
