@@ -26,7 +26,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// The future's: the lane is full or the pool has shut down, or `work` panicked for one of the chunks.
+    /// The future's: the lane is full or the pool has shut down, or `work` panicked for one of the chunks (or `data` has
+    /// become shorter).
     ///
     /// # Cancel safety
     ///
@@ -88,7 +89,11 @@ impl<D, R, F> All<D, R, F> {
         F: Fn(&[T]) -> R,
     {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(chunk) = self.data.as_ref().chunks(length).nth(at) else { return Step::Done(()) };
+        if at >= chunks {
+            return Step::Done(());
+        }
+        // Nobody could wait for an end that never comes.
+        let chunk = self.data.as_ref().chunks(length).nth(at).expect("`data` is as long as it was");
         let result = (self.work)(chunk);
         locked(&self.results).put(at, result);
         if self.next.load(Ordering::Relaxed) < chunks { Step::Again } else { Step::Done(()) }

@@ -603,12 +603,12 @@ fn a_group_that_holds_a_whole_lane_up_is_named() {
 fn nobody_watches_an_idle_pool() {
     let mut state = state::State::new(&PoolConfig::new(1)).unwrap();
     assert!(!state.is_watched());
-    assert!(state.look(Duration::ZERO, std::time::Instant::now()).is_none());
+    assert!(state.look(Duration::ZERO, std::time::Instant::now()).is_empty());
     assert!(!state.is_watched());
     let shared = Arc::new(Shared::new(&PoolConfig::new(1)).unwrap());
     let (work, job) = job::new_job(&shared, Lane::CPU, None, || Step::Done(()));
     assert_eq!(state.submit(work, std::time::Instant::now()).unwrap(), state::Call::Starter);
-    assert!(state.look(Duration::from_secs(1), std::time::Instant::now()).is_none());
+    assert!(state.look(Duration::from_secs(1), std::time::Instant::now()).is_empty());
     assert!(state.is_watched(), "it waits for a thread");
     drop(state.close());
     state.look(Duration::ZERO, std::time::Instant::now());
