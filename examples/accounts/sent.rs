@@ -18,10 +18,9 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Sent<T> {
     type Rejection = HandlerError;
 
     async fn from_request(request: Request, state: &S) -> HandlerResult<Self> {
-        let is_form = request
-            .head()
-            .header(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"));
+        let is_form =
+            |kind: &[u8]| kind.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded");
+        let is_form = request.head().header(header::CONTENT_TYPE).is_some_and(is_form);
         match is_form {
             true => Form::from_request(request, state).await.map(|Form(sent)| Sent(sent)),
             false => Json::from_request(request, state).await.map(|Json(sent)| Sent(sent)),
