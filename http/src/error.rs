@@ -160,7 +160,7 @@ impl<E: Error + 'static> From<E> for HandlerError {
         if let Some(error) = any.downcast_ref::<BodyError>() {
             saying_when(HandlerError::new(error.status(), error.to_string()))
         } else if let Some(error) = any.downcast_ref::<FormError>() {
-            HandlerError::new(error.status(), error.to_string())
+            saying_when(HandlerError::new(error.status(), error.to_string()))
         } else {
             let answer = of_chain(&error);
             // What the client is told is all that there is.

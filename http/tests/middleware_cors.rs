@@ -246,7 +246,7 @@ fn forms_of_other_origins_are_kept_out() {
             )
     });
     let ask = |request: &str, fields: &str| {
-        server.exchange(&format!("{request} HTTP/1.1\r\nHost: a.example:8080\r\n{fields}\r\n")).status
+        server.exchange(format!("{request} HTTP/1.1\r\nHost: a.example:8080\r\n{fields}\r\n")).status
     };
     for (fields, status) in [
         ("", 200),
