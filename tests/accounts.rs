@@ -605,7 +605,11 @@ mod as_a_program {
         let (text, newer) = (folder.path().join("text"), folder.path().join("newer"));
         fs::write(&text, "this is no database".repeat(100)).unwrap();
         Connection::open(&newer).unwrap().pragma_update(None, "user_version", 2).unwrap();
-        let cases: [(&[&str], &str); 5] = [
+        let (unused, used) =
+            (folder.path().join("unused"), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let taken = used.local_addr().unwrap().to_string();
+        let cases: [(&[&str], &str); 6] = [
+            (&["--database", unused.to_str().unwrap(), "--listen", &taken], "cannot serve on 127.0.0.1:"),
             (&["--database", "/nowhere/db"], "--database /nowhere/db: No such file or directory"),
             (&["--database", text.to_str().unwrap()], "file is not a database"),
             (&["--database", newer.to_str().unwrap()], "version 2 of the tables is not known here"),
@@ -621,5 +625,6 @@ mod as_a_program {
             assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
             assert!(said.starts_with("accounts: ") && said.contains(expected), "{said}");
         }
+        assert!(unused.exists() && !folder.path().join("unused-wal").exists(), "it was closed in order");
     }
 }

@@ -87,10 +87,12 @@ fn main() {
     let database = Database::open(Path::new(path), &mut pool)
         .unwrap_or_else(|error| fail(&format!("--database {path}: {error}")));
     let site = Site::new(database.clone(), Hasher::default());
-    if let Err(error) = run(&flags, server(site, pool, proxies)) {
+    let served = run(&flags, server(site, pool, proxies));
+    let closed = database.close();
+    if let Err(error) = served {
         fail(&format!("cannot serve on {}: {error}", flags.listen));
     }
-    if let Err(error) = database.close() {
+    if let Err(error) = closed {
         fail(&format!("--database {path} was not closed in order: {error}"));
     }
 }
