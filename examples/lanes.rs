@@ -54,7 +54,10 @@ fn main() {
 
 fn run(flags: &Flags) -> io::Result<()> {
     let value = |name: &str| flags.others.iter().find(|(flag, _)| flag == name).map(|(_, value)| &**value);
-    let hashing: usize = value("--hashing").unwrap_or("0").parse().map_err(io::Error::other)?;
+    let hashing = value("--hashing").unwrap_or("0");
+    let hashing =
+        hashing.parse::<u16>().unwrap_or_else(|error| fail(&format!("--hashing {hashing}: {error}")));
+    let hashing = usize::from(hashing);
     let at_once = hashing + ROOM;
     let hasher = Hasher::new(Algorithm::default()).map_err(io::Error::other)?;
     let service = Service {

@@ -52,7 +52,7 @@ pub use lakh_core::AsyncFd;
 #[cfg(feature = "tokio")]
 pub use lakh_core::tokio;
 pub use lakh_core::{
-    Interval, MissedTicks, block_on, blocking, blocking_on, diagnostics, drain_requested, fs, interval,
-    interval_at, map_chunks, pool, process, shield, signal, sleep, sleep_until, spawn, spawn_detached,
-    timeout, tty,
+    InputError, Interval, MissedTicks, block_on, blocking, blocking_on, diagnostics, drain_requested, fs,
+    interval, interval_at, map_chunks, pool, process, shield, signal, sleep, sleep_until, spawn,
+    spawn_detached, timeout, tty,
 };

@@ -211,7 +211,7 @@ fn what_cannot_be_taken_is_said_in_words() {
     for (name, password, status, words) in [
         ("ANN", RIGHT, 409, "this name is taken"),
         ("ben", "1234567", 422, "a password has at least 8 characters"),
-        ("ben", &long, 422, "the password is too long"),
+        ("ben", &long, 422, "a password has at most 1024 bytes, and no NUL"),
         ("", RIGHT, 422, "a name has 1 to 32 letters of a to z, digits, or - _ ."),
         ("<b>", RIGHT, 422, "a name has 1 to 32 letters of a to z, digits, or - _ ."),
         (&long[..33], RIGHT, 422, "a name has 1 to 32 letters of a to z, digits, or - _ ."),
@@ -407,15 +407,37 @@ fn sessions_end_by_time_and_the_oldest_of_more_than_sixteen() {
     assert_eq!(left, 1, "those that are over are removed");
 }
 
-#[test]
-fn a_hash_of_old_is_replaced_at_the_next_login() {
+/// An account whose hash is of another algorithm than new ones.
+fn with_an_old_hash() -> (Accounts, String) {
     let accounts = Accounts::start_with(Hasher::new(Algorithm::Bcrypt { cost: 4 }).unwrap());
     let session = accounts.sign_up("ann");
     let Accounts { server, database, folder } = accounts;
     drop(server);
     database.close().unwrap();
+    (Accounts::start_in(folder, Hasher::default(), &[]), session)
+}
 
-    let accounts = Accounts::start_in(folder, Hasher::default(), &[]);
+#[test]
+fn two_logins_at_once_replace_a_hash_of_old_and_both_are_let_in() {
+    let (accounts, _) = with_an_old_hash();
+    let hold = accounts.hold_hashing();
+    let before = accounts.hashes_accepted();
+    thread::scope(|scope| {
+        let logins = [(); 2].map(|()| scope.spawn(|| accounts.log_in("ann", RIGHT)));
+        accounts.wait_for_hashes(before + 2);
+        // Both have read the old hash by now.
+        drop(hold);
+        for login in logins {
+            let answer = login.join().unwrap();
+            assert_eq!(answer.status(), 200);
+            assert_eq!(accounts.who_is(&session_of(&answer)).as_deref(), Some("ann"));
+        }
+    });
+}
+
+#[test]
+fn a_hash_of_old_is_replaced_at_the_next_login() {
+    let (accounts, session) = with_an_old_hash();
     let connection = accounts.other_connection();
     let hash =
         || connection.query_one("SELECT hash FROM accounts", [], |row| row.get::<_, String>(0)).unwrap();
@@ -583,7 +605,11 @@ mod as_a_program {
         let (text, newer) = (folder.path().join("text"), folder.path().join("newer"));
         fs::write(&text, "this is no database".repeat(100)).unwrap();
         Connection::open(&newer).unwrap().pragma_update(None, "user_version", 2).unwrap();
-        let cases: [(&[&str], &str); 5] = [
+        let (unused, used) =
+            (folder.path().join("unused"), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let taken = used.local_addr().unwrap().to_string();
+        let cases: [(&[&str], &str); 6] = [
+            (&["--database", unused.to_str().unwrap(), "--listen", &taken], "cannot serve on 127.0.0.1:"),
             (&["--database", "/nowhere/db"], "--database /nowhere/db: No such file or directory"),
             (&["--database", text.to_str().unwrap()], "file is not a database"),
             (&["--database", newer.to_str().unwrap()], "version 2 of the tables is not known here"),
@@ -599,5 +625,6 @@ mod as_a_program {
             assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
             assert!(said.starts_with("accounts: ") && said.contains(expected), "{said}");
         }
+        assert!(unused.exists() && !folder.path().join("unused-wal").exists(), "it was closed in order");
     }
 }

@@ -30,6 +30,7 @@ mod blocking;
 pub mod diagnostics;
 pub mod fs;
 pub mod histogram;
+mod input_error;
 mod interval;
 mod metrics;
 pub mod pool;
@@ -58,6 +59,7 @@ mod watchdog;
 #[cfg(unix)]
 pub use async_fd::AsyncFd;
 pub use blocking::{Blocking, blocking, blocking_on, map_chunks};
+pub use input_error::InputError;
 pub use interval::{Interval, MissedTicks, interval, interval_at};
 pub use metrics::ShardMetrics;
 pub use pool::Pool;

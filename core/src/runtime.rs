@@ -157,7 +157,7 @@ impl Builder {
             Some(config) => Pool::new(config.clone()),
             None => default_pool(),
         }
-        .map_err(io::Error::other)?;
+        .map_err(io::Error::from)?;
         let cpus = if self.pin { sys::cpu::allowed_cpus() } else { Vec::new() };
         let bell = Arc::<Bell>::default();
         let running = Arc::new(Countdown::new(0));

@@ -2,7 +2,7 @@
 
 use lakh_core::{
     block_on, map_chunks,
-    pool::{Kind, Lane, LaneConfig, LaneMetrics, Pool, PoolConfig, RunError},
+    pool::{Kind, Lane, LaneConfig, LaneMetrics, MapChunks, Pool, PoolConfig, RunError},
 };
 use std::sync::{
     Arc, Mutex,
@@ -65,6 +65,23 @@ fn other_jobs_of_the_lane_have_their_turn_after_a_chunk() {
 /// the second job, which does the second chunk, and behind something that takes long.
 #[test]
 fn a_job_that_is_not_needed_is_not_waited_for() {
+    let (pool, chunks, end) = with_a_job_too_many();
+    assert_eq!(wait(chunks).unwrap(), [2, 4]);
+    let now = lane(&pool);
+    assert_eq!((now.queued, now.cancelled, now.running), (0, 1, 2), "it was taken back");
+    end();
+}
+
+#[test]
+fn results_that_are_there_are_given_though_the_pool_shuts_down() {
+    let (pool, chunks, end) = with_a_job_too_many();
+    pool.shutdown();
+    assert_eq!(wait(chunks).unwrap(), [2, 4]);
+    assert_eq!(lane(&pool).dropped, 1);
+    end();
+}
+
+fn with_a_job_too_many() -> (Pool, MapChunks<i32>, impl FnOnce()) {
     let pool = pool(2);
     let (open, gate) = mpsc::channel::<()>();
     let gate = Arc::new(Mutex::new(gate));
@@ -93,11 +110,29 @@ fn a_job_that_is_not_needed_is_not_waited_for() {
     go_on.send(()).unwrap();
     has_begun.recv().unwrap();
     assert_eq!(lane(&pool).queued, 1, "the first job");
-    assert_eq!(wait(chunks).unwrap(), [2, 4]);
-    let now = lane(&pool);
-    assert_eq!((now.queued, now.cancelled, now.running), (0, 1, 2), "it was taken back");
-    drop(open);
-    wait(async move { (busy.await.unwrap(), long.await.unwrap()) });
+    let end = || {
+        drop(open);
+        wait(async move { (busy.await.unwrap(), long.await.unwrap()) });
+    };
+    (pool, chunks, end)
+}
+
+/// It says that it has four elements, and later that it has three.
+struct Shrinking(AtomicUsize);
+
+impl AsRef<[u8]> for Shrinking {
+    fn as_ref(&self) -> &[u8] {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            0 => b"four",
+            _ => b"for",
+        }
+    }
+}
+
+#[test]
+fn data_that_becomes_shorter_is_an_error_and_not_waited_for_in_vain() {
+    let data = Shrinking(AtomicUsize::new(0));
+    assert!(wait(pool(1).map_chunks(Lane::CPU, data, 1, |part| part[0])).unwrap_err().is_panicked());
 }
 
 #[test]

@@ -202,6 +202,22 @@ fn a_file_that_replaces_another_has_its_rights_from_the_beginning() {
     }
 }
 
+/// Only root may give files to groups that it is not in; others see here that nothing fails.
+#[test]
+#[cfg(unix)]
+fn a_file_that_replaces_another_is_for_the_same_group() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    let (_temp, path) = folder();
+    fs::write(&path, "old").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let is_given = chown(&path, None, Some(4712)).is_ok();
+    let before = fs::metadata(&path).unwrap();
+    let to = path.clone();
+    block_on(async move { FileWriter::create(&to).await.unwrap().finish().await.unwrap() }).unwrap();
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!((after.gid(), after.mode()), (before.gid(), before.mode()), "given away: {is_given}");
+}
+
 #[test]
 fn a_full_pool_refuses_new_files_and_those_that_are_open_wait_for_it() {
     let (temp, path) = folder();

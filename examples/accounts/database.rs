@@ -132,7 +132,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn create_tables(connection: &mut Connection) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) fn create_tables(connection: &mut Connection) -> Result<(), Box<dyn Error + Send + Sync>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match transaction.query_one("PRAGMA user_version", [], |row| row.get(0))? {
         0 => transaction.execute_batch(TABLES)?,

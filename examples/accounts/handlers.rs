@@ -123,25 +123,37 @@ async fn authenticate(site: &Site, name: &str, password: &str) -> HandlerResult<
     found?.ok_or_else(wrong)
 }
 
+/// The same, with a hash as new ones are.
 async fn verify(site: &Site, name: &str, password: &str) -> HandlerResult<Option<Account>> {
+    let Some((account, needs_rehash)) = look_up(site, name, password).await? else { return Ok(None) };
+    if !needs_rehash {
+        return Ok(Some(account));
+    }
+    match rehash(site, account, password).await? {
+        Some(account) => Ok(Some(account)),
+        // Another login was faster, or the password is another one by now.
+        None => Ok(look_up(site, name, password).await?.map(|(account, _)| account)),
+    }
+}
+
+/// The same, and whether its hash is to be replaced.
+async fn look_up(site: &Site, name: &str, password: &str) -> HandlerResult<Option<(Account, bool)>> {
     let wanted = name.to_owned();
     let account = site.database.read(move |connection| accounts::find(connection, &wanted)).await?;
     let stored: Option<PasswordHash> = account.as_ref().map(|account| account.hash.parse()).transpose()?;
     let verdict = site.hasher.verify(password, stored.as_ref()).await?;
-    match account.filter(|_| verdict.is_right()) {
-        Some(account) if verdict.needs_rehash() => rehash(site, account, password).await.map(Some),
-        other => Ok(other),
-    }
+    Ok(account.filter(|_| verdict.is_right()).map(|account| (account, verdict.needs_rehash())))
 }
 
-/// Replaces a hash that is of another algorithm or of other costs than new ones.
-async fn rehash(site: &Site, mut account: Account, password: &str) -> HandlerResult<Account> {
+/// Replaces a hash that is of another algorithm or of other costs than new ones. `None` if the account has yet another one by
+/// now.
+async fn rehash(site: &Site, account: Account, password: &str) -> HandlerResult<Option<Account>> {
     let hash = site.hasher.hash(password).await?.to_string();
-    let old = account.clone();
-    account.hash.clone_from(&hash);
-    // If the account has yet another one by now, whatever is done next finds that out.
-    site.database.write(move |transaction| accounts::set_hash(transaction, &old, &hash)).await?;
-    Ok(account)
+    let replaced = site.database.write(move |transaction| {
+        let is_set = accounts::set_hash(transaction, &account, &hash)?;
+        Ok(is_set.then_some(Account { hash, ..account }))
+    });
+    replaced.await
 }
 
 fn wrong() -> HandlerError {

@@ -13,7 +13,7 @@
 //!
 //! | limit | | beyond it |
 //! |---|---|---|
-//! | logins of one address; signups | 10 at once, then one in 6 s, on each shard | 429 |
+//! | logins of one address; signups; changes of passwords; deletions | 10 at once, then one in 6 s, on each shard | 429 |
 //! | wrong passwords for one name, whether it exists or not | 5 at once, then one a minute | 429 |
 //! | passwords being hashed or waiting for it | 32 for each processor | 503 |
 //! | waiting for the database | 256; 10 s | 503 |
@@ -31,7 +31,6 @@ mod database;
 mod flags;
 mod handlers;
 mod page;
-mod same_origin;
 mod sent;
 mod sessions;
 mod visitor;
@@ -44,7 +43,7 @@ use lakh::{
     http::{
         App, HandlerError, IntoResponse, Response, RouteLimits, Server, StatusCode,
         extract::Json,
-        middleware::{Network, ProxyHeaders, RateLimit, SecurityHeaders},
+        middleware::{Network, ProxyHeaders, RateLimit, SameOrigin, SecurityHeaders},
     },
     password::Hasher,
 };
@@ -54,7 +53,7 @@ use std::{io, path::Path, sync::Arc, time::Duration};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const LONGEST_BODY: u64 = 4 << 10;
-/// Of each address, in a minute.
+/// Of each address, in a minute, of each kind that has a password hashed.
 const MOST_REQUESTS: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
 /// The page's own style and forms, and nothing else: there is no script.
@@ -88,10 +87,12 @@ fn main() {
     let database = Database::open(Path::new(path), &mut pool)
         .unwrap_or_else(|error| fail(&format!("--database {path}: {error}")));
     let site = Site::new(database.clone(), Hasher::default());
-    if let Err(error) = run(&flags, server(site, pool, proxies)) {
+    let served = run(&flags, server(site, pool, proxies));
+    let closed = database.close();
+    if let Err(error) = served {
         fail(&format!("cannot serve on {}: {error}", flags.listen));
     }
-    if let Err(error) = database.close() {
+    if let Err(error) = closed {
         fail(&format!("--database {path} was not closed in order: {error}"));
     }
 }
@@ -135,13 +136,17 @@ fn forms(site: &Site) -> App<Site> {
         .wrap_route(per_client())
         .post("/login", handlers::log_in)
         .wrap_route(per_client())
-        .post("/logout", handlers::log_out)
         .post("/password", handlers::change_password)
+        .wrap_route(per_client())
         .post("/delete", handlers::delete)
+        .wrap_route(per_client())
+        .post("/logout", handlers::log_out)
         .fallback(|| HandlerError::status_only(StatusCode::NOT_FOUND))
         .default_limits(RouteLimits::new().body(LONGEST_BODY))
         .wrap(move |request, next| visitor::visit(visited.clone(), request, next))
-        .wrap(same_origin::check)
+        // `SameSite=Lax` of the session keeps other sites out; this does so with other hosts of the same site, too, and for
+        // logging in, where there is no session yet.
+        .wrap(SameOrigin::new())
 }
 
 fn style() -> Response {

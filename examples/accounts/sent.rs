@@ -1,12 +1,9 @@
 //! What clients send: the fields of a form of the page, or the same in JSON.
 
-use lakh::{
-    http::{
-        HandlerError, HandlerResult, Request, StatusCode,
-        extract::{Form, FromRequest, Json},
-        header,
-    },
-    password::MAX_PASSWORD,
+use lakh::http::{
+    HandlerError, HandlerResult, Request, StatusCode,
+    extract::{Form, FromRequest, Json},
+    header,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -21,10 +18,9 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Sent<T> {
     type Rejection = HandlerError;
 
     async fn from_request(request: Request, state: &S) -> HandlerResult<Self> {
-        let is_form = request
-            .head()
-            .header(header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded"));
+        let is_form =
+            |kind: &[u8]| kind.to_ascii_lowercase().starts_with(b"application/x-www-form-urlencoded");
+        let is_form = request.head().header(header::CONTENT_TYPE).is_some_and(is_form);
         match is_form {
             true => Form::from_request(request, state).await.map(|Form(sent)| Sent(sent)),
             false => Json::from_request(request, state).await.map(|Json(sent)| Sent(sent)),
@@ -58,15 +54,12 @@ pub(crate) fn check_name(name: &str) -> HandlerResult<()> {
     }
 }
 
-/// One that is chosen, not one that is shown.
+/// One that is chosen, not one that is shown. The hasher refuses what is too long.
 pub(crate) fn check_password(password: &str) -> HandlerResult<()> {
-    if password.chars().count() < SHORTEST_PASSWORD {
-        return Err(unprocessable("a password has at least 8 characters"));
+    match password.chars().count() >= SHORTEST_PASSWORD {
+        true => Ok(()),
+        false => Err(unprocessable("a password has at least 8 characters")),
     }
-    if password.len() > MAX_PASSWORD {
-        return Err(unprocessable("the password is too long"));
-    }
-    Ok(())
 }
 
 fn unprocessable(message: &'static str) -> HandlerError {

@@ -54,10 +54,11 @@ pub(crate) fn open(
         close(transaction, before)?;
     }
     transaction.execute("DELETE FROM sessions WHERE expires <= ?", [now()])?;
+    // The new one is not the oldest, even if all are of the same second.
     transaction.execute(
         "DELETE FROM sessions WHERE account = ?1 AND digest NOT IN \
-         (SELECT digest FROM sessions WHERE account = ?1 ORDER BY expires DESC LIMIT ?2)",
-        [account.id, MOST],
+         (SELECT digest FROM sessions WHERE account = ?1 ORDER BY digest = ?2 DESC, expires DESC LIMIT ?3)",
+        params![account.id, digest, MOST],
     )?;
     Ok(true)
 }
@@ -83,4 +84,25 @@ pub(crate) fn user(connection: &Connection, digest: &Digest) -> Result<Option<St
 
 fn now() -> i64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{accounts, database::create_tables};
+    use super::*;
+
+    #[test]
+    fn the_newest_session_is_none_of_the_oldest_even_within_a_second() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        create_tables(&mut connection).unwrap();
+        let transaction = connection.transaction().unwrap();
+        let account = accounts::create(&transaction, "ann", "hash").unwrap().unwrap();
+        // However equals are ordered, some of these are the last ones.
+        for n in (100..120).chain(0..20).chain(200..220) {
+            assert!(open(&transaction, &account, &[n; 32], None).unwrap());
+            assert_eq!(user(&transaction, &[n; 32]).unwrap().as_deref(), Some("ann"), "{n}");
+        }
+        let left = transaction.query_one("SELECT count(*) FROM sessions", [], |row| row.get::<_, i64>(0));
+        assert_eq!(left.unwrap(), MOST);
+    }
 }

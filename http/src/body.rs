@@ -3,7 +3,7 @@
 //! The handler asks, the connection reads: no byte is taken from the socket before someone wants
 //! it, so a handler that pauses slows its client down and nothing piles up.
 
-use crate::proto::ChunkError;
+use crate::{error::status_of, proto::ChunkError};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use http::{HeaderMap, StatusCode};
@@ -157,7 +157,8 @@ impl RequestBody {
 
     /// A body of chunks as they come, in the place of another one: for middleware that decodes or checks it.
     ///
-    /// An error that is a [`BodyError`] keeps its status; any other one is [refused](BodyError::is_refused).
+    /// An error that is a [`BodyError`], or has one among its sources, keeps its status. One with the pool or a full disk among
+    /// them is [internal](BodyError::is_internal), and any other one is [refused](BodyError::is_refused).
     pub fn from_stream<E>(chunks: impl Stream<Item = Result<Bytes, E>> + 'static) -> Self
     where
         E: Into<Box<dyn error::Error>>,
@@ -303,7 +304,7 @@ where
     }
 }
 
-/// Why a request's body cannot be had. Always the client's doing.
+/// Why a request's body cannot be had. The client's doing, unless it [is internal](BodyError::is_internal).
 #[derive(Debug, Clone)]
 pub struct BodyError(pub(crate) BodyFault);
 
@@ -315,6 +316,8 @@ pub(crate) enum BodyFault {
     TooSlow,
     Lost,
     Refused,
+    /// With the status of a server's error.
+    Internal(StatusCode),
 }
 
 impl From<ChunkError> for BodyFault {
@@ -327,15 +330,17 @@ impl From<ChunkError> for BodyFault {
 }
 
 impl BodyError {
-    /// The body error among an error and its sources, or one that says that it was refused.
+    /// The body error among an error and its sources, one of the service itself if the pool or the disk are among them, or
+    /// one that says that it was refused.
     fn of(error: impl Into<Box<dyn error::Error>>) -> Self {
         let error = error.into();
         let mut source: Option<&(dyn error::Error + 'static)> = Some(&*error);
         for _ in 0..MOST_SOURCES {
             match source {
-                Some(error) => match error.downcast_ref::<BodyError>() {
-                    Some(error) => return error.clone(),
-                    None => source = error.source(),
+                Some(error) => match (error.downcast_ref::<BodyError>(), status_of(error)) {
+                    (Some(error), _) => return error.clone(),
+                    (None, Some(status)) => return BodyError(BodyFault::Internal(status)),
+                    (None, None) => source = error.source(),
                 },
                 None => break,
             }
@@ -343,13 +348,14 @@ impl BodyError {
         BodyError(BodyFault::Refused)
     }
 
-    /// The status that tells the client: 400, 408, 413 or 431.
+    /// The status that tells the client: 400, 408, 413 or 431; 500, 503 or 507 if it [is internal](Self::is_internal).
     pub fn status(&self) -> StatusCode {
         match self.0 {
             BodyFault::Malformed | BodyFault::Lost | BodyFault::Refused => StatusCode::BAD_REQUEST,
             BodyFault::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             BodyFault::TooSlow => StatusCode::REQUEST_TIMEOUT,
             BodyFault::TrailersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            BodyFault::Internal(status) => status,
         }
     }
 
@@ -368,6 +374,12 @@ impl BodyError {
         self.0 == BodyFault::Refused
     }
 
+    /// What stands between the connection and the reader could not do its work: the pool has shut down, say. Not the
+    /// client's doing.
+    pub fn is_internal(&self) -> bool {
+        matches!(self.0, BodyFault::Internal(_))
+    }
+
     /// The connection ended in the middle of the body.
     pub fn is_lost(&self) -> bool {
         self.0 == BodyFault::Lost
@@ -383,6 +395,7 @@ impl fmt::Display for BodyError {
             BodyFault::TooSlow => "the body came too slowly",
             BodyFault::Lost => "the connection ended in the middle of the body",
             BodyFault::Refused => "the body was refused on its way",
+            BodyFault::Internal(_) => "the body could not be dealt with now",
         })
     }
 }

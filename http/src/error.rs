@@ -8,6 +8,7 @@ use crate::{
 };
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lakh_core::{
+    InputError,
     fs::FileError,
     pool::{JobError, PoolFull, RunError},
 };
@@ -38,8 +39,8 @@ pub type HandlerResult<T = Response> = Result<T, HandlerError>;
 ///
 /// Every [`std::error::Error`] becomes one by `?`: what this crate's own extractors, bodies and the pool
 /// refuse keeps its status, and so does an error with a refusal of the pool or a full disk among its
-/// [sources](std::error::Error::source) (a password that cannot be hashed now); anything else is 500, and its text stays
-/// here. All of them are turned into answers in one place, [`App::on_error`](crate::App::on_error).
+/// [sources](std::error::Error::source) (a password that cannot be hashed now). One with an [`InputError`] among them (a
+/// password that is too long) is 422 with the text of that; anything else is 500, and its text stays here. All of them are turned into answers in one place, [`App::on_error`](crate::App::on_error).
 pub struct HandlerError(Box<Inner>);
 
 struct Inner {
@@ -157,30 +158,41 @@ impl<E: Error + 'static> From<E> for HandlerError {
     fn from(error: E) -> Self {
         let any: &dyn Any = &error;
         if let Some(error) = any.downcast_ref::<BodyError>() {
-            HandlerError::new(error.status(), error.to_string())
+            saying_when(HandlerError::new(error.status(), error.to_string()))
         } else if let Some(error) = any.downcast_ref::<FormError>() {
-            HandlerError::new(error.status(), error.to_string())
+            saying_when(HandlerError::new(error.status(), error.to_string()))
         } else {
-            of_chain(&error).with_cause(error)
+            let answer = of_chain(&error);
+            // What the client is told is all that there is.
+            match answer.message() == error.to_string() {
+                true => answer,
+                false => answer.with_cause(error),
+            }
         }
     }
 }
 
 /// By the first of an error and its sources that is known here; 500 if none is.
 fn of_chain(error: &(dyn Error + 'static)) -> HandlerError {
-    let mut chain = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source())
-        .take(1 + MAX_SOURCES);
-    let status = chain.find_map(status_of).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let answer = HandlerError::status_only(status);
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => answer.with_header(header::RETRY_AFTER, 1),
-        _ => answer,
+    let chain = std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source());
+    let known = chain.take(1 + MAX_SOURCES).find_map(|error| match error.downcast_ref::<InputError>() {
+        Some(input) => Some(HandlerError::new(StatusCode::UNPROCESSABLE_ENTITY, input.to_string())),
+        None => status_of(error).map(HandlerError::status_only),
+    });
+    saying_when(known.unwrap_or_else(|| HandlerError::status_only(StatusCode::INTERNAL_SERVER_ERROR)))
+}
+
+/// Who is told to come back is told when.
+fn saying_when(error: HandlerError) -> HandlerError {
+    match error.status() {
+        StatusCode::SERVICE_UNAVAILABLE => error.with_header(header::RETRY_AFTER, 1),
+        _ => error,
     }
 }
 
 /// 503 for a pool that is full or has shut down, 507 for a full disk (RFC 4918, 11.5); 500 for a job that has panicked,
 /// and for a lane that the pool does not have.
-fn status_of(error: &(dyn Error + 'static)) -> Option<StatusCode> {
+pub(crate) fn status_of(error: &(dyn Error + 'static)) -> Option<StatusCode> {
     let may_come_back = if let Some(error) = error.downcast_ref::<PoolFull>() {
         error.is_full() || error.is_shutdown()
     } else if let Some(error) = error.downcast_ref::<JobError>() {
@@ -229,6 +241,12 @@ impl IntoResponse for BodyError {
 }
 
 impl IntoResponse for PoolFull {
+    fn into_response(self) -> Response {
+        HandlerError::from(self).into_response()
+    }
+}
+
+impl IntoResponse for InputError {
     fn into_response(self) -> Response {
         HandlerError::from(self).into_response()
     }
@@ -293,6 +311,29 @@ mod tests {
             assert_eq!(error.into_response().header("retry-after").unwrap(), "1");
         }
         assert_eq!(HandlerError::from(Wrapped(None)).status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    #[test]
+    fn what_a_client_has_given_and_cannot_be_used_is_422_in_the_words_for_them() {
+        let error = HandlerError::from(InputError::new("too long"));
+        assert_eq!((error.status(), error.message()), (StatusCode::UNPROCESSABLE_ENTITY, "too long"));
+        assert!(error.cause().is_none(), "there is nothing to log");
+        let wrapped = HandlerError::from(std::io::Error::other(Wrapped(InputError::new("too long"))));
+        assert_eq!((wrapped.status(), wrapped.message()), (StatusCode::UNPROCESSABLE_ENTITY, "too long"));
+        assert!(wrapped.cause().is_some());
+
+        #[derive(Debug)]
+        struct Wrapped(InputError);
+        impl fmt::Display for Wrapped {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the secret")
+            }
+        }
+        impl Error for Wrapped {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
     }
 
     #[test]

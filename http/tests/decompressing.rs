@@ -156,3 +156,20 @@ fn one_more_than_may_be_decoded_at_a_time_is_told_to_come_back() {
     assert_eq!(first.answer().status, 200);
     common::eventually("there is room again", || refused().0 == 200);
 }
+
+#[test]
+fn a_pool_that_is_gone_is_no_fault_of_the_client() {
+    let server = TestServer::start(|_| {
+        let gone = |mut request: Request| async move {
+            lakh_core::with(|shard| shard.pool().shutdown());
+            let error = request.body_mut().bytes().await.unwrap_err();
+            assert!(error.is_internal() && !error.is_refused());
+            Err::<(), _>(error)
+        };
+        App::new().post("/", gone).wrap(Decompress::new(LIMIT as u64))
+    });
+    for coding in Coding::ALL {
+        let answer = send(&mut server.connect(), coding.name(), &packed(coding, &text()));
+        assert_eq!((answer.status, answer.field("retry-after")), (503, Some("1")), "{coding}");
+    }
+}

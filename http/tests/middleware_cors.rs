@@ -1,11 +1,11 @@
-//! Scripts of other origins, and the header fields that make browsers careful.
+//! Scripts and forms of other origins, and the header fields that make browsers careful.
 
 mod common;
 
 use common::{Answer, TestServer};
 use lakh_http::{
     App, HandlerError, Head, Method, Response, StatusCode, header,
-    middleware::{BearerAuth, BearerToken, Cors, SecurityHeaders},
+    middleware::{BearerAuth, BearerToken, Cors, ProxyHeaders, SameOrigin, SecurityHeaders},
 };
 use std::time::Duration;
 
@@ -231,4 +231,69 @@ fn a_site_may_choose_its_own_policies() {
     assert_eq!(own.field("referrer-policy"), Some("no-referrer"));
     assert_eq!(own.field("strict-transport-security"), Some("max-age=60; includeSubDomains"));
     assert_eq!(ask(&server, "GET", "/bare", &[]).field("x-frame-options"), None);
+}
+
+#[test]
+fn forms_of_other_origins_are_kept_out() {
+    let server = TestServer::start(|_| {
+        let here = || App::new().get("/", || "read").post("/", || "changed").delete("/", || "gone");
+        App::new()
+            .merge(here().wrap(SameOrigin::new()))
+            .nest("/shared", here().wrap(SameOrigin::new().allow("https://Shop.example:8443")))
+            .nest(
+                "/behind",
+                here().wrap(ProxyHeaders::trust(["127.0.0.1"]).and_host()).wrap(SameOrigin::new()),
+            )
+    });
+    let ask = |request: &str, fields: &str| {
+        server.exchange(format!("{request} HTTP/1.1\r\nHost: a.example:8080\r\n{fields}\r\n")).status
+    };
+    for (fields, status) in [
+        ("", 200),
+        ("Sec-Fetch-Site: same-origin\r\n", 200),
+        ("Sec-Fetch-Site: none\r\n", 200),
+        ("Sec-Fetch-Site: same-site\r\n", 403),
+        ("Sec-Fetch-Site: cross-site\r\n", 403),
+        ("Sec-Fetch-Site: \r\n", 403),
+        // The browser knows better than a comparison of names.
+        ("Sec-Fetch-Site: cross-site\r\nOrigin: http://a.example:8080\r\n", 403),
+        ("Sec-Fetch-Site: same-origin\r\nOrigin: https://changed-by-a-proxy.example\r\n", 200),
+        ("Origin: http://a.example:8080\r\n", 200),
+        ("Origin: https://A.example:8080\r\n", 200),
+        ("Origin: http://a.example\r\n", 403),
+        ("Origin: http://a.example:8080.evil.example\r\n", 403),
+        ("Origin: http://evil-a.example:8080\r\n", 403),
+        ("Origin: ftp://a.example:8080\r\n", 403),
+        ("Origin: a.example:8080\r\n", 403),
+        ("Origin: null\r\n", 403),
+        ("Origin: \r\n", 403),
+        ("Origin: https://shop.example:8443\r\n", 403),
+    ] {
+        for request in ["POST /", "DELETE /"] {
+            assert_eq!(ask(request, fields), status, "{request} {fields}");
+        }
+        assert_eq!(ask("GET /", fields), 200, "{fields}");
+    }
+    let shop = "Origin: https://shop.example:8443\r\nSec-Fetch-Site: cross-site\r\n";
+    assert_eq!(ask("POST /shared", shop), 200);
+    assert_eq!(ask("POST /shared", "Origin: https://shop.example\r\n"), 403);
+    assert_eq!(ask("POST /shared", "Sec-Fetch-Site: cross-site\r\n"), 403);
+
+    let asked = "X-Forwarded-Host: www.example\r\nX-Forwarded-For: 192.0.2.1\r\n";
+    assert_eq!(ask("POST /behind", &format!("{asked}Origin: https://www.example\r\n")), 200);
+    assert_eq!(ask("POST /behind", &format!("{asked}Origin: http://a.example:8080\r\n")), 403);
+}
+
+#[test]
+fn a_request_without_a_host_is_of_no_origin() {
+    let server = TestServer::start(|_| App::new().post("/", || "changed").wrap(SameOrigin::new()));
+    assert_eq!(server.exchange("POST / HTTP/1.0\r\nOrigin: http://\r\n\r\n").status, 403);
+    assert_eq!(server.exchange("POST / HTTP/1.0\r\n\r\n").status, 200);
+}
+
+#[test]
+fn an_origin_to_let_in_is_one() {
+    for wrong in ["*", "shop.example", "https://shop.example/", "https://*.example", "https://"] {
+        assert!(std::panic::catch_unwind(|| SameOrigin::new().allow(wrong)).is_err(), "{wrong}");
+    }
 }

@@ -1,6 +1,9 @@
 //! What can go wrong, besides a wrong password.
 
-use lakh_core::pool::{PoolFull, RunError};
+use lakh_core::{
+    InputError,
+    pool::{PoolFull, RunError},
+};
 use std::{borrow::Cow, error, fmt, io};
 
 /// Why there is no hash or no verdict. A wrong password is none of these: it is a
@@ -12,7 +15,7 @@ pub struct Error(Kind);
 enum Kind {
     Format(Cow<'static, str>),
     Costly(Cow<'static, str>),
-    Password(Cow<'static, str>),
+    Password(InputError),
     Pool(RunError),
     Io(io::Error),
 }
@@ -27,7 +30,7 @@ impl Error {
     }
 
     pub(crate) fn password(what: impl Into<Cow<'static, str>>) -> Error {
-        Error(Kind::Password(what.into()))
+        Error(Kind::Password(InputError::new(what)))
     }
 
     pub(crate) fn full(limit: usize) -> Error {
@@ -40,7 +43,6 @@ impl Error {
         Error(match self.0 {
             Kind::Format(what) => Kind::Format(at(what)),
             Kind::Costly(what) => Kind::Costly(at(what)),
-            Kind::Password(what) => Kind::Password(at(what)),
             other => other,
         })
     }
@@ -55,7 +57,8 @@ impl Error {
         matches!(self.0, Kind::Costly(_))
     }
 
-    /// The password cannot be hashed, since it is too long. What is displayed is meant for who chose it.
+    /// The password cannot be hashed, since it is too long. What is displayed is meant for who chose it: a handler that
+    /// returns the error by `?` answers 422 with it.
     pub fn is_password(&self) -> bool {
         matches!(self.0, Kind::Password(_))
     }
@@ -90,7 +93,8 @@ impl From<io::Error> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Kind::Format(what) | Kind::Costly(what) | Kind::Password(what) => f.write_str(what),
+            Kind::Format(what) | Kind::Costly(what) => f.write_str(what),
+            Kind::Password(error) => error.fmt(f),
             Kind::Pool(error) => error.fmt(f),
             Kind::Io(error) => error.fmt(f),
         }
@@ -98,10 +102,12 @@ impl fmt::Display for Error {
 }
 
 impl error::Error for Error {
-    /// What the pool or the system says. By it HTTP tells a full pool, which is 503, from other errors.
+    /// What the pool or the system says, or what is for who chose the password. By it HTTP tells a full pool, which is 503,
+    /// and a password that is unfit, which is 422, from other errors.
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match &self.0 {
-            Kind::Format(_) | Kind::Costly(_) | Kind::Password(_) => None,
+            Kind::Format(_) | Kind::Costly(_) => None,
+            Kind::Password(error) => Some(error),
             Kind::Pool(error) => Some(error),
             Kind::Io(error) => Some(error),
         }

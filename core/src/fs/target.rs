@@ -127,8 +127,18 @@ impl Drop for Target {
 /// on (set-user-id).
 #[cfg(unix)]
 fn take_rights(file: &File, replaced: &Metadata) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(fs::Permissions::from_mode(replaced.permissions().mode() & 0o777))
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let group = replaced.gid();
+    let has_group = file.metadata()?.gid() == group || fchown(file, None, Some(group)).is_ok();
+    let mode = replaced.permissions().mode() & 0o777;
+    file.set_permissions(fs::Permissions::from_mode(if has_group { mode } else { of_another_group(mode) }))
+}
+
+/// What was allowed to a group that the file cannot have is no matter of the one that it has.
+#[cfg(unix)]
+fn of_another_group(mode: u32) -> u32 {
+    let everybody = mode & 0o007;
+    mode & (0o707 | everybody << 3)
 }
 
 /// A file that is read-only cannot be replaced here.
@@ -164,4 +174,16 @@ fn create_beside(path: &Path, is_private: bool) -> io::Result<(File, PathBuf)> {
 /// Unlikely to come twice, which is all that is asked of it: `create_new` does the rest.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_group_may_do_no_more_than_everybody() {
+        for (mode, left) in [(0o640, 0o600), (0o664, 0o644), (0o770, 0o700), (0o644, 0o644), (0o604, 0o604)] {
+            assert_eq!(of_another_group(mode), left, "{mode:o}");
+        }
+    }
 }

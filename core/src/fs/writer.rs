@@ -101,7 +101,8 @@ impl FileWriterOptions {
 ///
 /// The file has another name in the same folder (`.lakh-….part`) until [`finish`](FileWriter::finish)
 /// gives it its own, in the place of a file that is there. It has that one's rights (as they were when this one was
-/// opened), but not its owner, nor the right to run as another user. A writer that is dropped before, or fails, has the
+/// opened) and, if this process may give it to it, its group; another group may do no more than everybody. It has neither its
+/// owner nor the right to run as another user. A writer that is dropped before, or fails, has the
 /// pool remove it; so nobody ever sees half a file. Only the end of the process can leave one behind.
 ///
 /// **Errors** of writing come at the next call, and at every later one. A pool that is full refuses to open

@@ -26,7 +26,8 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// The future's: the lane is full or the pool has shut down, or `work` panicked for one of the chunks.
+    /// The future's: the lane is full or the pool has shut down, or `work` panicked for one of the chunks (or `data` has
+    /// become shorter).
     ///
     /// # Cancel safety
     ///
@@ -88,7 +89,11 @@ impl<D, R, F> All<D, R, F> {
         F: Fn(&[T]) -> R,
     {
         let at = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(chunk) = self.data.as_ref().chunks(length).nth(at) else { return Step::Done(()) };
+        if at >= chunks {
+            return Step::Done(());
+        }
+        // Nobody could wait for an end that never comes.
+        let chunk = self.data.as_ref().chunks(length).nth(at).expect("`data` is as long as it was");
         let result = (self.work)(chunk);
         locked(&self.results).put(at, result);
         if self.next.load(Ordering::Relaxed) < chunks { Step::Again } else { Step::Done(()) }
@@ -110,6 +115,12 @@ impl<R> Results<R> {
         self.done[at] = Some(result);
         self.missing -= 1;
     }
+
+    /// All of them, if none is missing.
+    fn take(&mut self) -> Option<Vec<R>> {
+        let done = (self.missing == 0).then(|| std::mem::take(&mut self.done))?;
+        Some(done.into_iter().flatten().collect())
+    }
 }
 
 /// The future of [`Pool::map_chunks`].
@@ -128,26 +139,24 @@ impl<R> Future for MapChunks<R> {
         if let Some(refused) = self.refused.take() {
             return Poll::Ready(Err(refused.into()));
         }
+        let mut lost = None;
         for place in &mut self.jobs {
             let Some(job) = place else { continue };
             if let Poll::Ready(over) = Pin::new(job).poll(cx) {
                 *place = None;
-                if let Err(lost) = over {
-                    self.jobs.clear();
-                    return Poll::Ready(Err(lost.into()));
-                }
+                lost = over.err().or(lost);
             }
         }
-        let done = {
-            let mut results = locked(&self.results);
-            if results.missing > 0 {
-                return Poll::Pending;
-            }
-            std::mem::take(&mut results.done)
+        // First, since a job that is lost may have had nothing left to do.
+        let done = locked(&self.results).take();
+        let outcome = match (done, lost) {
+            (Some(done), _) => Ok(done),
+            (None, Some(lost)) => Err(lost.into()),
+            (None, None) => return Poll::Pending,
         };
         // Some of them may be queued still, behind others of the lane, and there is nothing left for them.
         self.jobs.clear();
-        Poll::Ready(Ok(done.into_iter().flatten().collect()))
+        Poll::Ready(outcome)
     }
 }
 

@@ -231,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_configuration_is_invalid_input() {
+        let set = |config: PoolConfig| -> std::io::Result<()> {
+            config.check()?;
+            Ok(())
+        };
+        let error = set(PoolConfig::new(1).workers(Kind::Io, 5000)).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("5000 io"), "{error}");
+        let refused = PoolError::thread(std::io::ErrorKind::WouldBlock.into());
+        assert_eq!(std::io::Error::from(refused).kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
     fn default_sizes_follow_the_processors_up_to_the_ceiling() {
         assert_eq!(PoolConfig::new(0).check().unwrap(), [4, 1]);
         assert_eq!(PoolConfig::new(1).check().unwrap(), [4, 1]);

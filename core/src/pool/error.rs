@@ -286,6 +286,18 @@ impl PoolError {
     }
 }
 
+/// Of the kind [`InvalidInput`](io::ErrorKind::InvalidInput) for what was asked for, and as the system has it for a thread that
+/// it refused.
+impl From<PoolError> for io::Error {
+    fn from(error: PoolError) -> io::Error {
+        let kind = match &error.kind {
+            Fault::Config(_) | Fault::Environment(_) => io::ErrorKind::InvalidInput,
+            Fault::Thread(error) => error.kind(),
+        };
+        io::Error::new(kind, error)
+    }
+}
+
 impl fmt::Display for PoolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {

@@ -66,8 +66,7 @@ pub struct LaneMetrics {
     /// Jobs dropped by a shutdown.
     pub dropped: u64,
     /// How often this lane was found with a job that had waited for longer than
-    /// [`SATURATED_AFTER`](super::SATURATED_AFTER), and longer than those of the other lanes. Looked for
-    /// about once a second while anything waits.
+    /// [`SATURATED_AFTER`](super::SATURATED_AFTER). Looked for about once a second while anything waits.
     pub saturated: u64,
     /// How long the job that has waited longest has waited.
     pub oldest: Option<Duration>,

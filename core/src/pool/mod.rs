@@ -13,7 +13,7 @@
 //! - A computation over much data is split over the workers ([`Pool::map_chunks`]), and lets others have their turn after
 //!   each part.
 //! - A job that waits for longer than [`SATURATED_AFTER`] is said on standard error, once in five
-//!   minutes, and counted ([`LaneMetrics::saturated`]).
+//!   minutes for each lane, and counted ([`LaneMetrics::saturated`]).
 //!
 //! A job that panics becomes a [`JobError`]; its worker lives on. Results come back by a plain
 //! [`Waker`], so any executor can wait for them.

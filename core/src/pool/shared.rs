@@ -240,7 +240,7 @@ impl Shared {
         }
         let found = state.look(watch.limit, now);
         drop(state);
-        watch.looked(found.as_ref(), now);
+        watch.looked(&found, now);
         self.lock()
     }
 

@@ -324,9 +324,27 @@ impl State {
 
     /// The lane whose oldest job has waited longest, if that is longer than `threshold`.
     pub(super) fn saturated(&self, threshold: Duration, now: Instant) -> Option<Saturation> {
-        let waits = self.lanes.iter().filter_map(|lane| Some((lane.oldest(now)?, lane)));
-        let (oldest, lane) = waits.max_by_key(|&(oldest, _)| oldest)?;
-        (oldest > threshold).then(|| Saturation {
+        let found = self.lanes.iter().filter_map(|lane| self.saturation_of(lane, threshold, now));
+        found.max_by_key(|found| found.oldest)
+    }
+
+    /// All lanes of which that is so, counted; for the starter, which watches on if this leaves
+    /// [`is_watched`](Self::is_watched).
+    pub(super) fn look(&mut self, threshold: Duration, now: Instant) -> Vec<Saturation> {
+        self.watched = self.lanes.iter().any(|lane| lane.queue.len() > 0);
+        let mut found = Vec::new();
+        for index in 0..self.lanes.len() {
+            if let Some(saturation) = self.saturation_of(&self.lanes[index], threshold, now) {
+                self.lanes[index].counts.saturated += 1;
+                found.push(saturation);
+            }
+        }
+        found
+    }
+
+    fn saturation_of(&self, lane: &LaneState, threshold: Duration, now: Instant) -> Option<Saturation> {
+        let oldest = lane.oldest(now).filter(|oldest| *oldest > threshold)?;
+        Some(Saturation {
             lane: Arc::clone(&lane.name),
             oldest,
             queued: lane.queue.len(),
@@ -334,16 +352,6 @@ impl State {
             workers: self.kinds[lane.kind.index()].size,
             group: lane.only_group(),
         })
-    }
-
-    /// The same, counted; for the starter, which watches on if this leaves [`is_watched`](Self::is_watched).
-    pub(super) fn look(&mut self, threshold: Duration, now: Instant) -> Option<Saturation> {
-        self.watched = self.lanes.iter().any(|lane| lane.queue.len() > 0);
-        let found = self.saturated(threshold, now)?;
-        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.name == found.lane) {
-            lane.counts.saturated += 1;
-        }
-        Some(found)
     }
 
     pub(super) fn is_watched(&self) -> bool {

@@ -583,6 +583,29 @@ fn a_saturated_lane_is_warned_of_and_counted() {
 }
 
 #[test]
+fn a_lane_that_has_waited_longest_does_not_hide_another() {
+    let (pool, warnings) = impatient_pool();
+    let (gate, arrived) = Gate::new();
+    let jobs: Vec<_> = [(Lane::CPU, 2), (Lane::USER, 4)]
+        .into_iter()
+        .flat_map(|(lane, jobs)| std::iter::repeat_n(lane, jobs))
+        .map(|lane| pool.run(lane, gate.job()).unwrap())
+        .collect();
+    let next = || warnings.recv_timeout(Duration::from_secs(60)).unwrap().lane;
+    let mut named = [next(), next()];
+    named.sort();
+    assert_eq!(named.each_ref().map(|name| &**name), ["cpu", "user"]);
+    until(|| lane(&pool, Lane::CPU).saturated >= 3 && lane(&pool, Lane::USER).saturated >= 3);
+    assert!(warnings.try_recv().is_err());
+    drop(arrived);
+    gate.open();
+    for job in jobs {
+        block_on(job).unwrap();
+    }
+    end(&pool);
+}
+
+#[test]
 fn a_group_that_holds_a_whole_lane_up_is_named() {
     let pool = Pool::new(PoolConfig::new(2)).unwrap();
     let (gate, arrived) = Gate::new();
@@ -603,12 +626,12 @@ fn a_group_that_holds_a_whole_lane_up_is_named() {
 fn nobody_watches_an_idle_pool() {
     let mut state = state::State::new(&PoolConfig::new(1)).unwrap();
     assert!(!state.is_watched());
-    assert!(state.look(Duration::ZERO, std::time::Instant::now()).is_none());
+    assert!(state.look(Duration::ZERO, std::time::Instant::now()).is_empty());
     assert!(!state.is_watched());
     let shared = Arc::new(Shared::new(&PoolConfig::new(1)).unwrap());
     let (work, job) = job::new_job(&shared, Lane::CPU, None, || Step::Done(()));
     assert_eq!(state.submit(work, std::time::Instant::now()).unwrap(), state::Call::Starter);
-    assert!(state.look(Duration::from_secs(1), std::time::Instant::now()).is_none());
+    assert!(state.look(Duration::from_secs(1), std::time::Instant::now()).is_empty());
     assert!(state.is_watched(), "it waits for a thread");
     drop(state.close());
     state.look(Duration::ZERO, std::time::Instant::now());

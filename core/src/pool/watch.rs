@@ -3,7 +3,10 @@
 //! The thread that starts the workers looks at the queues, but only while something waits in them: an idle pool
 //! sleeps.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::config::THREADS_VARIABLE;
 use super::lane::Kind;
@@ -13,21 +16,22 @@ use super::metrics::{SaturatedGroup, Saturation};
 /// anything waits.
 pub const SATURATED_AFTER: Duration = Duration::from_secs(1);
 
-/// Between two warnings.
+/// Between two warnings of the same lane.
 const QUIET: Duration = Duration::from_secs(300);
 
 /// When the queues are looked at next, and whether that may be said which is found.
 pub(super) struct Watch<W> {
     pub(super) limit: Duration,
     next_look: Option<Instant>,
-    last_said: Option<Instant>,
+    /// Of each lane that was warned of.
+    last_said: Vec<(Arc<str>, Instant)>,
     warn: W,
 }
 
 impl<W: FnMut(&Saturation)> Watch<W> {
     /// `limit`: how long a job may wait. `warn` must not block.
     pub(super) fn new(limit: Duration, warn: W) -> Watch<W> {
-        Watch { limit, next_look: None, last_said: None, warn }
+        Watch { limit, next_look: None, last_said: Vec::new(), warn }
     }
 
     /// How long until the queues are to be looked at; `None` if they are now.
@@ -36,13 +40,14 @@ impl<W: FnMut(&Saturation)> Watch<W> {
     }
 
     /// Takes what was found in them.
-    pub(super) fn looked(&mut self, found: Option<&Saturation>, now: Instant) {
+    pub(super) fn looked(&mut self, found: &[Saturation], now: Instant) {
         self.next_look = now.checked_add(self.limit);
-        let is_quiet = self.last_said.is_some_and(|last| now.saturating_duration_since(last) < QUIET);
-        if let Some(found) = found
-            && !is_quiet
-        {
-            self.last_said = Some(now);
+        for found in found {
+            match self.last_said.iter_mut().find(|(lane, _)| *lane == found.lane) {
+                Some((_, last)) if now.saturating_duration_since(*last) < QUIET => continue,
+                Some((_, last)) => *last = now,
+                None => self.last_said.push((Arc::clone(&found.lane), now)),
+            }
             (self.warn)(found);
         }
     }
@@ -83,16 +88,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_once_is_not_said_again_for_five_minutes() {
-        let mut said = 0;
-        let mut watch = Watch::new(SATURATED_AFTER, |_: &Saturation| said += 1);
+    fn what_is_said_once_of_a_lane_is_not_said_again_for_five_minutes() {
+        let mut said = Vec::new();
+        let mut watch = Watch::new(SATURATED_AFTER, |found: &Saturation| said.push(Arc::clone(&found.lane)));
         let start = Instant::now();
-        let found = found(Kind::Io);
-        watch.looked(None, start);
+        let file = found(Kind::Io);
+        let cpu = Saturation { lane: "cpu".into(), ..found(Kind::Cpu) };
+        watch.looked(&[], start);
         for second in 0..900 {
-            watch.looked(Some(&found), start + Duration::from_secs(second));
+            let both = [file.clone(), cpu.clone()];
+            // The other one comes while the first is not to be said again.
+            watch.looked(if second < 10 { &both[..1] } else { &both }, start + Duration::from_secs(second));
         }
-        assert_eq!(said, 3);
+        let of = |name: &str| said.iter().filter(|lane| ***lane == *name).count();
+        assert_eq!((of("file"), of("cpu")), (3, 3));
     }
 
     #[test]
@@ -100,7 +109,7 @@ mod tests {
         let mut watch = Watch::new(SATURATED_AFTER, |_: &Saturation| ());
         let start = Instant::now();
         assert_eq!(watch.left(start), None);
-        watch.looked(None, start);
+        watch.looked(&[], start);
         assert_eq!(watch.left(start), Some(SATURATED_AFTER));
         assert_eq!(watch.left(start + SATURATED_AFTER), None);
     }

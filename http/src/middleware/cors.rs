@@ -69,13 +69,7 @@ impl Cors {
     /// If it is not of that form: no path, no slash at its end, no `*`.
     #[track_caller]
     pub fn origin(mut self, origin: &str) -> Self {
-        let host = origin.split_once("://").map(|(_, host)| host);
-        let is_origin =
-            host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', ' ']));
-        assert!(is_origin, "{origin:?} is no origin: scheme, host and port, as in https://example.com:8443");
-        // Browsers send schemes and hosts in lower case.
-        let value = origin.to_ascii_lowercase().parse();
-        self.origins.push(value.unwrap_or_else(|_| panic!("{origin:?} is not legal in a header")));
+        self.origins.push(origin_value(origin));
         self
     }
 
@@ -254,4 +248,15 @@ fn list<T: AsRef<str>>(parts: impl IntoIterator<Item = T>) -> HeaderValue {
     let parts: Vec<T> = parts.into_iter().collect();
     let texts: Vec<&str> = parts.iter().map(AsRef::as_ref).collect();
     HeaderValue::try_from(texts.join(", ")).expect("tokens are legal in a header")
+}
+
+/// An origin as browsers send it. Panics if it is none.
+#[track_caller]
+pub(super) fn origin_value(origin: &str) -> HeaderValue {
+    let host = origin.split_once("://").map(|(_, host)| host);
+    let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '?', '#', ' ']));
+    assert!(is_origin, "{origin:?} is no origin: scheme, host and port, as in https://example.com:8443");
+    // Browsers send schemes and hosts in lower case.
+    let value = origin.to_ascii_lowercase().parse();
+    value.unwrap_or_else(|_| panic!("{origin:?} is not legal in a header"))
 }

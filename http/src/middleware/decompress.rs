@@ -23,7 +23,8 @@ const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip, deflate, br, zstd"
 /// The handler gets the decoded bytes, and a head without `Content-Encoding` and `Content-Length`. They are decoded as it
 /// asks for them, on the pool's cpu lane or, short ones, on the shard. More of them than the limit is 413, which is
 /// an error of the body ([`BodyError::is_too_long`]) once that much has been read; of a bomb there are 64 KiB in memory.
-/// The limits of server and route are for the bytes as they are sent. A body that is damaged is 400. Another coding, or
+/// The limits of server and route are for the bytes as they are sent. A body that is damaged is 400, and one in whose middle the pool
+/// shuts down 503. Another coding, or
 /// several, is 415 with `Accept-Encoding`, before a byte is read. A shard decodes at most 64 bodies at a time
 /// ([`at_once`](Self::at_once)); one more is 503 with `Retry-After`.
 ///

@@ -22,6 +22,7 @@
 //! | [`SetRequestId`] | an id for each request |
 //! | [`AccessLog`] | a function, or a line of a log, for each request |
 //! | [`Cors`] | scripts of other origins |
+//! | [`SameOrigin`] | keeps forms and scripts of other origins out (CSRF) |
 //! | [`SecurityHeaders`] | what makes browsers careful |
 //! | [`Compress`] | encodes answers: zstd, brotli, gzip |
 //! | [`RateLimit`] | so many requests of each client |
@@ -47,6 +48,7 @@ mod forwarded;
 mod proxy;
 mod rate_limit;
 mod request_id;
+mod same_origin;
 mod security;
 mod timeout;
 
@@ -61,6 +63,7 @@ pub use decompress::Decompress;
 pub use proxy::{Network, NetworkError, ProxyHeaders};
 pub use rate_limit::RateLimit;
 pub use request_id::{RequestId, SetRequestId};
+pub use same_origin::SameOrigin;
 pub use security::SecurityHeaders;
 pub use timeout::Timeout;
 
