@@ -1,6 +1,6 @@
 //! Children that cannot be started, or not be watched, for want of descriptors leave nothing. Alone in its process, whose
 //! limit it lowers.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
 use lakh_core::{
     block_on,
