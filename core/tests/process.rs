@@ -183,6 +183,11 @@ fn waiting_closes_standard_input() {
         let mut child = cat().spawn().await.unwrap();
         assert!(child.try_wait().unwrap().is_none());
         assert!(timeout(SAFETY_NET, child.wait()).await.expect("cat ends").unwrap().success());
+        // Also where its output comes first.
+        let output = cat().spawn().await.unwrap().wait_with_output(10);
+        assert!(timeout(SAFETY_NET, output).await.expect("cat ends").unwrap().status.success());
+        let output = cat().output(10);
+        assert!(timeout(SAFETY_NET, output).await.expect("cat ends").unwrap().status.success());
     })
     .unwrap();
 }
