@@ -527,3 +527,17 @@ fn another_task_may_wait_than_the_one_that_has_waited_first() {
     })
     .unwrap();
 }
+
+/// Compiles only if it is not [`Send`]: otherwise there are two answers.
+fn stays_on_its_shard<T: Ambiguous<A>, A>(_: &T) {}
+trait Ambiguous<A> {}
+impl<T> Ambiguous<()> for T {}
+impl<T: Send> Ambiguous<u8> for T {}
+
+/// On a shard with a descriptor table of its own, the child's descriptors would be others.
+#[test]
+fn a_child_is_of_the_shard_that_starts_it_from_the_beginning() {
+    stays_on_its_shard(&Command::new("true").spawn());
+    stays_on_its_shard(&Command::new("true").status());
+    stays_on_its_shard(&Command::new("true").output(10));
+}

@@ -9,6 +9,7 @@ use std::{
     fmt,
     future::poll_fn,
     io,
+    marker::PhantomData,
     process::{ExitStatus, Output},
     task::{Context, Poll},
 };
@@ -26,10 +27,14 @@ pub struct Child {
     pub stderr: Option<PipeReader>,
     process: Process,
     name: Option<Name>,
+    home: Home,
 }
 
+/// A child means nothing on another thread, whose descriptors may be others; nor does a future that is about to have it.
+pub(super) type Home = PhantomData<*const ()>;
+
 impl Child {
-    pub(super) fn new(mut started: Started, name: Name) -> Result<Self, Fault> {
+    pub(super) fn new(mut started: Started, name: Name, home: Home) -> Result<Self, Fault> {
         let (stdin, stdout, stderr) = (started.stdin.take(), started.stdout.take(), started.stderr.take());
         let mut process = Process::new(started)?;
         let streams = || {
@@ -38,7 +43,7 @@ impl Child {
         };
         // Who gets an error has no child.
         let (stdin, stdout, stderr) = streams().inspect_err(|_: &io::Error| process.kill_on_drop())?;
-        Ok(Child { stdin, stdout, stderr, process, name: Some(name) })
+        Ok(Child { stdin, stdout, stderr, process, name: Some(name), home })
     }
 
     /// Its number. It may be another process's once this one was waited for.

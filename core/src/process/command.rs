@@ -8,6 +8,7 @@ use super::{
 use crate::{pool::Lane, shard, sys::table};
 use std::{
     ffi::OsStr,
+    marker::PhantomData,
     path::Path,
     process::{self, ExitStatus, Output, Stdio},
 };
@@ -224,9 +225,10 @@ impl Command {
         }
         let Command { mut command, kill_on_drop, detached, .. } = self;
         let name = Name::of(&command);
+        let home = PhantomData;
         let job = shard::with(|shard| {
             shard.pool().run(Lane::FILE, move || imp::Started::new(&mut command, kill_on_drop, detached))
         });
-        Child::new(job?.await??, name)
+        Child::new(job?.await??, name, home)
     }
 }
