@@ -5,14 +5,15 @@
 use futures_core::Stream;
 use lakh_core::{
     Runtime, ShardHandle, block_on, drain_requested,
-    signal::{SIGALRM, SIGHUP, SIGIO, SIGURG, SIGUSR1, SIGWINCH, Signal},
-    spawn, yield_now,
+    signal::{SIGALRM, SIGCONT, SIGHUP, SIGIO, SIGURG, SIGUSR1, SIGWINCH, Signal},
+    sleep, spawn, yield_now,
 };
 use libc::{SIGKILL, SIGSTOP};
 use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::{
     env,
     future::{pending, poll_fn},
+    hint,
     io::{BufRead, BufReader, ErrorKind, Lines},
     os::unix::process::ExitStatusExt,
     pin::{Pin, pin},
@@ -91,6 +92,27 @@ fn a_signal_that_comes_between_two_polls_is_not_lost() {
         yield_now().await;
         kill_process(getpid(), Number::URG).unwrap();
         later.await.unwrap();
+    })
+    .unwrap();
+}
+
+/// It is polled once, at moments that differ, before and after the signal arrives, and then waits.
+#[test]
+fn a_signal_that_comes_while_it_is_polled_is_not_lost() {
+    block_on(async {
+        let mut signal = Signal::new(SIGCONT).unwrap();
+        for round in 0..20_000 {
+            kill_process(getpid(), Number::CONT).unwrap();
+            for _ in 0..round * 7 % 5000 {
+                hint::spin_loop();
+            }
+            let mut late = pin!(sleep(LONG));
+            poll_fn(|cx| {
+                assert!(late.as_mut().poll(cx).is_pending(), "whoever waits is not told");
+                signal.poll_recv(cx)
+            })
+            .await;
+        }
     })
     .unwrap();
 }
