@@ -58,7 +58,7 @@ impl Signal {
     ///
     /// # Errors
     /// `InvalidInput` for numbers that are no signals, or of signals that cannot be caught (SIGKILL, SIGSTOP) or follow from
-    /// a fault (SIGSEGV, SIGFPE, SIGILL). If no descriptor or thread is left, at the first time. `Unsupported` elsewhere than
+    /// a fault, which comes again as soon as it is caught (SIGSEGV, SIGBUS, SIGFPE, SIGILL). If no descriptor or thread is left, at the first time. `Unsupported` elsewhere than
     /// on Unix.
     pub fn new(number: i32) -> io::Result<Self> {
         imp::Listening::new(number).map(Signal)
@@ -124,7 +124,7 @@ impl fmt::Debug for Signal {
 #[cfg(unix)]
 mod imp {
     use super::hub::{self, Listener};
-    use signal_hook::consts::FORBIDDEN;
+    use signal_hook::consts::{FORBIDDEN, SIGBUS};
     pub(super) use signal_hook::consts::{
         SIGHUP as HANGUP, SIGINT as INTERRUPT, SIGQUIT as QUIT, SIGTERM as TERMINATE,
     };
@@ -141,7 +141,7 @@ mod imp {
 
     impl Listening {
         pub(super) fn new(number: i32) -> io::Result<Self> {
-            if !NUMBERS.contains(&number) || FORBIDDEN.contains(&number) {
+            if !NUMBERS.contains(&number) || FORBIDDEN.contains(&number) || number == SIGBUS {
                 let text = format!("signal {number} cannot be caught");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }

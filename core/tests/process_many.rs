@@ -3,12 +3,12 @@
 
 use lakh_core::{
     block_on,
-    process::{Command, Stdio},
+    process::{Command, PipeWriter, Stdio},
     sleep, spawn,
 };
 use rustix::{
     io::Errno,
-    process::{WaitId, WaitIdOptions, waitid},
+    process::{Pid, WaitId, WaitIdOptions, test_kill_process, waitid},
 };
 use std::{
     env, fs,
@@ -68,8 +68,24 @@ fn many_children_one_after_another_and_at_once_leave_nothing() {
         eventually("those that were dropped are reaped", has_no_child).await;
         eventually("who reaps them leaves nothing", || entries("/proc/self/fd") == descriptors).await;
         eventually("and ends", || !has_thread("lakh-reaper")).await;
+
+        // Who runs on does not hold up those that come later.
+        let (_, runs_on) = dropped().await;
+        for _ in 0..3 {
+            let (pid, stdin) = dropped().await;
+            drop(stdin);
+            eventually("each is reaped when it ends", || test_kill_process(pid).is_err()).await;
+        }
+        drop(runs_on);
+        eventually("all are reaped", has_no_child).await;
     })
     .unwrap();
+}
+
+/// A child that nobody waits for any more, and its input, whose end ends it.
+async fn dropped() -> (Pid, PipeWriter) {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().await.unwrap();
+    (Pid::from_raw(child.id().try_into().unwrap()).unwrap(), child.stdin.take().unwrap())
 }
 
 async fn run_at_once() {

@@ -5,19 +5,20 @@
 use futures_core::Stream;
 use lakh_core::{
     Runtime, ShardHandle, block_on, drain_requested,
-    signal::{SIGALRM, SIGIO, SIGURG, SIGUSR1, SIGWINCH, Signal},
-    spawn, yield_now,
+    signal::{SIGALRM, SIGCONT, SIGHUP, SIGIO, SIGURG, SIGUSR1, SIGWINCH, Signal},
+    sleep, spawn, yield_now,
 };
 use libc::{SIGKILL, SIGSTOP};
 use rustix::process::{Pid, Signal as Number, getpid, kill_process};
 use std::{
     env,
     future::{pending, poll_fn},
+    hint,
     io::{BufRead, BufReader, ErrorKind, Lines},
     os::unix::process::ExitStatusExt,
     pin::{Pin, pin},
     process::{Child, ChildStdout, Command, Stdio},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
@@ -56,7 +57,7 @@ fn a_listener_that_is_gone_hears_nothing_and_the_process_lives() {
 
 #[test]
 fn signals_that_cannot_be_caught_are_an_error() {
-    let faults = [Number::SEGV, Number::FPE, Number::ILL].map(Number::as_raw);
+    let faults = [Number::SEGV, Number::BUS, Number::FPE, Number::ILL].map(Number::as_raw);
     for number in [SIGKILL, SIGSTOP, 0, -1, 100, 128, i32::MAX].into_iter().chain(faults) {
         let error = Signal::new(number).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{number}: {error}");
@@ -91,6 +92,27 @@ fn a_signal_that_comes_between_two_polls_is_not_lost() {
         yield_now().await;
         kill_process(getpid(), Number::URG).unwrap();
         later.await.unwrap();
+    })
+    .unwrap();
+}
+
+/// It is polled once, at moments that differ, before and after the signal arrives, and then waits.
+#[test]
+fn a_signal_that_comes_while_it_is_polled_is_not_lost() {
+    block_on(async {
+        let mut signal = Signal::new(SIGCONT).unwrap();
+        for round in 0..20_000 {
+            kill_process(getpid(), Number::CONT).unwrap();
+            for _ in 0..round * 7 % 5000 {
+                hint::spin_loop();
+            }
+            let mut late = pin!(sleep(LONG));
+            poll_fn(|cx| {
+                assert!(late.as_mut().poll(cx).is_pending(), "whoever waits is not told");
+                signal.poll_recv(cx)
+            })
+            .await;
+        }
     })
     .unwrap();
 }
@@ -156,6 +178,42 @@ fn a_listener_whose_waker_panics_costs_the_others_nothing() {
             second.recv().await;
         }
         first.recv().await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_listener_that_is_dropped_while_it_is_woken_costs_the_others_nothing() {
+    struct PanicsWhenDropped;
+    impl Wake for PanicsWhenDropped {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            panic!("on purpose: what a waker has");
+        }
+    }
+    /// Leaves the signal's thread the last one who has the listener, and another waker with it.
+    struct Leaves(Mutex<Option<Signal>>);
+    impl Wake for Leaves {
+        fn wake(self: Arc<Self>) {
+            let mut signal = self.0.lock().unwrap().take().unwrap();
+            let waker = Waker::from(Arc::new(PanicsWhenDropped));
+            while signal.poll_recv(&mut Context::from_waker(&waker)).is_ready() {}
+        }
+    }
+    block_on(async {
+        let leaves = Arc::new(Leaves(Mutex::new(None)));
+        let mut first = Signal::new(SIGHUP).unwrap();
+        let mut second = Signal::new(SIGHUP).unwrap();
+        let waker = Waker::from(Arc::clone(&leaves));
+        assert!(first.poll_recv(&mut Context::from_waker(&waker)).is_pending());
+        *leaves.0.lock().unwrap() = Some(first);
+        for _ in 0..2 {
+            kill_process(getpid(), Number::HUP).unwrap();
+            second.recv().await;
+        }
+        assert!(leaves.0.lock().unwrap().is_none(), "it was woken");
     })
     .unwrap();
 }

@@ -9,6 +9,7 @@ use std::{
     fmt,
     future::poll_fn,
     io,
+    marker::PhantomData,
     process::{ExitStatus, Output},
     task::{Context, Poll},
 };
@@ -26,19 +27,23 @@ pub struct Child {
     pub stderr: Option<PipeReader>,
     process: Process,
     name: Option<Name>,
+    home: Home,
 }
 
+/// A child means nothing on another thread, whose descriptors may be others; nor does a future that is about to have it.
+pub(super) type Home = PhantomData<*const ()>;
+
 impl Child {
-    pub(super) fn new(mut started: Started, name: Name) -> Result<Self, Fault> {
+    pub(super) fn new(mut started: Started, name: Name, home: Home) -> Result<Self, Fault> {
         let (stdin, stdout, stderr) = (started.stdin.take(), started.stdout.take(), started.stderr.take());
-        Ok(Child {
-            // First: if it fails, the child is killed.
-            process: Process::new(started)?,
-            stdin: stdin.map(PipeWriter::new).transpose()?,
-            stdout: stdout.map(PipeReader::new).transpose()?,
-            stderr: stderr.map(PipeReader::new).transpose()?,
-            name: Some(name),
-        })
+        let mut process = Process::new(started)?;
+        let streams = || {
+            let [stdout, stderr] = [stdout, stderr].map(|end| end.map(PipeReader::new).transpose());
+            Ok((stdin.map(PipeWriter::new).transpose()?, stdout?, stderr?))
+        };
+        // Who gets an error has no child.
+        let (stdin, stdout, stderr) = streams().inspect_err(|_: &io::Error| process.kill_on_drop())?;
+        Ok(Child { stdin, stdout, stderr, process, name: Some(name), home })
     }
 
     /// Its number. It may be another process's once this one was waited for.
@@ -72,8 +77,8 @@ impl Child {
         self.process.try_wait()
     }
 
-    /// Kills it (SIGKILL), and not what it has started. Nothing happens if it has ended. Wait for it afterwards, or drop
-    /// it.
+    /// Kills it (SIGKILL), and not what it has started: see [`kill_group`](Self::kill_group). Nothing happens if it has
+    /// ended. Wait for it afterwards, or drop it.
     ///
     /// # Errors
     /// Those of kill(2): it may run as somebody else.
@@ -89,6 +94,40 @@ impl Child {
         self.process.signal(number)
     }
 
+    /// Kills it and what it has started (SIGKILL): its process group, which a child has that is
+    /// [detached](super::Command::detach). Processes that have left the group are not reached. Call it before you have
+    /// waited for the child; it may have ended.
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// # lakh_core::block_on(async {
+    /// use lakh_core::{process::Command, timeout};
+    /// use std::time::Duration;
+    ///
+    /// let mut child = Command::new("sh").args(["-c", "sleep 1000 | sleep 1000"]).detach().spawn().await?;
+    /// if timeout(Duration::from_millis(10), child.wait()).await.is_err() {
+    ///     child.kill_group()?;
+    ///     child.wait().await?;
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// # }).unwrap().unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is not detached. `NotFound` if it has been waited for: its number may be another group's. Those
+    /// of kill(2).
+    pub fn kill_group(&self) -> io::Result<()> {
+        self.process.kill_group()
+    }
+
+    /// Sends a signal to all to whom [`kill_group`](Self::kill_group) sends SIGKILL.
+    ///
+    /// # Errors
+    /// As [`kill_group`](Self::kill_group); there is no such signal.
+    pub fn signal_group(&self, number: i32) -> io::Result<()> {
+        self.process.signal_group(number)
+    }
+
     /// Waits until it has ended and all that have its piped output and error have closed them, and gives what was written
     /// there: up to `limit` bytes each. Standard input is closed before.
     ///
@@ -96,7 +135,8 @@ impl Child {
     /// What was read is lost, and the child is dropped.
     ///
     /// # Errors
-    /// If there is more than that ([`ProcessError::is_too_much`]): it is killed then, and reaped. Those of read(2) and
+    /// If there is more than that ([`ProcessError::is_too_much`]): it is killed then (if it is
+    /// [detached](super::Command::detach), with its group), and reaped. Those of read(2) and
     /// waitpid(2).
     pub async fn wait_with_output(mut self, limit: usize) -> Result<Output, ProcessError> {
         let name = self.name.take().expect("taken with the child alone");
@@ -119,7 +159,7 @@ impl Child {
             all
         });
         if !gathered.await? {
-            self.kill()?;
+            self.process.kill_all()?;
             return Err(Fault::TooMuch { limit });
         }
         let status = self.wait().await?;

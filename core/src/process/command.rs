@@ -8,6 +8,7 @@ use super::{
 use crate::{pool::Lane, shard, sys::table};
 use std::{
     ffi::OsStr,
+    marker::PhantomData,
     path::Path,
     process::{self, ExitStatus, Output, Stdio},
 };
@@ -42,6 +43,7 @@ use std::{
 pub struct Command {
     command: process::Command,
     kill_on_drop: bool,
+    detached: bool,
     /// Whether standard input, output and error were chosen.
     chosen: [bool; 3],
 }
@@ -50,7 +52,12 @@ impl Command {
     /// A program, by its path or by a name that is looked for in `PATH`; no shell is involved. It inherits the standard
     /// streams and the environment, and has no arguments.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Command { command: process::Command::new(program), kill_on_drop: false, chosen: [false; 3] }
+        Command {
+            command: process::Command::new(program),
+            kill_on_drop: false,
+            detached: false,
+            chosen: [false; 3],
+        }
     }
 
     /// One more argument.
@@ -125,16 +132,22 @@ impl Command {
     }
 
     /// Has it lead a session of its own (setsid(2)): what the terminal sends (Ctrl-C, hanging up) does not reach it. It
-    /// outlives this process in any case, unless it is killed. Starting is slower by it where this process has much
-    /// memory, as it takes fork(2).
+    /// outlives this process in any case, unless it is killed. It has a process group of its own as well, with all that
+    /// it starts: [`Child::kill_group`]. Starting is slower by it where this process has much memory, as it takes fork(2);
+    /// so do [`uid`](Self::uid), [`gid`](Self::gid), and another `PATH` for a program without a path.
     #[cfg(unix)]
     pub fn detach(mut self) -> Self {
-        crate::sys::process::new_session(&mut self.command);
+        // A second session would be refused.
+        if !self.detached {
+            crate::sys::process::new_session(&mut self.command);
+        }
+        self.detached = true;
         self
     }
 
-    /// Whether the child is killed when its [`Child`] is dropped, or a future that has it: not by default. Processes
-    /// that it has started are not.
+    /// Whether the child is killed when its [`Child`] is dropped, or a future that has it, before it was waited for: not by
+    /// default. Processes that it has started are killed with it if it is [detached](Self::detach), as by
+    /// [`Child::kill_group`], and not otherwise.
     pub fn kill_on_drop(mut self, kill: bool) -> Self {
         self.kill_on_drop = kill;
         self
@@ -156,7 +169,8 @@ impl Command {
         self.start().await.map_err(|fault| name.error(fault))
     }
 
-    /// Starts it and waits for its end.
+    /// Starts it and waits for its end. Pipes are closed before, as nobody has their other ends: whatever it writes to one
+    /// is refused.
     ///
     /// # Cancel safety
     /// As [`spawn`](Self::spawn).
@@ -168,7 +182,11 @@ impl Command {
     /// Outside a shard.
     pub async fn status(self) -> Result<ExitStatus, ProcessError> {
         let name = Name::of(&self.command);
-        let ended = async { Ok(self.start().await?.wait().await?) };
+        let ended = async {
+            let mut child = self.start().await?;
+            (child.stdout, child.stderr) = (None, None);
+            Ok(child.wait().await?)
+        };
         ended.await.map_err(|fault: Fault| name.error(fault))
     }
 
@@ -205,11 +223,12 @@ impl Command {
         if table::is_private() {
             return Err(table::refusal("child processes cannot be started here").into());
         }
-        let Command { mut command, kill_on_drop, .. } = self;
+        let Command { mut command, kill_on_drop, detached, .. } = self;
         let name = Name::of(&command);
+        let home = PhantomData;
         let job = shard::with(|shard| {
-            shard.pool().run(Lane::FILE, move || imp::Started::new(&mut command, kill_on_drop))
+            shard.pool().run(Lane::FILE, move || imp::Started::new(&mut command, kill_on_drop, detached))
         });
-        Child::new(job?.await??, name)
+        Child::new(job?.await??, name, home)
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Started {
 }
 
 impl Started {
-    pub(super) fn new(_: &mut Command, _: bool) -> io::Result<Self> {
+    pub(super) fn new(_: &mut Command, _: bool, _: bool) -> io::Result<Self> {
         let text = "child processes can be started on Unix only";
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
@@ -53,11 +53,27 @@ impl Process {
         match self.0 {}
     }
 
+    pub(super) fn kill_on_drop(&mut self) {
+        match self.0 {}
+    }
+
     pub(super) fn kill(&self) -> io::Result<()> {
         match self.0 {}
     }
 
     pub(super) fn signal(&self, _: i32) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(super) fn kill_group(&self) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(super) fn signal_group(&self, _: i32) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    pub(super) fn kill_all(&self) -> io::Result<()> {
         match self.0 {}
     }
 }

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! A time limit is a [`timeout`](crate::timeout()) around whatever waits. It drops the future, and the child runs on,
-//! unless it is killed: by [`kill_on_drop`](Command::kill_on_drop), or by hand.
+//! unless it is killed: by [`kill_on_drop`](Command::kill_on_drop), or by hand. What the child has started runs on all the
+//! same, unless the child is [detached](Command::detach) and thus has a process group of its own.
 //!
 //! ```
 //! # #[cfg(unix)]

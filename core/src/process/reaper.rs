@@ -22,13 +22,15 @@ const BELL: Token = Token(usize::MAX);
 /// How often those are looked at which the kernel does not watch.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-static REAPER: Mutex<State> = Mutex::new(State { waiting: Vec::new(), bell: None });
+static REAPER: Mutex<State> = Mutex::new(State { waiting: Vec::new(), bell: None, told: false });
 
 struct State {
     /// What the thread has not seen yet.
     waiting: Vec<Orphan>,
     /// Rings the thread, if there is one.
     bell: Option<Waker>,
+    /// It was said that those who wait are not attended to.
+    told: bool,
 }
 
 struct Orphan {
@@ -56,10 +58,11 @@ fn call(mut state: MutexGuard<'_, State>) {
         Some(bell) => bell.wake(),
         None => start().map(|bell| state.bell = Some(bell)),
     };
-    let left = state.waiting.len();
-    drop(state);
-    if let Err(error) = called {
-        warn(format_args!("lakh: {left} child processes are reaped only after the next is started: {error}"));
+    let Err(error) = called else { return };
+    if !mem::replace(&mut state.told, true) {
+        warn(format_args!(
+            "lakh: children that were dropped are reaped only after the next is started: {error}"
+        ));
     }
 }
 
@@ -95,6 +98,7 @@ fn reap(mut poll: Poll) {
 fn take_in(watched: &mut HashMap<Token, Orphan>, unwatched: &mut Vec<Orphan>, registry: &Registry) -> bool {
     let mut state = lock();
     let waiting = mem::take(&mut state.waiting);
+    state.told = false;
     if waiting.is_empty() && watched.is_empty() && unwatched.is_empty() {
         state.bell = None;
         return false;

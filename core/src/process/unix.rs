@@ -4,7 +4,7 @@ use super::{reaper, waiting::Waiting};
 use crate::{
     reactor::{Direction, Registration},
     stderr::warn,
-    sys::process::{PidFd, send_signal},
+    sys::process::{PidFd, send_signal, send_signal_to_group},
 };
 use mio::unix::pipe;
 use rustix::io::ioctl_fionbio;
@@ -38,15 +38,16 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// For workers.
-    pub(super) fn new(command: &mut Command, kill_on_drop: bool) -> io::Result<Self> {
+    /// For workers. A child that `leads_group` was started that way.
+    pub(super) fn new(command: &mut Command, kill_on_drop: bool, leads_group: bool) -> io::Result<Self> {
         reaper::attend();
         let mut child = command.spawn()?;
         let stdin = child.stdin.take().map(WriteEnd::from);
         let stdout = child.stdout.take().map(ReadEnd::from);
         let stderr = child.stderr.take().map(ReadEnd::from);
         // Killed if any of what follows fails.
-        let mut running = Running { end: End::Unwatched, child: Some(child), kill_on_drop: true };
+        let mut running =
+            Running { end: End::Unwatched, child: Some(child), kill_on_drop: true, leads_group };
         if let Some(stdin) = &stdin {
             stdin.set_nonblocking(true)?;
         }
@@ -118,6 +119,11 @@ impl Process {
         }
     }
 
+    /// From now on it is killed.
+    pub(super) fn kill_on_drop(&mut self) {
+        self.running.kill_on_drop = true;
+    }
+
     pub(super) fn kill(&self) -> io::Result<()> {
         self.signal(libc::SIGKILL)
     }
@@ -128,6 +134,29 @@ impl Process {
             _ => send_signal(self.running.child(), number),
         }
     }
+
+    pub(super) fn kill_group(&self) -> io::Result<()> {
+        self.signal_group(libc::SIGKILL)
+    }
+
+    pub(super) fn signal_group(&self, number: i32) -> io::Result<()> {
+        if !self.running.leads_group {
+            let text = "the child has no process group of its own: it is not detached";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        match self.running.end {
+            End::Over => {
+                let text = "the child was waited for, and its process group may be another's";
+                Err(io::Error::new(io::ErrorKind::NotFound, text))
+            }
+            _ => send_signal_to_group(self.running.child(), number),
+        }
+    }
+
+    /// Kills what there is of it: its group, if it leads one.
+    pub(super) fn kill_all(&self) -> io::Result<()> {
+        if self.running.leads_group { self.kill_group() } else { self.kill() }
+    }
 }
 
 /// A child that is not reaped, unless its end is [`End::Over`]. Dropped before, it is left to who reaps it.
@@ -136,6 +165,7 @@ struct Running {
     /// There until it is dropped.
     child: Option<Child>,
     kill_on_drop: bool,
+    leads_group: bool,
 }
 
 /// What tells of a child's end.
@@ -174,11 +204,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         let end = mem::replace(&mut self.end, End::Over);
-        if matches!(end, End::Over) || has_ended(&mut child) {
+        if matches!(end, End::Over) {
+            return;
+        }
+        // Before it is reaped, as its number is its group's.
+        let group_killed =
+            (self.kill_on_drop && self.leads_group).then(|| send_signal_to_group(&child, libc::SIGKILL));
+        if has_ended(&mut child) {
             return;
         }
         if self.kill_on_drop
-            && let Err(error) = child.kill()
+            && let Err(error) = group_killed.unwrap_or_else(|| child.kill())
         {
             warn(format_args!("lakh: child process {} is not killed: {error}", child.id()));
         }

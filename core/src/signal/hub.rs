@@ -86,8 +86,9 @@ fn run(mut signals: Signals) {
         let listeners: Vec<_> =
             hub.listeners().iter().filter(|listener| listener.number == number).cloned().collect();
         for listener in listeners {
-            // A waker may be anybody's code, and the others are to be told all the same.
-            if unwind::catch(|| listener.tell()).is_none() {
+            // A waker may be anybody's code, and the others are to be told all the same. The last one who has the
+            // listener drops its waker.
+            if unwind::catch(move || listener.tell()).is_none() {
                 warn(format_args!("lakh: whoever waits for signal {number} panicked when it was woken"));
             }
         }

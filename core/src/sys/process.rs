@@ -10,4 +10,4 @@ mod pidfd;
 mod unix;
 
 pub(crate) use pidfd::PidFd;
-pub(crate) use unix::{new_session, send_signal, wait_until_ended};
+pub(crate) use unix::{new_session, send_signal, send_signal_to_group, wait_until_ended};

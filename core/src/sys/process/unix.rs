@@ -18,7 +18,15 @@ pub(crate) fn new_session(command: &mut Command) {
 
 /// Sends any signal to a child that is not reaped, so that its number is no other process's: kill(2).
 pub(crate) fn send_signal(child: &Child, number: c_int) -> io::Result<()> {
-    let pid = Pid::from_child(child).as_raw_nonzero().get();
+    kill(Pid::from_child(child).as_raw_nonzero().get(), number)
+}
+
+/// The same to its process group, which it leads.
+pub(crate) fn send_signal_to_group(child: &Child, number: c_int) -> io::Result<()> {
+    kill(-Pid::from_child(child).as_raw_nonzero().get(), number)
+}
+
+fn kill(pid: c_int, number: c_int) -> io::Result<()> {
     // SAFETY: it takes two numbers.
     match unsafe { libc::kill(pid, number) } {
         0 => Ok(()),
