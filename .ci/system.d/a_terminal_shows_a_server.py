@@ -2,10 +2,11 @@
 
 import json
 import re
+import socket
 import subprocess
 import unittest
 
-from harness.case import BINARIES, SITE, Case, main
+from harness.case import BINARIES, SITE, SOON, Case, main
 from harness.server import serve
 from harness.wire import fetch
 
@@ -97,6 +98,24 @@ class ServerInATerminal(Case):
         terminal.wait_until("why", lambda lines: any("nothing listens on" in line for line in lines))
         terminal.type("q")
         self.assertEqual(terminal.wait(), 0)
+
+    def test_a_server_that_hangs_takes_no_keys_away(self):
+        """Its numbers come from a server, which does not answer any more when it is asked for the third time."""
+        numbers = self.run_top(self.metrics, "--once", "--json").stdout.encode()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(numbers), numbers)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(SOON)
+            self.metrics = listener.getsockname()[1]
+            terminal = self.top("--interval", "100ms", columns=120, rows=40)
+            for _ in range(2):
+                with listener.accept()[0] as connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+            with listener.accept()[0]:
+                terminal.wait_until("a view", lambda lines: lines[-1:] == [KEYS])
+                terminal.type("q")
+                self.assertEqual(terminal.wait(), 0)
+        self.assertNotIn("does not answer", terminal.text(), "it has not waited for that")
 
     def run_top(self, *arguments):
         command = [BINARIES / "lakh", "top", *arguments]

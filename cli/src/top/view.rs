@@ -72,12 +72,13 @@ impl Top {
         let plain = self.lines(sort, Paint::default());
         let fits = plain.iter().all(|line| line.chars().count() < columns);
         let paint = if fits { paint } else { Paint::default() };
-        let mut lines = self.lines(sort, paint);
-        if let Some(room) = rows.checked_sub(3)
-            && lines.len() > room
-        {
-            lines.truncate(room);
-        }
+        let room = rows.checked_sub(3).unwrap_or(plain.len());
+        // The table of shards is the one that grows with the machine; what is below it is to be seen, too.
+        let shards = self.now.as_ref().map_or(0, |now| now.shards.len());
+        let over = plain.len().saturating_sub(room);
+        let shown = if over == 0 { shards } else { shards.saturating_sub(over + 1).max(1) };
+        let mut lines = self.some_lines(sort, shown, paint);
+        lines.truncate(room);
         lines.push(String::new());
         let keys = "  q ends   first: b busy  l lag  r requests  c connections  n number";
         lines.push(format!("{}{keys}{}", paint.begin(Colour::Dim), paint.end()));
@@ -86,10 +87,15 @@ impl Top {
 
     /// Without a terminal: as long and as wide as it is.
     pub(super) fn lines(&self, sort: Sort, paint: Paint) -> Vec<String> {
+        self.some_lines(sort, usize::MAX, paint)
+    }
+
+    /// With so many shards at most.
+    fn some_lines(&self, sort: Sort, shards: usize, paint: Paint) -> Vec<String> {
         let Some(now) = &self.now else { return Vec::new() };
         let mut lines = self.head(now, paint);
         lines.push(String::new());
-        lines.extend(self.shards(now, sort, paint));
+        lines.extend(self.shards(now, sort, shards, paint));
         lines.push(String::new());
         lines.extend(self.lanes(now, paint));
         lines.push(String::new());
@@ -141,7 +147,7 @@ impl Top {
         Some(value(now).saturating_sub(value(before)) as f64 / passed(before, now))
     }
 
-    fn shards(&self, now: &SnapshotDocument, sort: Sort, paint: Paint) -> Vec<String> {
+    fn shards(&self, now: &SnapshotDocument, sort: Sort, most: usize, paint: Paint) -> Vec<String> {
         let mut rows: Vec<Row<'_>> = now.shards.iter().map(|shard| self.row(now, shard)).collect();
         rows.sort_by_key(|row| row.shard.shard);
         match sort {
@@ -158,7 +164,7 @@ impl Top {
         let mut lines = vec![format!("{}{head}{}", paint.begin(Colour::Dim), paint.end())];
         let has_before = self.before.is_some();
         let time = |time: Duration| if has_before { numbers::time(time) } else { "-".to_owned() };
-        lines.extend(rows.iter().map(|row| {
+        lines.extend(rows.iter().take(most).map(|row| {
             let Row { shard, busy, requests, .. } = row;
             let colour = match busy {
                 busy if *busy >= 0.9 => paint.begin(Colour::Red),
@@ -178,6 +184,9 @@ impl Top {
                 numbers::count(shard.stalls),
             )
         }));
+        if let Some(more) = rows.len().checked_sub(most).filter(|more| *more > 0) {
+            lines.push(format!("  and {more} more"));
+        }
         lines
     }
 
@@ -352,6 +361,23 @@ mod tests {
         assert!(text.contains("requests/s -   5xx/s -") && text.contains("process 43"), "{text}");
         top.lose("nothing listens");
         assert!(top.lines(Sort::Busy, Paint::default())[1].contains("nothing listens"));
+    }
+
+    #[test]
+    fn many_shards_leave_the_lanes_and_the_troubles_on_the_screen() {
+        let many =
+            |uptime: f64| snapshot(uptime, &(0..64).map(|n| (n, n as f64 / 64.0, n)).collect::<Vec<_>>());
+        let mut top = Top::new("127.0.0.1:9464");
+        top.add(many(10.0));
+        let lines = top.fitted(Sort::Connections, 80, 24, Paint::default());
+        assert_eq!(lines.len(), 23, "{lines:#?}");
+        let begin = lines.iter().position(|line| line.starts_with("  shard")).unwrap();
+        assert!(lines[begin + 1].starts_with("  63 "), "{lines:#?}");
+        let more = lines.iter().position(|line| line.starts_with("  and ")).unwrap();
+        assert_eq!(lines[more], format!("  and {} more", 64 - (more - begin - 1)));
+        assert!(lines.iter().any(|line| line.starts_with("  file ")), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("last: /slow")), "{lines:#?}");
+        assert_eq!(top.lines(Sort::Number, Paint::default()).len(), 64 + 11 - 1);
     }
 
     #[test]

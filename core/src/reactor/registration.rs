@@ -1,6 +1,8 @@
 //! What a source has of the reactor that it is registered with.
 
 use super::{Direction, Entry, Reactor, join, ready};
+#[cfg(unix)]
+use crate::sys::socket::RawDescriptor;
 use crate::{
     shard,
     slab::Slab,
@@ -59,6 +61,13 @@ impl Registration {
     pub fn socket(source: &mut (impl Socket + ?Sized), is_ready: bool) -> io::Result<Self> {
         let descriptor = Descriptor::of(source);
         Self::with_ready(source, descriptor, if is_ready { ready::READ | ready::WRITE } else { 0 })
+    }
+
+    /// As [`Registration::socket`], for a descriptor that mio knows by its number alone.
+    #[cfg(unix)]
+    pub(crate) fn numbered(number: RawDescriptor, is_ready: bool) -> io::Result<Self> {
+        let ready = if is_ready { ready::READ | ready::WRITE } else { 0 };
+        Self::with_ready(&mut mio::unix::SourceFd(&number), Descriptor::numbered(number), ready)
     }
 
     fn with_ready(
