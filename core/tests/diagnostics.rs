@@ -293,3 +293,11 @@ fn a_task_may_ask_its_own_shard() {
     }));
     assert_eq!(names.unwrap()[0].name, Some("the asker"));
 }
+
+#[test]
+fn threads_of_shards_have_the_name_that_they_were_given() {
+    let runtime = Runtime::builder().shards(2).thread_name("mine").start(|_| Ok(())).unwrap();
+    let (tell, told) = mpsc::channel();
+    on(&shard(&runtime, 1), move |_| tell.send(std::thread::current().name().map(str::to_owned)).unwrap());
+    assert_eq!(told.recv_timeout(LONG).unwrap().as_deref(), Some("mine-1"));
+}

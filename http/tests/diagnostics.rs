@@ -252,6 +252,18 @@ fn while_all_shards_are_blocked_one_can_look_inside() {
     drop(gates);
 }
 
+/// Two shards of one name could not be told apart by who looks at threads.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_thread_of_the_metrics_is_no_shard_by_its_name() {
+    let _running = start(|| App::new().get("/", || "hello"));
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    // Threads of other tests come and go.
+    let mut names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    assert!(names.any(|name| name == "lakh-metrics-0\n"));
+}
+
 #[test]
 fn a_page_of_the_internet_reads_nothing() {
     let running = start(|| App::new().get("/", || "hello"));

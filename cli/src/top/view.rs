@@ -8,6 +8,9 @@ use std::{cmp::Reverse, time::Duration};
 /// Of the tables, so that they fit a terminal of 80 columns.
 const WIDTH: usize = 78;
 
+/// Seconds after which a turn that is not over is told among those that are.
+const STUCK: f64 = 0.1;
+
 /// What comes first in the table of shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
@@ -105,7 +108,8 @@ impl Top {
 
     fn head(&self, now: &SnapshotDocument, paint: Paint) -> Vec<String> {
         let process = &now.process;
-        let title = format!("  lakh {}   process {}   up {}", now.version, process.id, uptime(now.uptime));
+        let version = numbers::plain(&now.version, 20);
+        let title = format!("  lakh {version}   process {}   up {}", process.id, uptime(now.uptime));
         let gap = WIDTH.saturating_sub(title.chars().count() + self.target.chars().count()).max(3);
         let (bold, end) = (paint.begin(Colour::Bold), paint.end());
         let mut lines = vec![format!("{bold}{title}{end}{:gap$}{}", "", self.target)];
@@ -201,12 +205,14 @@ impl Top {
         let (busy, idle) = (shard.busy - old.busy, shard.idle - old.idle);
         let lag = shard.lag.since(&old.lag);
         // A turn counts when it is over.
-        let blocked = shard.turn.unwrap_or(0.0) / passed(before, now);
+        let turn = shard.turn.unwrap_or(0.0);
+        let blocked = turn / passed(before, now);
+        let stuck = if turn > STUCK { seconds(turn) } else { Duration::ZERO };
         Row {
             shard,
             busy: (if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 }).max(blocked).clamp(0.0, 1.0),
             lag: Duration::from_nanos(lag.quantile(0.99)),
-            longest: Duration::from_nanos(lag.quantile(1.0)),
+            longest: Duration::from_nanos(lag.quantile(1.0)).max(stuck),
             requests: shard.requests.saturating_sub(old.requests) as f64 / passed(before, now),
         }
     }
@@ -231,7 +237,7 @@ impl Top {
             format!(
                 "  {:<10}{:>5}{:>8}{:>8}{:>9}{:>9}{:>10}{:>9}{:>8}",
                 numbers::plain(&lane.name, 9),
-                lane.kind,
+                numbers::plain(&lane.kind, 4),
                 numbers::count(lane.queued),
                 numbers::count(lane.running),
                 lane.oldest.map_or_else(dash, |oldest| numbers::time(seconds(oldest))),
@@ -340,6 +346,19 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_is_blocked_is_busy_and_says_for_how_long() {
+        let mut top = top();
+        let mut blocked = snapshot(13.0, &[(300, 1.1, 3), (1100, 2.9, 7)]);
+        (blocked.shards[0].idle, blocked.shards[0].turn) = (10.9, Some(0.75));
+        blocked.shards[1].turn = Some(0.05);
+        top.add(blocked);
+        let lines = top.lines(Sort::Number, Paint::default());
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&lines[5])[..4], ["0", "75%", "0µs", "750ms"]);
+        assert_eq!(words(&lines[6])[..4], ["1", "5.00%", "0µs", "0µs"]);
+    }
+
+    #[test]
     fn the_table_is_sorted_by_what_is_asked_for() {
         let first = |sort| {
             let line = &top().lines(sort, Paint::default())[5];
@@ -378,6 +397,19 @@ mod tests {
         assert!(lines.iter().any(|line| line.starts_with("  file ")), "{lines:#?}");
         assert!(lines.iter().any(|line| line.contains("last: /slow")), "{lines:#?}");
         assert_eq!(top.lines(Sort::Number, Paint::default()).len(), 64 + 11 - 1);
+    }
+
+    #[test]
+    fn what_a_server_calls_things_does_nothing_to_the_terminal() {
+        let mut top = Top::new("127.0.0.1:9464");
+        let mut evil = snapshot(3.0, &[(1, 0.5, 1)]);
+        let text = "\x1b]0;x\x07\x1b[2J\n";
+        (evil.version, evil.lanes[0].name, evil.lanes[0].kind) = (text.into(), text.into(), text.into());
+        evil.stalls[0].name = Some(text.into());
+        top.add(evil);
+        top.lose(text);
+        let lines = top.lines(Sort::Number, Paint::default());
+        assert!(lines.iter().all(|line| !line.contains(char::is_control)), "{lines:?}");
     }
 
     #[test]
