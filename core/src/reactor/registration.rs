@@ -1,6 +1,6 @@
 //! What a source has of the reactor that it is registered with.
 
-use super::{Direction, Entry, Reactor, join, ready};
+use super::{Direction, Entry, ready};
 #[cfg(unix)]
 use crate::sys::socket::RawDescriptor;
 use crate::{
@@ -84,7 +84,6 @@ impl Registration {
     /// # Errors
     /// `NotFound` elsewhere than on the source's own shard, where its number may be somebody else's; those of
     /// epoll_ctl(2).
-    #[cfg(unix)]
     pub(crate) fn deregister(&self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
         self.with_entry(|_| ()).ok_or(io::ErrorKind::NotFound)?;
         shard::with(|shard| shard.reactor().poll.borrow().registry().deregister(source))
@@ -97,8 +96,8 @@ impl Registration {
         if cfg!(not(mio_unsupported_force_poll_poll)) {
             return Ok(());
         }
-        let token = join(self.generation, self.index);
-        let interest = Reactor::interest();
+        let token = super::join(self.generation, self.index);
+        let interest = super::Reactor::interest();
         shard::with(|shard| shard.reactor().poll.borrow().registry().reregister(source, token, interest))
     }
 

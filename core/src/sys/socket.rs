@@ -56,6 +56,7 @@ impl Descriptor {
 
 /// What kind of thing a descriptor is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "not every system says as much"))]
 pub(crate) enum DescriptorKind {
     TcpListener,
     TcpStream,
