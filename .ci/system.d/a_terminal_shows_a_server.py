@@ -2,10 +2,11 @@
 
 import json
 import re
+import socket
 import subprocess
 import unittest
 
-from harness.case import BINARIES, SITE, Case, main
+from harness.case import BINARIES, SITE, SOON, Case, main
 from harness.server import serve
 from harness.wire import fetch
 
@@ -97,6 +98,28 @@ class ServerInATerminal(Case):
         terminal.wait_until("why", lambda lines: any("nothing listens on" in line for line in lines))
         terminal.type("q")
         self.assertEqual(terminal.wait(), 0)
+
+    def test_a_server_that_hangs_takes_no_keys_away(self):
+        """Its numbers come from a server, which does not answer any more when it is asked for the third time."""
+        numbers = self.run_top(self.metrics, "--once", "--json").stdout.encode()
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(numbers), numbers)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.settimeout(SOON)
+            self.metrics = listener.getsockname()[1]
+            terminal = self.top("--interval", "100ms", columns=120, rows=40)
+            for _ in range(2):
+                with listener.accept()[0] as connection:
+                    connection.recv(4096)
+                    connection.sendall(answer)
+            with listener.accept()[0] as connection:
+                connection.recv(4096)
+                terminal.resize(60, 14)
+                terminal.wait_until("it is drawn anew", lambda lines: lines[-1:] == [KEYS[:59].rstrip()])
+                connection.setblocking(False)
+                with self.assertRaises(BlockingIOError, msg="it waits for the answer all the same"):
+                    connection.recv(1)
+                terminal.type("q")
+                self.assertEqual(terminal.wait(), 0)
 
     def run_top(self, *arguments):
         command = [BINARIES / "lakh", "top", *arguments]

@@ -56,8 +56,7 @@ impl<T: AsFd> AsyncFd<T> {
     /// Outside a shard.
     pub fn new(inner: T) -> io::Result<Self> {
         refuse_files(inner.as_fd())?;
-        let number = inner.as_fd().as_raw_fd();
-        let registration = Registration::new(&mut SourceFd(&number)).map_err(explained)?;
+        let registration = Registration::numbered(inner.as_fd().as_raw_fd(), false).map_err(explained)?;
         Ok(AsyncFd { registration, inner: Some(inner) })
     }
 

@@ -1,6 +1,7 @@
 //! Starting shards, and ending them in order.
 
 mod countdown;
+mod gate;
 mod private;
 
 use crate::{
@@ -15,13 +16,14 @@ use crate::{
     watchdog::{Bell, DEFAULT_THRESHOLD, OnStall, Stall, Watchdog},
 };
 use countdown::{CountDownOnDrop, Countdown};
+use gate::Gate;
 use private::{Handed, Seat, Tables};
 use std::{
     fmt,
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
-    sync::{Arc, OnceLock, mpsc},
+    sync::{Arc, mpsc},
     task::{Context, Poll, Waker},
     thread,
     time::Duration,
@@ -46,6 +48,7 @@ pub struct Builder {
     on_stall: Option<OnStall>,
     private: bool,
     handed: Handed,
+    thread_name: &'static str,
 }
 
 impl Default for Builder {
@@ -65,12 +68,19 @@ impl Builder {
             on_stall: None,
             private: false,
             handed: Handed::default(),
+            thread_name: "lakh",
         }
     }
 
     /// The number of shards; by default that of the CPU quota ([`sys::cpu::cpu_quota`]). At least 1.
     pub fn shards(mut self, count: usize) -> Self {
         self.shards = Some(count.max(1));
+        self
+    }
+
+    /// What the shards' threads are called, before a dash and their number: `lakh` by default. Linux shows 15 bytes of it.
+    pub fn thread_name(mut self, name: &'static str) -> Self {
+        self.thread_name = name;
         self
     }
 
@@ -162,7 +172,9 @@ impl Builder {
         let bell = Arc::<Bell>::default();
         let running = Arc::new(Countdown::new(0));
         let diagnostics = Diagnostics::new(pool.clone());
-        let mut runtime = Runtime { shards: Vec::new(), watchdog: None, pool, running, diagnostics };
+        let thread_name = self.thread_name;
+        let mut runtime =
+            Runtime { shards: Vec::new(), watchdog: None, pool, running, diagnostics, thread_name };
         // Dropped before the runtime, which waits for its threads.
         let gate = Gate::default();
         let mut starts = Vec::new();
@@ -190,9 +202,10 @@ impl Builder {
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Builder { shards, pin, pool, watchdog, on_stall: _, private, handed: _ } = self;
+        let Builder { shards, pin, pool, watchdog, on_stall: _, private, handed: _, thread_name } = self;
         let mut out = f.debug_struct("Builder");
         out.field("shards", shards).field("pin", pin).field("pool", pool);
+        out.field("thread_name", thread_name);
         out.field("watchdog", watchdog).field("private_descriptors", private).finish_non_exhaustive()
     }
 }
@@ -202,22 +215,6 @@ type Init = dyn Fn(&Shard) -> io::Result<()> + Send + Sync;
 
 pub(crate) fn default_pool() -> Result<Pool, PoolError> {
     Pool::new(PoolConfig::from_environment()?)
-}
-
-/// Lets the shards run, all at once, when each of them is there. Dropped before, it sends them home.
-#[derive(Default)]
-struct Gate(Arc<OnceLock<bool>>);
-
-impl Gate {
-    fn open(&self) {
-        let _ = self.0.set(true);
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let _ = self.0.set(false);
-    }
 }
 
 /// The starter's side of a shard's thread.
@@ -238,6 +235,7 @@ pub struct Runtime {
     pool: Pool,
     running: Arc<Countdown>,
     diagnostics: Diagnostics,
+    thread_name: &'static str,
 }
 
 impl Runtime {
@@ -301,7 +299,8 @@ impl Runtime {
                 }
             });
         };
-        let thread = thread::Builder::new().name(format!("lakh-{id}")).spawn(body).inspect_err(|_| {
+        let name = format!("{}-{id}", self.thread_name);
+        let thread = thread::Builder::new().name(name).spawn(body).inspect_err(|_| {
             self.running.done();
         })?;
         let start = Start { news };

@@ -168,6 +168,67 @@ fn sockets_have_their_addresses_and_are_gone_when_they_are_closed() {
     }
 }
 
+/// What is no socket has a kind as well, and the name of the task that waits for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn pipes_terminals_children_and_watches_are_told_apart() {
+    use lakh_core::{AsyncFd, fs::watch, process::Command};
+    use rustix::{
+        event::{EventfdFlags, eventfd},
+        fs::{CWD, Mode, OFlags, openat},
+        net::{AddressFamily, SocketFlags, SocketType, socketpair},
+        pipe::{PipeFlags, pipe_with},
+        pty::{OpenptFlags, openpt},
+        time::{TimerfdClockId, TimerfdFlags, timerfd_create},
+    };
+    use std::os::fd::{AsRawFd, OwnedFd};
+
+    let runtime = runtime(1);
+    let (tell, told) = mpsc::channel();
+    let all_of_them = move || async move {
+        let (reader, writer) = pipe_with(PipeFlags::NONBLOCK).unwrap();
+        let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let counter = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK).unwrap();
+        let flags = SocketFlags::NONBLOCK;
+        let (near, _far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        let device = openat(CWD, "/dev/random", OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).unwrap();
+        let expected = [
+            (&reader, HandleKind::Pipe),
+            (&writer, HandleKind::Pipe),
+            (&terminal, HandleKind::Terminal),
+            (&counter, HandleKind::Eventfd),
+            (&timer, HandleKind::Timerfd),
+            (&near, HandleKind::UnixStream),
+            (&device, HandleKind::Other),
+        ];
+        let expected = expected.map(|(descriptor, kind): (&OwnedFd, _)| (descriptor.as_raw_fd(), kind));
+        let sources =
+            [reader, writer, terminal, counter, timer, near, device].map(|fd| AsyncFd::new(fd).unwrap());
+        let mut child =
+            Command::new("cat").stdin(std::process::Stdio::piped()).kill_on_drop(true).spawn().await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let _input = child.stdin.take();
+        let _watch = watch(folder.path()).await.unwrap();
+        tell.send(expected).unwrap();
+        child.wait().await.unwrap();
+        drop(sources);
+    };
+    shard(&runtime, 0).spawn_on(move || named(WorkName::new("all of them"), all_of_them())).unwrap();
+    let expected = told.recv_timeout(LONG).unwrap();
+    settle(&shard(&runtime, 0));
+    let sockets = all(runtime.diagnostics(), Query::sockets());
+    for (descriptor, kind) in expected {
+        let handle = sockets.iter().find(|handle| handle.descriptor == Some(descriptor)).expect("it is told");
+        assert_eq!(handle.kind, kind, "{handle:?}");
+    }
+    let count = |kind| sockets.iter().filter(|handle| handle.kind == kind).count();
+    assert_eq!(count(HandleKind::Pipe), 3, "and the child's input: {sockets:#?}");
+    assert_eq!(count(HandleKind::FileWatch), 1, "{sockets:#?}");
+    let child = sockets.iter().find(|handle| handle.kind == HandleKind::Process).expect("the child");
+    assert_eq!(child.name, Some("all of them"));
+}
+
 /// More than the tables of a chunk, and than one page may have.
 #[test]
 fn parts_follow_each_other_without_a_gap() {
@@ -231,4 +292,12 @@ fn a_task_may_ask_its_own_shard() {
         diagnostics.inspect(0, Query::tasks()).await.unwrap().items
     }));
     assert_eq!(names.unwrap()[0].name, Some("the asker"));
+}
+
+#[test]
+fn threads_of_shards_have_the_name_that_they_were_given() {
+    let runtime = Runtime::builder().shards(2).thread_name("mine").start(|_| Ok(())).unwrap();
+    let (tell, told) = mpsc::channel();
+    on(&shard(&runtime, 1), move |_| tell.send(std::thread::current().name().map(str::to_owned)).unwrap());
+    assert_eq!(told.recv_timeout(LONG).unwrap().as_deref(), Some("mine-1"));
 }

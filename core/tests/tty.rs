@@ -10,7 +10,7 @@ use rustix::{
     io::{read, write},
     process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, waitpid},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+    termios::{LocalModes, SpecialCodeIndex, Winsize, tcgetattr, tcsetwinsize},
 };
 use std::{
     env,
@@ -168,6 +168,36 @@ fn passwords_are_lines_of_which_only_the_end_is_seen() {
         assert_eq!(silent.resumed(), 0);
         drop(silent);
         assert!(pty.is_as_before());
+        Ok(())
+    });
+}
+
+#[test]
+fn keys_come_one_by_one_unseen_and_what_is_written_is_translated() {
+    let _alone = alone();
+    on_a_shard(async {
+        let pty = Pty::new();
+        let terminal = Terminal::reopen(&pty.program)?;
+        let before = tcgetattr(&pty.program)?;
+        let keys = Mode::keys(&terminal)?;
+        let mut typed = [0; 64];
+        for key in ["x", "\x03", "\r"] {
+            pty.types(key);
+            let length =
+                timeout(SAFETY_NET, terminal.read(&mut typed)).await.expect("it is not kept for a line")?;
+            // Enter is the end of a line, as before.
+            assert_eq!(&typed[..length], key.replace('\r', "\n").as_bytes(), "{key:?}");
+        }
+        terminal.write_all(b"one\ntwo").await?;
+        assert_eq!(pty.sees(), "one\r\ntwo", "nothing of what was typed is shown");
+        let now = tcgetattr(&pty.program)?;
+        assert!(now.local_modes.contains(LocalModes::ISIG), "Ctrl-Z still stops the process");
+        let code = |at| (before.special_codes[at], now.special_codes[at]);
+        let (suspend, interrupt) = (code(SpecialCodeIndex::VSUSP), code(SpecialCodeIndex::VINTR));
+        assert!(suspend.0 == suspend.1 && interrupt.0 == 3 && interrupt.1 != 3, "{suspend:?} {interrupt:?}");
+        drop(keys);
+        assert!(pty.is_as_before());
+        assert_eq!(tcgetattr(&pty.program)?.special_codes[SpecialCodeIndex::VINTR], 3);
         Ok(())
     });
 }

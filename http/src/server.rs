@@ -252,7 +252,7 @@ impl fmt::Debug for Server {
 /// Starts the server that tells of another one.
 fn open_window(group: ListenerGroup, of: Diagnostics) -> io::Result<Box<Running>> {
     let mut window = Server::new(move |_| diagnostics::app(&of)).shards(1).watchdog(None);
-    window = window.pool(PoolConfig::new(1));
+    window.runtime = window.runtime.pool(PoolConfig::new(1)).thread_name("lakh-metrics");
     window.groups.push(group);
     window.start().map(Box::new)
 }

@@ -9,7 +9,11 @@ use lakh_http::{
 };
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -188,41 +192,50 @@ fn sockets_have_their_addresses_and_requests_their_routes() {
     common::eventually("the request is gone", || inspect(&running, "requests").is_empty());
 }
 
+/// On a machine that is busy the watchdog's thread may have to wait for so long that it would miss the whole of it: then
+/// the handler goes on until it is seen.
 #[test]
 fn a_stall_of_200_ms_is_reported_once_with_its_route_within_a_second() {
+    const ROUTE: &str = "/stall/{id}";
     let (tell, told) = mpsc::channel();
-    let app = || {
-        App::new().get("/quick", || "quick").get("/stall/{id}", || {
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_millis(200) {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let seen_by_handlers = Arc::clone(&seen);
+    let app = move || {
+        let seen = Arc::clone(&seen_by_handlers);
+        App::new().get("/quick", || "quick").get(ROUTE, move || {
+            let (begun, before) = (Instant::now(), seen.load(SeqCst));
+            let is_unseen = || seen.load(SeqCst) == before && begun.elapsed() < LONG;
+            while begun.elapsed() < Duration::from_millis(200) || is_unseen() {
                 std::hint::spin_loop();
             }
             "slow"
         })
     };
-    let server = Server::new(move |_| app())
-        .shards(2)
-        .on_stall(move |stall| tell.send((*stall, Instant::now())).unwrap());
+    let server = Server::new(move |_| app()).shards(2).on_stall(move |stall| {
+        // A machine that is busy may have stalls of its own.
+        if stall.name == Some(ROUTE) {
+            tell.send((*stall, Instant::now())).unwrap();
+            seen.fetch_add(1, SeqCst);
+        }
+    });
     let server = server.bind("127.0.0.1:0").unwrap().metrics_addr("127.0.0.1:0").unwrap();
     let running = server.start().unwrap();
     let mut client = Client::connect(running.addrs()[0]);
-    let begun = Instant::now();
-    assert_eq!(client.exchange(get("/stall/1")).text(), "slow");
-    assert_eq!(client.exchange(get("/quick")).text(), "quick");
-    // A machine that is busy may have stalls of its own.
-    let (stall, at) = loop {
-        let told = told.recv_timeout(LONG).unwrap();
-        if told.0.name == Some("/stall/{id}") {
-            break told;
-        }
-    };
-    assert!(stall.lasted >= Duration::from_millis(100) && at - begun < Duration::from_secs(1), "{stall:?}");
-    assert_eq!(told.try_iter().filter(|(stall, _)| stall.name.is_some()).count(), 0, "once");
-    let snapshot = snapshot(&running);
-    let named = snapshot.stalls.iter().filter(|stall| stall.name.as_deref() == Some("/stall/{id}"));
-    assert_eq!(named.count(), 1);
-    let counted: u64 = snapshot.shards.iter().map(|shard| shard.stalls).sum();
-    assert_eq!(counted, snapshot.stalls.len() as u64);
+    let is_soon = (1..=5).any(|stalls| {
+        let begun = Instant::now();
+        assert_eq!(client.exchange(get("/stall/1")).text(), "slow");
+        assert_eq!(client.exchange(get("/quick")).text(), "quick");
+        let (stall, at) = told.try_recv().expect("it is told while it lasts");
+        assert!(stall.lasted >= Duration::from_millis(100), "{stall:?}");
+        assert!(told.try_recv().is_err(), "once");
+        let snapshot = snapshot(&running);
+        let named = snapshot.stalls.iter().filter(|stall| stall.name.as_deref() == Some(ROUTE));
+        assert_eq!(named.count(), stalls);
+        let counted: u64 = snapshot.shards.iter().map(|shard| shard.stalls).sum();
+        assert!(counted >= stalls as u64);
+        at - begun < Duration::from_secs(1)
+    });
+    assert!(is_soon, "within a second, if this thread and the watchdog's are given a processor");
 }
 
 #[test]
@@ -250,6 +263,18 @@ fn while_all_shards_are_blocked_one_can_look_inside() {
     assert_eq!(look(&running, "/inspect?shard=2").status, 404);
     assert_eq!(look(&running, "/inspect?what=secrets").status, 400);
     drop(gates);
+}
+
+/// Two shards of one name could not be told apart by who looks at threads.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_thread_of_the_metrics_is_no_shard_by_its_name() {
+    let _running = start(|| App::new().get("/", || "hello"));
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    // Threads of other tests come and go.
+    let mut names =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("comm")).ok());
+    assert!(names.any(|name| name == "lakh-metrics-0\n"));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 mod common;
 
 use common::*;
+use lakh_core::diagnostics::{HandleKind, Query};
 use lakh_http::{App, testing::TestServer};
 use lakh_ws::{
     CloseCode, Config, SocketMetrics, Topics, WebSocket, WebSocketRoutes, callbacks, proto::Opcode,
 };
+use std::time::Duration;
 
 #[test]
 fn sockets_messages_and_ends_of_a_route_are_counted_and_those_of_others_are_not() {
@@ -61,4 +63,20 @@ fn a_topics_message_counts_for_each_socket_that_gets_it() {
     // A round is counted when it is over.
     server.running().shards().for_each(|shard| round(shard, 1));
     assert_eq!((metrics.sent(), metrics.received()), (5 + 5 * 10, 0));
+}
+
+#[test]
+fn whoever_looks_inside_sees_a_websocket_and_its_route() {
+    let server = TestServer::start(move |_| App::new().ws("/news/{of}", callbacks(|| Echo)));
+    let mut client = Client::open(&server, "/news/today");
+    client.expect_alive();
+    let diagnostics = server.running().diagnostics();
+    let page = |query| diagnostics.inspect(0, query).wait(Duration::from_secs(20)).unwrap().unwrap();
+    let tasks = page(Query::tasks());
+    let name = "WebSocket of /news/{of}";
+    let task = tasks.items.iter().find(|task| task.name == Some(name)).unwrap_or_else(|| panic!("{tasks:?}"));
+    assert!(task.keeps_alive, "a drain waits for it");
+    let sockets = page(Query::sockets());
+    let socket = sockets.items.iter().find(|socket| socket.name == Some(name)).expect("its connection");
+    assert_eq!((socket.kind, socket.peer), (HandleKind::TcpStream, client.stream.local_addr().ok()));
 }

@@ -7,6 +7,8 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     str::FromStr,
+    sync::mpsc::{self, Receiver},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -58,6 +60,19 @@ impl Target {
                  lakh serve --metrics prints it"
             ))
         })
+    }
+
+    /// As [`fetch`](Self::fetch), on a thread of its own: a server that hangs may take [`CONNECT`] and [`ANSWER`], and
+    /// whoever watches wants to end meanwhile.
+    pub(crate) fn ask(&self) -> Result<Receiver<Result<SnapshotDocument, Failure>>, Failure> {
+        let (tell, told) = mpsc::channel();
+        let target = self.clone();
+        let fetch = move || drop(tell.send(target.fetch()));
+        thread::Builder::new()
+            .name("lakh-top".to_owned())
+            .spawn(fetch)
+            .map_err(|error| Failure::broken(format!("cannot start a thread: {error}")))?;
+        Ok(told)
     }
 
     fn unreachable(&self, error: &io::Error) -> Failure {

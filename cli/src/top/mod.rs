@@ -102,14 +102,18 @@ fn say(text: &str) -> bool {
 fn watch(options: &Top, first: SnapshotDocument) -> Result<(), Failure> {
     use crate::typed::{Event, Typed};
     use lakh_core::tty::Mode;
+    use std::sync::mpsc::TryRecvError;
 
     let broken = |error: io::Error| Failure::broken(format!("cannot use the terminal: {error}"));
     let terminal = Typed::new(|stdin| Mode::keys(stdin)).map_err(broken)?;
     let mut live = Live::new(&options.target.to_string(), first);
     live.draw();
     let mut next = Instant::now() + options.interval;
+    let mut asked = None;
     loop {
-        match terminal.wait(Some(next.saturating_duration_since(Instant::now()))).map_err(broken)? {
+        let limit = if asked.is_some() { A_MOMENT } else { next.saturating_duration_since(Instant::now()) };
+        let event = terminal.wait(Some(limit)).map_err(broken)?;
+        match event {
             Event::Typed => {
                 let mut keys = [0; 64];
                 match terminal.read(&mut keys).map_err(broken)? {
@@ -123,16 +127,30 @@ fn watch(options: &Top, first: SnapshotDocument) -> Result<(), Failure> {
             Event::Stopped => live.screen = Screen::default(),
             Event::Resized | Event::TimedOut => {}
         }
-        if Instant::now() >= next {
-            live.look(options.target.fetch());
-            // Not to be made up for after a stop.
-            next = Instant::now() + options.interval;
+        let mut is_new = event != Event::TimedOut;
+        match &asked {
+            None if Instant::now() >= next => asked = Some(options.target.ask()?),
+            None => {}
+            Some(answer) => match answer.try_recv() {
+                Err(TryRecvError::Empty) => {}
+                found => {
+                    let gone = |_| Err(Failure::broken("the question was lost".to_owned()));
+                    live.look(found.unwrap_or_else(gone));
+                    (asked, is_new) = (None, true);
+                    // Not to be made up for after a stop.
+                    next = Instant::now() + options.interval;
+                }
+            },
         }
-        if !live.draw() {
+        if is_new && !live.draw() {
             return Ok(());
         }
     }
 }
+
+/// Between two looks for an answer.
+#[cfg(unix)]
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// q, Q and Ctrl-C.
 #[cfg(unix)]

@@ -8,6 +8,9 @@ use std::{cmp::Reverse, time::Duration};
 /// Of the tables, so that they fit a terminal of 80 columns.
 const WIDTH: usize = 78;
 
+/// Seconds after which a turn that is not over is told among those that are.
+const STUCK: f64 = 0.1;
+
 /// What comes first in the table of shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
@@ -72,12 +75,13 @@ impl Top {
         let plain = self.lines(sort, Paint::default());
         let fits = plain.iter().all(|line| line.chars().count() < columns);
         let paint = if fits { paint } else { Paint::default() };
-        let mut lines = self.lines(sort, paint);
-        if let Some(room) = rows.checked_sub(3)
-            && lines.len() > room
-        {
-            lines.truncate(room);
-        }
+        let room = rows.checked_sub(3).unwrap_or(plain.len());
+        // The table of shards is the one that grows with the machine; what is below it is to be seen, too.
+        let shards = self.now.as_ref().map_or(0, |now| now.shards.len());
+        let over = plain.len().saturating_sub(room);
+        let shown = if over == 0 { shards } else { shards.saturating_sub(over + 1).max(1) };
+        let mut lines = self.some_lines(sort, shown, paint);
+        lines.truncate(room);
         lines.push(String::new());
         let keys = "  q ends   first: b busy  l lag  r requests  c connections  n number";
         lines.push(format!("{}{keys}{}", paint.begin(Colour::Dim), paint.end()));
@@ -86,10 +90,15 @@ impl Top {
 
     /// Without a terminal: as long and as wide as it is.
     pub(super) fn lines(&self, sort: Sort, paint: Paint) -> Vec<String> {
+        self.some_lines(sort, usize::MAX, paint)
+    }
+
+    /// With so many shards at most.
+    fn some_lines(&self, sort: Sort, shards: usize, paint: Paint) -> Vec<String> {
         let Some(now) = &self.now else { return Vec::new() };
         let mut lines = self.head(now, paint);
         lines.push(String::new());
-        lines.extend(self.shards(now, sort, paint));
+        lines.extend(self.shards(now, sort, shards, paint));
         lines.push(String::new());
         lines.extend(self.lanes(now, paint));
         lines.push(String::new());
@@ -99,7 +108,8 @@ impl Top {
 
     fn head(&self, now: &SnapshotDocument, paint: Paint) -> Vec<String> {
         let process = &now.process;
-        let title = format!("  lakh {}   process {}   up {}", now.version, process.id, uptime(now.uptime));
+        let version = numbers::plain(&now.version, 20);
+        let title = format!("  lakh {version}   process {}   up {}", process.id, uptime(now.uptime));
         let gap = WIDTH.saturating_sub(title.chars().count() + self.target.chars().count()).max(3);
         let (bold, end) = (paint.begin(Colour::Bold), paint.end());
         let mut lines = vec![format!("{bold}{title}{end}{:gap$}{}", "", self.target)];
@@ -141,7 +151,7 @@ impl Top {
         Some(value(now).saturating_sub(value(before)) as f64 / passed(before, now))
     }
 
-    fn shards(&self, now: &SnapshotDocument, sort: Sort, paint: Paint) -> Vec<String> {
+    fn shards(&self, now: &SnapshotDocument, sort: Sort, most: usize, paint: Paint) -> Vec<String> {
         let mut rows: Vec<Row<'_>> = now.shards.iter().map(|shard| self.row(now, shard)).collect();
         rows.sort_by_key(|row| row.shard.shard);
         match sort {
@@ -158,7 +168,7 @@ impl Top {
         let mut lines = vec![format!("{}{head}{}", paint.begin(Colour::Dim), paint.end())];
         let has_before = self.before.is_some();
         let time = |time: Duration| if has_before { numbers::time(time) } else { "-".to_owned() };
-        lines.extend(rows.iter().map(|row| {
+        lines.extend(rows.iter().take(most).map(|row| {
             let Row { shard, busy, requests, .. } = row;
             let colour = match busy {
                 busy if *busy >= 0.9 => paint.begin(Colour::Red),
@@ -178,6 +188,9 @@ impl Top {
                 numbers::count(shard.stalls),
             )
         }));
+        if let Some(more) = rows.len().checked_sub(most).filter(|more| *more > 0) {
+            lines.push(format!("  and {more} more"));
+        }
         lines
     }
 
@@ -192,12 +205,14 @@ impl Top {
         let (busy, idle) = (shard.busy - old.busy, shard.idle - old.idle);
         let lag = shard.lag.since(&old.lag);
         // A turn counts when it is over.
-        let blocked = shard.turn.unwrap_or(0.0) / passed(before, now);
+        let turn = shard.turn.unwrap_or(0.0);
+        let blocked = turn / passed(before, now);
+        let stuck = if turn > STUCK { seconds(turn) } else { Duration::ZERO };
         Row {
             shard,
             busy: (if busy + idle > 0.0 { busy / (busy + idle) } else { 0.0 }).max(blocked).clamp(0.0, 1.0),
             lag: Duration::from_nanos(lag.quantile(0.99)),
-            longest: Duration::from_nanos(lag.quantile(1.0)),
+            longest: Duration::from_nanos(lag.quantile(1.0)).max(stuck),
             requests: shard.requests.saturating_sub(old.requests) as f64 / passed(before, now),
         }
     }
@@ -222,7 +237,7 @@ impl Top {
             format!(
                 "  {:<10}{:>5}{:>8}{:>8}{:>9}{:>9}{:>10}{:>9}{:>8}",
                 numbers::plain(&lane.name, 9),
-                lane.kind,
+                numbers::plain(&lane.kind, 4),
                 numbers::count(lane.queued),
                 numbers::count(lane.running),
                 lane.oldest.map_or_else(dash, |oldest| numbers::time(seconds(oldest))),
@@ -331,6 +346,19 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_that_is_blocked_is_busy_and_says_for_how_long() {
+        let mut top = top();
+        let mut blocked = snapshot(13.0, &[(300, 1.1, 3), (1100, 2.9, 7)]);
+        (blocked.shards[0].idle, blocked.shards[0].turn) = (10.9, Some(0.75));
+        blocked.shards[1].turn = Some(0.05);
+        top.add(blocked);
+        let lines = top.lines(Sort::Number, Paint::default());
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&lines[5])[..4], ["0", "75%", "0µs", "750ms"]);
+        assert_eq!(words(&lines[6])[..4], ["1", "5.00%", "0µs", "0µs"]);
+    }
+
+    #[test]
     fn the_table_is_sorted_by_what_is_asked_for() {
         let first = |sort| {
             let line = &top().lines(sort, Paint::default())[5];
@@ -352,6 +380,36 @@ mod tests {
         assert!(text.contains("requests/s -   5xx/s -") && text.contains("process 43"), "{text}");
         top.lose("nothing listens");
         assert!(top.lines(Sort::Busy, Paint::default())[1].contains("nothing listens"));
+    }
+
+    #[test]
+    fn many_shards_leave_the_lanes_and_the_troubles_on_the_screen() {
+        let many =
+            |uptime: f64| snapshot(uptime, &(0..64).map(|n| (n, n as f64 / 64.0, n)).collect::<Vec<_>>());
+        let mut top = Top::new("127.0.0.1:9464");
+        top.add(many(10.0));
+        let lines = top.fitted(Sort::Connections, 80, 24, Paint::default());
+        assert_eq!(lines.len(), 23, "{lines:#?}");
+        let begin = lines.iter().position(|line| line.starts_with("  shard")).unwrap();
+        assert!(lines[begin + 1].starts_with("  63 "), "{lines:#?}");
+        let more = lines.iter().position(|line| line.starts_with("  and ")).unwrap();
+        assert_eq!(lines[more], format!("  and {} more", 64 - (more - begin - 1)));
+        assert!(lines.iter().any(|line| line.starts_with("  file ")), "{lines:#?}");
+        assert!(lines.iter().any(|line| line.contains("last: /slow")), "{lines:#?}");
+        assert_eq!(top.lines(Sort::Number, Paint::default()).len(), 64 + 11 - 1);
+    }
+
+    #[test]
+    fn what_a_server_calls_things_does_nothing_to_the_terminal() {
+        let mut top = Top::new("127.0.0.1:9464");
+        let mut evil = snapshot(3.0, &[(1, 0.5, 1)]);
+        let text = "\x1b]0;x\x07\x1b[2J\n";
+        (evil.version, evil.lanes[0].name, evil.lanes[0].kind) = (text.into(), text.into(), text.into());
+        evil.stalls[0].name = Some(text.into());
+        top.add(evil);
+        top.lose(text);
+        let lines = top.lines(Sort::Number, Paint::default());
+        assert!(lines.iter().all(|line| !line.contains(char::is_control)), "{lines:?}");
     }
 
     #[test]

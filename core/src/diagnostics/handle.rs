@@ -1,7 +1,7 @@
 //! What lives on a shard, one by one.
 
 use crate::{
-    sys::socket::{RawDescriptor, SocketKind},
+    sys::socket::{DescriptorKind, RawDescriptor},
     watchdog::WorkName,
 };
 use std::{
@@ -129,7 +129,19 @@ pub enum HandleKind {
     UnixStream,
     /// A datagram socket on a path.
     UnixDatagram,
-    /// A source of another kind: a signal, a pipe, a timerfd.
+    /// One end of a pipe or FIFO, such as a child's output.
+    Pipe,
+    /// A terminal.
+    Terminal,
+    /// A child process, whose end is waited for (`pidfd_open(2)`).
+    Process,
+    /// Changes of files (`inotify(7)`).
+    FileWatch,
+    /// A timer of the kernel's (`timerfd_create(2)`).
+    Timerfd,
+    /// A counter (`eventfd(2)`).
+    Eventfd,
+    /// A source of another kind. Kinds that the kernel's `/proc` tells apart are told on Linux alone.
     Other,
     /// A future.
     Task,
@@ -149,6 +161,12 @@ impl HandleKind {
             HandleKind::UnixListener => "unix listener",
             HandleKind::UnixStream => "unix connection",
             HandleKind::UnixDatagram => "unix datagram socket",
+            HandleKind::Pipe => "pipe",
+            HandleKind::Terminal => "terminal",
+            HandleKind::Process => "child process",
+            HandleKind::FileWatch => "file watch",
+            HandleKind::Timerfd => "timerfd",
+            HandleKind::Eventfd => "eventfd",
             HandleKind::Other => "other",
             HandleKind::Task => "task",
             HandleKind::Timer => "timer",
@@ -157,16 +175,22 @@ impl HandleKind {
     }
 }
 
-impl From<SocketKind> for HandleKind {
-    fn from(kind: SocketKind) -> Self {
+impl From<DescriptorKind> for HandleKind {
+    fn from(kind: DescriptorKind) -> Self {
         match kind {
-            SocketKind::TcpListener => HandleKind::TcpListener,
-            SocketKind::TcpStream => HandleKind::TcpStream,
-            SocketKind::Udp => HandleKind::Udp,
-            SocketKind::UnixListener => HandleKind::UnixListener,
-            SocketKind::UnixStream => HandleKind::UnixStream,
-            SocketKind::UnixDatagram => HandleKind::UnixDatagram,
-            SocketKind::Other => HandleKind::Other,
+            DescriptorKind::TcpListener => HandleKind::TcpListener,
+            DescriptorKind::TcpStream => HandleKind::TcpStream,
+            DescriptorKind::Udp => HandleKind::Udp,
+            DescriptorKind::UnixListener => HandleKind::UnixListener,
+            DescriptorKind::UnixStream => HandleKind::UnixStream,
+            DescriptorKind::UnixDatagram => HandleKind::UnixDatagram,
+            DescriptorKind::Pipe => HandleKind::Pipe,
+            DescriptorKind::Terminal => HandleKind::Terminal,
+            DescriptorKind::Process => HandleKind::Process,
+            DescriptorKind::FileWatch => HandleKind::FileWatch,
+            DescriptorKind::Timer => HandleKind::Timerfd,
+            DescriptorKind::Event => HandleKind::Eventfd,
+            DescriptorKind::Other => HandleKind::Other,
         }
     }
 }

@@ -78,6 +78,13 @@ impl Process {
     }
 }
 
+#[cfg(windows)]
+impl std::os::windows::io::AsRawSocket for Never {
+    fn as_raw_socket(&self) -> std::os::windows::io::RawSocket {
+        match *self {}
+    }
+}
+
 impl Source for Never {
     fn register(&mut self, _: &Registry, _: Token, _: Interest) -> io::Result<()> {
         match *self {}

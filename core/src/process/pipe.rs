@@ -29,7 +29,7 @@ pub struct PipeWriter {
 
 impl PipeWriter {
     pub(super) fn new(mut end: WriteEnd) -> io::Result<Self> {
-        let registration = Registration::ready(&mut end)?;
+        let registration = Registration::socket(&mut end, true)?;
         Ok(PipeWriter { registration: Some(registration), end: Some(end) })
     }
 
@@ -139,7 +139,7 @@ pub struct PipeReader {
 
 impl PipeReader {
     pub(super) fn new(mut end: ReadEnd) -> io::Result<Self> {
-        let registration = Registration::ready(&mut end)?;
+        let registration = Registration::socket(&mut end, true)?;
         Ok(PipeReader { registration, end })
     }
 

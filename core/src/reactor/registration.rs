@@ -1,6 +1,8 @@
 //! What a source has of the reactor that it is registered with.
 
-use super::{Direction, Entry, Reactor, join, ready};
+use super::{Direction, Entry, ready};
+#[cfg(unix)]
+use crate::sys::socket::RawDescriptor;
 use crate::{
     shard,
     slab::Slab,
@@ -61,6 +63,13 @@ impl Registration {
         Self::with_ready(source, descriptor, if is_ready { ready::READ | ready::WRITE } else { 0 })
     }
 
+    /// As [`Registration::socket`], for a descriptor that mio knows by its number alone.
+    #[cfg(unix)]
+    pub(crate) fn numbered(number: RawDescriptor, is_ready: bool) -> io::Result<Self> {
+        let ready = if is_ready { ready::READ | ready::WRITE } else { 0 };
+        Self::with_ready(&mut mio::unix::SourceFd(&number), Descriptor::numbered(number), ready)
+    }
+
     fn with_ready(
         source: &mut (impl Source + ?Sized),
         descriptor: Descriptor,
@@ -87,8 +96,8 @@ impl Registration {
         if cfg!(not(mio_unsupported_force_poll_poll)) {
             return Ok(());
         }
-        let token = join(self.generation, self.index);
-        let interest = Reactor::interest();
+        let token = super::join(self.generation, self.index);
+        let interest = super::Reactor::interest();
         shard::with(|shard| shard.reactor().poll.borrow().registry().reregister(source, token, interest))
     }
 

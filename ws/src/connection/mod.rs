@@ -17,7 +17,7 @@ use crate::{
     socket::{Flag, Phase},
 };
 use lakh_core::{
-    CoarseTimer, WorkGuard,
+    CoarseTimer, WorkGuard, WorkName,
     diagnostics::{Activity, Inspect},
 };
 use std::{
@@ -81,7 +81,9 @@ impl Connection {
 
 impl Inspect for Connection {
     fn inspect(&self) -> Activity {
-        let name = self.socket.0.terms.work.text().unwrap_or("WebSocket connection");
+        // Of the route's own name nobody would know it for a WebSocket.
+        let of_route = |route| WorkName::new(&format!("WebSocket of {route}")).text();
+        let name = self.socket.0.terms.work.text().and_then(of_route).unwrap_or("WebSocket connection");
         Activity { name, keeps_alive: true, ..Activity::default() }
     }
 }

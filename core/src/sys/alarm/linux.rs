@@ -1,7 +1,6 @@
 //! timerfd_create(2).
 
 use crate::{Direction, Registration};
-use mio::unix::SourceFd;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
@@ -23,7 +22,7 @@ impl Alarm {
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let descriptor = timerfd_create(TimerfdClockId::Monotonic, flags)?;
-        let registration = Registration::new(&mut SourceFd(&descriptor.as_raw_fd()))?;
+        let registration = Registration::numbered(descriptor.as_raw_fd(), false)?;
         Ok(Alarm { registration, descriptor })
     }
 

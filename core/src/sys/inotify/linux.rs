@@ -2,7 +2,6 @@
 
 use super::{Event, Interest, What};
 use crate::Registration;
-use mio::unix::SourceFd;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use std::{
     collections::VecDeque,
@@ -39,7 +38,7 @@ impl Inotify {
 
     /// With the current shard.
     pub(crate) fn register(&self) -> io::Result<Registration> {
-        Registration::ready(&mut SourceFd(&self.0.as_raw_fd()))
+        Registration::numbered(self.0.as_raw_fd(), true)
     }
 
     /// Watches a directory. One that is watched already, under whatever name, has the same number. It looks the

@@ -31,7 +31,7 @@ impl PidFd {
 
     /// Lets the current shard watch it.
     pub(crate) fn register(&self) -> io::Result<Registration> {
-        Registration::ready(&mut SourceFd(&self.0.as_raw_fd()))
+        Registration::numbered(self.0.as_raw_fd(), true)
     }
 
     /// Lets another poll watch it.
