@@ -48,6 +48,8 @@ pub(super) struct Kernel {
     moved: BTreeMap<u32, Moved>,
     /// What a walk has found and told, until the events are read that may tell it again.
     told: HashSet<PathBuf>,
+    /// A walk has missed a directory, most likely since one above it got another name, which is to be read by then.
+    gap: Option<Instant>,
     wanted: Option<Start>,
     walk: Option<Job<io::Result<Found>>>,
     timer: Pin<Box<Sleep>>,
@@ -92,6 +94,7 @@ impl Kernel {
             events: VecDeque::new(),
             moved: BTreeMap::new(),
             told: HashSet::new(),
+            gap: None,
             wanted: Some(Start { path: PathBuf::new(), parent: None, is_new: false }),
             walk: None,
             timer: Box::pin(sleep_until(Instant::now())),
@@ -139,6 +142,7 @@ impl Kernel {
             Poll::Pending if self.registration.is_ready(Direction::Read) => Poll::Pending,
             Poll::Pending => {
                 self.told = HashSet::new();
+                self.gap = self.gap.filter(|until| *until > now);
                 self.forget_moved(now, cx)
             }
         }
@@ -146,7 +150,9 @@ impl Kernel {
 
     fn begin_walk(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let Some(start) = self.wanted.clone() else { return Poll::Ready(Ok(())) };
-        let watches = self.tree.len() + usize::from(self.above.is_some());
+        // Whoever begins at the root adds what is above it once more.
+        let above = usize::from(self.above.is_some() && start.parent.is_some());
+        let watches = self.tree.len() + above;
         let room = self.settings.max_watches.saturating_sub(watches);
         let (settings, inotify) = (Arc::clone(&self.settings), Arc::clone(&self.inotify));
         let mut walk = Walk::new(settings, inotify, start, self.capacity, room);
@@ -165,6 +171,9 @@ impl Kernel {
 
     fn take(&mut self, found: Found, queue: &mut Queue, now: Instant) {
         self.refused += found.refused;
+        if found.has_gap {
+            self.gap = Some(now + BETWEEN_ENDS);
+        }
         if found.root_is_there {
             self.root_is_there = true;
         }
@@ -180,6 +189,10 @@ impl Kernel {
         }
         if found.too_many {
             return queue.rescan(now);
+        }
+        // Of what is forgotten, some may be told twice.
+        if self.told.len() >= self.capacity {
+            self.told.clear();
         }
         for path in found.names {
             queue.push(WatchEvent::Created(self.settings.told(&path)), now);
@@ -215,6 +228,10 @@ impl Kernel {
         if matches!(event.what, What::Removed | What::MovedFrom) {
             self.told.remove(&path);
         }
+        if event.is_dir && event.what == What::MovedFrom {
+            // What was told in it has other names from now on.
+            self.told.clear();
+        }
         match event.what {
             What::Created => self.created(event, path, queue, now),
             What::Modified => queue.push(WatchEvent::Modified(told), now),
@@ -227,14 +244,21 @@ impl Kernel {
             }
             What::MovedTo => match self.moved.remove(&event.cookie) {
                 Some(moved) => {
-                    queue.renamed(moved.number, told, event.is_dir, now);
-                    match moved.dir {
-                        Some(dir) => self.tree.insert(dir, event.watch, &event.name),
-                        None if event.is_dir => self.look_into(path, event.watch),
-                        None => {}
+                    let is_known = queue.renamed(moved.number, told, event.is_dir, now);
+                    if let Some(dir) = moved.dir {
+                        self.tree.insert(dir, event.watch, &event.name);
+                    }
+                    // What is in it is news, unless it has come along under its old name, and all of it is watched.
+                    let is_watched = is_known && moved.dir.is_some() && self.gap.is_none();
+                    if event.is_dir && !is_watched {
+                        self.look_into(path, event.watch);
                     }
                 }
-                None => self.created(event, path, queue, now),
+                None => {
+                    // Whatever a walk found there before, it has taken the place of.
+                    self.told.remove(&path);
+                    self.created(event, path, queue, now);
+                }
             },
             What::Left | What::Ended | What::Overflow => {}
         }
@@ -316,6 +340,13 @@ impl Kernel {
             self.forget(dir);
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Kernel {
+    /// The walk has it open, and so has whoever closes it: the kernel would go on telling the shard.
+    fn drop(&mut self) {
+        self.inotify.deregister(&self.registration);
     }
 }
 
