@@ -257,7 +257,7 @@ impl Watch {
     }
 
     /// How many directories could not be watched or read, for want of rights mostly: of what is in them, nothing is
-    /// told.
+    /// told. Who [looks](Self::is_polling) takes them to be as they were; the number is that of the last look.
     pub fn refused(&self) -> u64 {
         match &self.by {
             By::Kernel(kernel) => kernel.refused(),
