@@ -138,6 +138,13 @@ fn what_the_machine_lacks_is_said_before_anything_is_sent() {
     let (status, text) = report(addr, &["--check", "-c", "10"]);
     assert_says(&text, &["preflight", "open files need", "memory"]);
     assert_eq!(status, 0, "{text}");
+    // Of a network for documents (RFC 5737).
+    let (status, text) = report(addr, &["--check", "--src", "192.0.2.0/28"]);
+    assert_says(
+        &text,
+        &["192.0.2.1 is none of this machine's", "NOT ENOUGH", "sudo ip address add 192.0.2.1"],
+    );
+    assert_eq!(status, 1, "{text}");
     // More than any machine has memory for.
     let (status, text) = report(addr, &["--check", "-c", "4000m"]);
     assert_says(&text, &["NOT ENOUGH"]);
