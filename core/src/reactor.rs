@@ -259,7 +259,6 @@ impl Registration {
     /// # Errors
     /// `NotFound` elsewhere than on the source's own shard, where its number may be somebody else's; those of
     /// epoll_ctl(2).
-    #[cfg(unix)]
     pub(crate) fn deregister(&self, source: &mut (impl Source + ?Sized)) -> io::Result<()> {
         self.with_entry(|_| ()).ok_or(io::ErrorKind::NotFound)?;
         shard::with(|shard| shard.reactor().poll.borrow().registry().deregister(source))

@@ -313,6 +313,7 @@ fn a_leader_of_a_session() {
     rustix::process::setsid().unwrap();
     let terminal = open(&*path, OFlags::RDWR | OFlags::NOCTTY, Rights::empty()).unwrap();
     rustix::process::ioctl_tiocsctty(&terminal).unwrap();
+    #[expect(clippy::zombie_processes, reason = "it is waited for by waitpid, which tells of a stop, too")]
     let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "a_program_with_raw_mode", "--ignored", "--nocapture", "--test-threads=1"])
         .spawn()
