@@ -48,8 +48,12 @@ pub(super) struct Kernel {
     moved: BTreeMap<u32, Moved>,
     /// What a walk has found and told, until the events are read that may tell it again.
     told: HashSet<PathBuf>,
-    /// A walk has missed a directory, most likely since one above it got another name, which is to be read by then.
-    gap: Option<Instant>,
+    /// A walk may have seen what events tell of that are still to be read, by then.
+    ahead: Option<Instant>,
+    /// Directories were moved by such events, whose names may be those of others by now.
+    is_doubtful: bool,
+    /// The walk looks whether the tree is right.
+    verifies: bool,
     wanted: Option<Start>,
     walk: Option<Job<io::Result<Found>>>,
     timer: Pin<Box<Sleep>>,
@@ -69,7 +73,7 @@ struct Moved {
 /// Why it goes on in another way.
 #[derive(Debug)]
 pub(super) enum End {
-    /// Events were lost: everything has to be begun anew.
+    /// Events were lost, or moves of directories cannot be told from each other any more: everything has to be begun anew.
     Overflow,
     /// The kernel has no more watches.
     NoRoom,
@@ -94,7 +98,9 @@ impl Kernel {
             events: VecDeque::new(),
             moved: BTreeMap::new(),
             told: HashSet::new(),
-            gap: None,
+            ahead: None,
+            is_doubtful: false,
+            verifies: false,
             wanted: Some(Start { path: PathBuf::new(), parent: None, is_new: false }),
             walk: None,
             timer: Box::pin(sleep_until(Instant::now())),
@@ -130,8 +136,7 @@ impl Kernel {
             let found = ready!(Pin::new(walk).poll(cx));
             self.walk = None;
             let found = found.map_err(|lost| End::Failed(io::Error::other(lost)))?;
-            self.take(found.map_err(End::of)?, queue, now);
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(self.take(found.map_err(End::of)?, queue, now));
         }
         if let Some(event) = self.events.pop_front() {
             return Poll::Ready(self.apply(event, queue, now));
@@ -142,7 +147,12 @@ impl Kernel {
             Poll::Pending if self.registration.is_ready(Direction::Read) => Poll::Pending,
             Poll::Pending => {
                 self.told = HashSet::new();
-                self.gap = self.gap.filter(|until| *until > now);
+                self.ahead = self.ahead.filter(|until| *until > now);
+                if std::mem::take(&mut self.is_doubtful) && self.root.is_some() {
+                    self.verifies = true;
+                    self.wanted = Some(Start { path: PathBuf::new(), parent: None, is_new: false });
+                    return Poll::Ready(Ok(()));
+                }
                 self.forget_moved(now, cx)
             }
         }
@@ -152,7 +162,7 @@ impl Kernel {
         let Some(start) = self.wanted.clone() else { return Poll::Ready(Ok(())) };
         // Whoever begins at the root adds what is above it once more.
         let above = usize::from(self.above.is_some() && start.parent.is_some());
-        let watches = self.tree.len() + above;
+        let watches = if self.verifies { 0 } else { self.tree.len() + above };
         let room = self.settings.max_watches.saturating_sub(watches);
         let (settings, inotify) = (Arc::clone(&self.settings), Arc::clone(&self.inotify));
         let mut walk = Walk::new(settings, inotify, start, self.capacity, room);
@@ -169,11 +179,14 @@ impl Kernel {
         }
     }
 
-    fn take(&mut self, found: Found, queue: &mut Queue, now: Instant) {
-        self.refused += found.refused;
-        if found.has_gap {
-            self.gap = Some(now + BETWEEN_ENDS);
+    fn take(&mut self, found: Found, queue: &mut Queue, now: Instant) -> Result<(), End> {
+        self.ahead = Some(now + BETWEEN_ENDS);
+        if std::mem::take(&mut self.verifies) {
+            let mut dirs = found.dirs.iter();
+            let is_right = dirs.all(|dir| self.tree.is_at(dir.watch, dir.parent, &dir.name));
+            return if is_right { Ok(()) } else { Err(End::Overflow) };
         }
+        self.refused += found.refused;
         if found.root_is_there {
             self.root_is_there = true;
         }
@@ -188,7 +201,8 @@ impl Kernel {
             }
         }
         if found.too_many {
-            return queue.rescan(now);
+            queue.rescan(now);
+            return Ok(());
         }
         // Of what is forgotten, some may be told twice.
         if self.told.len() >= self.capacity {
@@ -198,6 +212,7 @@ impl Kernel {
             queue.push(WatchEvent::Created(self.settings.told(&path)), now);
             self.told.insert(path);
         }
+        Ok(())
     }
 
     fn apply(&mut self, event: Event, queue: &mut Queue, now: Instant) -> Result<(), End> {
@@ -228,7 +243,8 @@ impl Kernel {
         if matches!(event.what, What::Removed | What::MovedFrom) {
             self.told.remove(&path);
         }
-        if event.is_dir && event.what == What::MovedFrom {
+        if event.is_dir && matches!(event.what, What::MovedFrom | What::MovedTo) {
+            self.is_doubtful |= self.ahead.is_some();
             // What was told in it has other names from now on.
             self.told.clear();
         }
@@ -249,7 +265,7 @@ impl Kernel {
                         self.tree.insert(dir, event.watch, &event.name);
                     }
                     // What is in it is news, unless it has come along under its old name, and all of it is watched.
-                    let is_watched = is_known && moved.dir.is_some() && self.gap.is_none();
+                    let is_watched = is_known && moved.dir.is_some() && self.ahead.is_none();
                     if event.is_dir && !is_watched {
                         self.look_into(path, event.watch);
                     }

@@ -39,8 +39,6 @@ pub(super) struct Found {
     pub(super) root_is_there: bool,
     /// Directories that could not be watched or read.
     pub(super) refused: u64,
-    /// Something that was seen in its directory was not there any more.
-    pub(super) has_gap: bool,
 }
 
 #[derive(Debug)]
@@ -111,9 +109,7 @@ impl Walk {
         }
         let start = Start { path, parent: Some(open.watch), is_new: self.is_new };
         // One that is gone is no directory.
-        let kind = entry.file_type();
-        self.found.has_gap |= kind.is_err();
-        let is_dir = kind.is_ok_and(|kind| kind.is_dir());
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
         if self.is_new {
             self.tell(&start.path);
         }
@@ -149,18 +145,13 @@ impl Walk {
             }
         }
         let real = self.settings.real(&start.path);
-        let refused = self.found.refused;
-        let Some(watch) = self.add(&real, interest)? else {
-            self.found.has_gap |= self.found.refused == refused;
-            return Ok(());
-        };
+        let Some(watch) = self.add(&real, interest)? else { return Ok(()) };
         let name = start.path.file_name().map(OsStr::to_owned).unwrap_or_default();
         self.found.dirs.push(Dir { watch, parent: start.parent, name });
         // Only now, so that what comes meanwhile is seen by one or the other.
         match self.settings.read_dir(&start.path) {
             Ok(entries) => self.open = Some(Open { watch, path: start.path, entries }),
-            Err(error) if is_gone(&error) => self.found.has_gap = true,
-            Err(_) => self.found.refused += 1,
+            Err(error) => self.found.refused += u64::from(!is_gone(&error)),
         }
         Ok(())
     }
