@@ -2,7 +2,7 @@
 #![cfg(all(target_os = "linux", not(mio_unsupported_force_poll_poll)))]
 
 use lakh_core::{
-    block_on,
+    block_on, blocking,
     fs::{FileError, Watch, WatchEvent, WatchOptions},
     timeout,
 };
@@ -35,13 +35,13 @@ fn created(path: impl Into<PathBuf>) -> WatchEvent {
     WatchEvent::Created(path.into())
 }
 
-/// All that is told before a file of this name is made.
+/// All that is told before a file of this name is made, or everything has to be looked at again.
 async fn up_to_now(watch: &mut Watch, marker: &Path) -> Result<Vec<WatchEvent>, FileError> {
     std_fs::write(marker, "").unwrap();
     let mut events = Vec::new();
     loop {
         match watch.next().await?.unwrap_or_else(|| panic!("no {marker:?}, but {events:?}")) {
-            event if event == created(marker) => return Ok(events),
+            event if event == created(marker) || event == WatchEvent::Rescan => return Ok(events),
             event => events.push(event),
         }
     }
@@ -157,6 +157,82 @@ fn a_directory_under_the_name_of_one_that_left_tells_of_the_same_names_anew() {
         }
         events.extend(up_to_now(&mut watch, &root.join("marker")).await?);
         assert!(events.contains(&created(&file)), "{events:?}");
+        Ok(())
+    });
+}
+
+/// Makes, moves and removes directories of few names, by numbers that are the same each time.
+fn churn(root: &Path, seed: u64) {
+    let mut state = seed;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for _ in 0..600 {
+        let mut path = || {
+            let depth = random(3) + 1;
+            (0..depth).fold(root.to_owned(), |path, _| path.join(format!("d{}", random(4))))
+        };
+        let (from, to) = (path(), path());
+        // Many of these are impossible.
+        let _ = match random(8) {
+            0..=2 => std_fs::create_dir_all(&from),
+            3..=6 => std_fs::rename(&from, &to),
+            _ if random(3) == 0 => std_fs::remove_dir_all(&from),
+            _ => Ok(()),
+        };
+    }
+}
+
+fn directories(root: &Path) -> Vec<PathBuf> {
+    let mut all = vec![root.to_owned()];
+    let mut next = 0;
+    while next < all.len() {
+        let entries = std_fs::read_dir(&all[next]).unwrap().map(Result::unwrap);
+        all.extend(entries.filter(|entry| entry.file_type().unwrap().is_dir()).map(|entry| entry.path()));
+        next += 1;
+    }
+    all
+}
+
+#[test]
+fn directories_that_take_each_others_names_while_they_are_looked_into_are_all_watched_in_the_end() {
+    in_folders(async |root, _| {
+        for seed in 1..=10 {
+            let root = root.join(seed.to_string());
+            std_fs::create_dir(&root).unwrap();
+            let mut watch = at_once().watch(&root).await?;
+            let (folder, end) = (root.clone(), root.join("end"));
+            let last = end.clone();
+            let churned = blocking(move || {
+                churn(&folder, seed * 7919);
+                std_fs::write(last, "").unwrap();
+            });
+            // The end may be among what has to be looked at again.
+            while !matches!(watch.next().await?, Some(event) if event == created(&end) || event == WatchEvent::Rescan)
+            {
+            }
+            churned.await.unwrap();
+            let mut lost = Vec::new();
+            // Before everything is looked at anew, which is told, some may be missed.
+            for attempt in 0..5 {
+                lost = directories(&root)
+                    .into_iter()
+                    .map(|dir| created(dir.join(format!("f{attempt}"))))
+                    .collect();
+                for file in &lost {
+                    std_fs::write(file.path().unwrap(), "").unwrap();
+                }
+                let seen = up_to_now(&mut watch, &root.join(format!("marker{attempt}"))).await?;
+                lost.retain(|event| !seen.contains(event));
+                if lost.is_empty() {
+                    break;
+                }
+            }
+            assert!(lost.is_empty(), "seed {seed}: {lost:?}");
+        }
         Ok(())
     });
 }
