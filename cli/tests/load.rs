@@ -138,6 +138,13 @@ fn what_the_machine_lacks_is_said_before_anything_is_sent() {
     let (status, text) = report(addr, &["--check", "-c", "10"]);
     assert_says(&text, &["preflight", "open files need", "memory"]);
     assert_eq!(status, 0, "{text}");
+    // Of a network for documents (RFC 5737).
+    let (status, text) = report(addr, &["--check", "--src", "192.0.2.0/28"]);
+    assert_says(
+        &text,
+        &["192.0.2.1 is none of this machine's", "NOT ENOUGH", "sudo ip address add 192.0.2.1"],
+    );
+    assert_eq!(status, 1, "{text}");
     // More than any machine has memory for.
     let (status, text) = report(addr, &["--check", "-c", "4000m"]);
     assert_says(&text, &["NOT ENOUGH"]);
@@ -212,15 +219,15 @@ fn nobody_listens() {
 }
 
 #[test]
-fn an_address_that_is_not_of_this_machine_is_named() {
+fn an_address_that_is_not_of_this_machine_is_named_before_anything_is_sent() {
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // For documentation alone (RFC 5737).
     for scheme in ["tcp", "udp"] {
-        let options = ["-c", "1", "-n", "1", "-T", "100ms", "--src", "192.0.2.1/32"];
+        let options = ["-c", "1", "-n", "1", "-T", "100ms", "--src", "192.0.2.0/28"];
         let output = load(&format!("{scheme}://{addr}"), &options).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert_says(&text, &["limit of this client ", "from 192.0.2.1:"]);
-        assert_eq!(output.status.code(), Some(3), "{text}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert!(errors.contains("192.0.2.1 is none of this machine's"), "{errors}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{errors}");
     }
 }
 

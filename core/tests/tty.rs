@@ -285,6 +285,10 @@ fn a_program_with_raw_mode() {
         println!("raw");
         match (&*then, handled) {
             ("exit", _) => std::process::exit(0),
+            ("leave", _) => {
+                rustix::process::setpgid(None, None).unwrap();
+                println!("left {}", getpid().as_raw_nonzero());
+            }
             (_, Some(mut terminate)) => {
                 terminate.recv().await;
                 println!("told");
@@ -329,6 +333,43 @@ fn a_process_that_is_stopped_leaves_the_terminal_as_it_was_and_changes_it_again_
     program.signal(Signal::TERM);
     assert_eq!(program.status().terminating_signal(), Some(Signal::TERM.as_raw()));
     assert!(pty.is_as_before());
+}
+
+/// Starts that program as a shell does, in the session that the terminal is of.
+#[test]
+#[ignore = "a program that a test starts"]
+fn a_leader_of_a_session() {
+    let Ok(path) = env::var("LAKH_TEST_TTY") else { return };
+    rustix::process::setsid().unwrap();
+    let terminal = open(&*path, OFlags::RDWR | OFlags::NOCTTY, Rights::empty()).unwrap();
+    rustix::process::ioctl_tiocsctty(&terminal).unwrap();
+    #[expect(clippy::zombie_processes, reason = "it is waited for by waitpid, which tells of a stop, too")]
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "a_program_with_raw_mode", "--ignored", "--nocapture", "--test-threads=1"])
+        .spawn()
+        .unwrap();
+    let (_, status) = waitpid(Some(Pid::from_child(&child)), WaitOptions::UNTRACED).unwrap().unwrap();
+    println!("by {:?}", status.terminating_signal());
+}
+
+#[test]
+fn a_process_in_the_background_ends_and_leaves_the_terminal_to_whom_it_is_now() {
+    let pty = Pty::new();
+    let mut leader = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "a_leader_of_a_session", "--ignored", "--nocapture", "--test-threads=1"])
+        .envs([("LAKH_TEST_TTY", &*pty.path), ("LAKH_TEST_THEN", "leave")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(leader.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let left = lines.find_map(|line| Some(line.split_once("left ")?.1.parse::<i32>().unwrap())).unwrap();
+    kill_process(Pid::from_raw(left).unwrap(), Signal::TERM).unwrap();
+    let end = lines.find(|line| line.contains("by ")).unwrap();
+    // One that the kernel stops has no such signal.
+    assert!(end.ends_with(&format!("by {:?}", Some(Signal::TERM.as_raw()))), "{end}");
+    assert!(pty.is_raw(), "it was not its terminal any more");
+    leader.wait().unwrap();
 }
 
 #[test]

@@ -467,9 +467,11 @@ mod with_a_bare_reader {
         in_a_folder(async move |root| {
             let mut watch = WatchOptions::new().debounce(Duration::ZERO).watch(&root).await?;
             // Nobody reads meanwhile. Two names, since the kernel keeps the same event only once.
+            let names = [root.join("0"), root.join("1")];
+            names.iter().for_each(|name| std_fs::write(name, "").unwrap());
+            let rights = std_fs::metadata(&names[0]).unwrap().permissions();
             for i in 0..=kept {
-                std_fs::remove_file(root.join((i % 2).to_string())).ok();
-                std_fs::write(root.join((i % 2).to_string()), "").unwrap();
+                std_fs::set_permissions(&names[i % 2], rights.clone()).unwrap();
             }
             std_fs::create_dir(root.join("new")).unwrap();
             until(&mut watch, &WatchEvent::Rescan).await?;

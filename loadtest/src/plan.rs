@@ -160,7 +160,7 @@ const SIZE_AT_MOST: usize = 16 << 20;
 /// Where connections come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Source {
-    /// The kernel chooses address and port; for more than 20,000 connections to this machine's loopback, addresses of
+    /// The kernel chooses address and port; for more than 10,000 connections to this machine's loopback, addresses of
     /// 127.77.0.0/16 are taken in turn.
     #[default]
     Auto,

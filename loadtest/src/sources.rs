@@ -37,7 +37,11 @@ impl Network {
         self.count == 0
     }
 
-    fn get(self, at: u32) -> IpAddr {
+    pub(crate) fn addresses(self) -> impl Iterator<Item = IpAddr> {
+        (0..self.count).map(move |at| self.get(at))
+    }
+
+    pub(crate) fn get(self, at: u32) -> IpAddr {
         match self.first {
             IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() + at).into(),
             IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() + u128::from(at)).into(),

@@ -14,7 +14,7 @@ use files::Files;
 use lakh_core::{stderr, sys::limits::raise_descriptor_limit};
 use lakh_loadtest::{
     Run, Stop,
-    preflight::{self, Check, Machine, Need},
+    preflight::{self, Check},
     report::{Paint, Report},
     stats::Ended,
 };
@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Load) -> Result<ExitCode, Failure> {
     if let Some(fault) = plan.fault() {
         return Err(Failure::refused(fault));
     }
-    let check = preflight::check(&Need::of(&plan), &Machine::read());
+    let check = preflight::check_plan(&plan);
     if options.check {
         print(&check.text(paint(&io::stdout())))?;
         return Ok(if check.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE });

@@ -1,6 +1,7 @@
 //! Changing the settings of a terminal so that they are as before when the process ends or is stopped.
 //!
-//! The handler of signals does nothing but what signal-safety(7) lists: tcsetattr, sigaction, pthread_sigmask, raise.
+//! The handler of signals does nothing but what signal-safety(7) lists: tcsetattr, tcgetpgrp, getpgrp, sigaction,
+//! pthread_sigmask, raise, write.
 //! It is there only where the signal would do what it does by default, and as long as the settings are changed; who
 //! handles the signal is left alone.
 #![allow(unsafe_code)]
@@ -35,9 +36,21 @@ struct Settings {
 }
 
 impl Settings {
-    /// A terminal that is gone needs nothing.
-    fn restore(&self) {
-        let _ = set(&self.terminal, &self.before, libc::TCSANOW);
+    /// A terminal that is gone needs nothing, and one that is another's by now has that one's settings: to change them
+    /// from the background would stop the process (SIGTTOU), which is about to end. Says whether it is ours.
+    fn restore(&self) -> bool {
+        let is_ours = self.is_in_foreground();
+        if is_ours {
+            let _ = set(&self.terminal, &self.before, libc::TCSANOW);
+        }
+        is_ours
+    }
+
+    /// So it is as well where there is no control of jobs: the terminal is not the process's own, or is nobody's.
+    fn is_in_foreground(&self) -> bool {
+        // SAFETY: both look at what the kernel has, and at no memory.
+        let (foreground, own) = unsafe { (libc::tcgetpgrp(self.terminal.as_raw_fd()), libc::getpgrp()) };
+        foreground <= 0 || foreground == own
     }
 
     fn change(&self) -> io::Result<()> {
@@ -208,9 +221,11 @@ fn is_mine(signal: c_int) -> bool {
 }
 
 fn action(handler: usize) -> libc::sigaction {
-    // SAFETY: the structure is numbers and pointers, for which zero is a value: no flags, no signals in the mask.
+    // SAFETY: the structure is numbers and pointers, for which zero is a value: no signals in the mask.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = handler;
+    // After a stop calls go on, as they do by default.
+    action.sa_flags = libc::SA_RESTART;
     action
 }
 
@@ -233,8 +248,8 @@ extern "C" fn obey(signal: c_int) {
     }
     let reading = Reading::begin();
     if let Some(settings) = reading.settings() {
-        settings.restore();
-        if settings.change != Change::Raw {
+        let is_ours = settings.restore();
+        if is_ours && settings.change != Change::Raw {
             // What was being typed or drawn ends here. Not to be seen is no loss.
             // SAFETY: it takes one byte.
             let _ = unsafe { libc::write(settings.terminal.as_raw_fd(), b"\n".as_ptr().cast(), 1) };

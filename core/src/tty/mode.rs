@@ -13,7 +13,8 @@ use std::{io, os::fd::AsFd};
 /// do by default when the change is made: who handles them, as a server does to drain, ends by dropping this. Nothing
 /// helps against SIGKILL, and against a panic with `panic = "abort"` a hook.
 ///
-/// The settings are the terminal's: whoever else has it open sees them, too. One terminal of a process at a time
+/// The settings are the terminal's: whoever else has it open sees them, too. A process in the background leaves them as
+/// whoever is in the foreground has made them. One terminal of a process at a time
 /// can be changed.
 ///
 /// It needs no shard.

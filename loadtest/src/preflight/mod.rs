@@ -1,13 +1,15 @@
 //! Whether this machine can do what a run asks for, before it begins.
 //!
-//! [`Machine::read`] finds out what there is, [`Need`] is what the run takes, and [`check`] compares the two. It says
+//! [`Machine::read`] finds out what there is, [`Need`] is what the run takes, and [`check`] compares the two;
+//! [`check_plan`] does all of it, and looks whether the plan's source addresses are this machine's. It says
 //! what falls short and the command that mends it, and changes nothing itself.
 
+mod addresses;
 mod judge;
 mod machine;
 mod memory;
 
-use crate::{numbers, report::Paint};
+use crate::{Plan, numbers, report::Paint};
 use std::fmt::Write as _;
 
 pub(crate) use judge::{
@@ -48,6 +50,14 @@ pub enum Verdict {
     Short,
     /// The machine does not say.
     Unknown,
+}
+
+/// Looks whether this machine can do what a plan asks for. Each source address that the plan names is bound for a moment,
+/// to any port.
+pub fn check_plan(plan: &Plan) -> Check {
+    let mut check = check(&Need::of(plan), &Machine::read());
+    check.rows.extend(addresses::sources(plan));
+    check
 }
 
 impl Check {

@@ -48,6 +48,12 @@ pub(super) struct Kernel {
     moved: BTreeMap<u32, Moved>,
     /// What a walk has found and told, until the events are read that may tell it again.
     told: HashSet<PathBuf>,
+    /// A walk may have seen what events tell of that are still to be read, by then.
+    ahead: Option<Instant>,
+    /// Directories were moved by such events, whose names may be those of others by now.
+    is_doubtful: bool,
+    /// The walk looks whether the tree is right.
+    verifies: bool,
     wanted: Option<Start>,
     walk: Option<Job<io::Result<Found>>>,
     timer: Pin<Box<Sleep>>,
@@ -67,7 +73,7 @@ struct Moved {
 /// Why it goes on in another way.
 #[derive(Debug)]
 pub(super) enum End {
-    /// Events were lost: everything has to be begun anew.
+    /// Events were lost, or moves of directories cannot be told from each other any more: everything has to be begun anew.
     Overflow,
     /// The kernel has no more watches.
     NoRoom,
@@ -92,6 +98,9 @@ impl Kernel {
             events: VecDeque::new(),
             moved: BTreeMap::new(),
             told: HashSet::new(),
+            ahead: None,
+            is_doubtful: false,
+            verifies: false,
             wanted: Some(Start { path: PathBuf::new(), parent: None, is_new: false }),
             walk: None,
             timer: Box::pin(sleep_until(Instant::now())),
@@ -127,8 +136,7 @@ impl Kernel {
             let found = ready!(Pin::new(walk).poll(cx));
             self.walk = None;
             let found = found.map_err(|lost| End::Failed(io::Error::other(lost)))?;
-            self.take(found.map_err(End::of)?, queue, now);
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(self.take(found.map_err(End::of)?, queue, now));
         }
         if let Some(event) = self.events.pop_front() {
             return Poll::Ready(self.apply(event, queue, now));
@@ -139,6 +147,12 @@ impl Kernel {
             Poll::Pending if self.registration.is_ready(Direction::Read) => Poll::Pending,
             Poll::Pending => {
                 self.told = HashSet::new();
+                self.ahead = self.ahead.filter(|until| *until > now);
+                if std::mem::take(&mut self.is_doubtful) && self.root.is_some() {
+                    self.verifies = true;
+                    self.wanted = Some(Start { path: PathBuf::new(), parent: None, is_new: false });
+                    return Poll::Ready(Ok(()));
+                }
                 self.forget_moved(now, cx)
             }
         }
@@ -146,7 +160,9 @@ impl Kernel {
 
     fn begin_walk(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let Some(start) = self.wanted.clone() else { return Poll::Ready(Ok(())) };
-        let watches = self.tree.len() + usize::from(self.above.is_some());
+        // Whoever begins at the root adds what is above it once more.
+        let above = usize::from(self.above.is_some() && start.parent.is_some());
+        let watches = if self.verifies { 0 } else { self.tree.len() + above };
         let room = self.settings.max_watches.saturating_sub(watches);
         let (settings, inotify) = (Arc::clone(&self.settings), Arc::clone(&self.inotify));
         let mut walk = Walk::new(settings, inotify, start, self.capacity, room);
@@ -163,7 +179,13 @@ impl Kernel {
         }
     }
 
-    fn take(&mut self, found: Found, queue: &mut Queue, now: Instant) {
+    fn take(&mut self, found: Found, queue: &mut Queue, now: Instant) -> Result<(), End> {
+        self.ahead = Some(now + BETWEEN_ENDS);
+        if std::mem::take(&mut self.verifies) {
+            let mut dirs = found.dirs.iter();
+            let is_right = dirs.all(|dir| self.tree.is_at(dir.watch, dir.parent, &dir.name));
+            return if is_right { Ok(()) } else { Err(End::Overflow) };
+        }
         self.refused += found.refused;
         if found.root_is_there {
             self.root_is_there = true;
@@ -179,12 +201,18 @@ impl Kernel {
             }
         }
         if found.too_many {
-            return queue.rescan(now);
+            queue.rescan(now);
+            return Ok(());
+        }
+        // Of what is forgotten, some may be told twice.
+        if self.told.len() >= self.capacity {
+            self.told.clear();
         }
         for path in found.names {
             queue.push(WatchEvent::Created(self.settings.told(&path)), now);
             self.told.insert(path);
         }
+        Ok(())
     }
 
     fn apply(&mut self, event: Event, queue: &mut Queue, now: Instant) -> Result<(), End> {
@@ -215,6 +243,11 @@ impl Kernel {
         if matches!(event.what, What::Removed | What::MovedFrom) {
             self.told.remove(&path);
         }
+        if event.is_dir && matches!(event.what, What::MovedFrom | What::MovedTo) {
+            self.is_doubtful |= self.ahead.is_some();
+            // What was told in it has other names from now on.
+            self.told.clear();
+        }
         match event.what {
             What::Created => self.created(event, path, queue, now),
             What::Modified => queue.push(WatchEvent::Modified(told), now),
@@ -227,14 +260,21 @@ impl Kernel {
             }
             What::MovedTo => match self.moved.remove(&event.cookie) {
                 Some(moved) => {
-                    queue.renamed(moved.number, told, event.is_dir, now);
-                    match moved.dir {
-                        Some(dir) => self.tree.insert(dir, event.watch, &event.name),
-                        None if event.is_dir => self.look_into(path, event.watch),
-                        None => {}
+                    let is_known = queue.renamed(moved.number, told, event.is_dir, now);
+                    if let Some(dir) = moved.dir {
+                        self.tree.insert(dir, event.watch, &event.name);
+                    }
+                    // What is in it is news, unless it has come along under its old name, and all of it is watched.
+                    let is_watched = is_known && moved.dir.is_some() && self.ahead.is_none();
+                    if event.is_dir && !is_watched {
+                        self.look_into(path, event.watch);
                     }
                 }
-                None => self.created(event, path, queue, now),
+                None => {
+                    // Whatever a walk found there before, it has taken the place of.
+                    self.told.remove(&path);
+                    self.created(event, path, queue, now);
+                }
             },
             What::Left | What::Ended | What::Overflow => {}
         }
@@ -316,6 +356,13 @@ impl Kernel {
             self.forget(dir);
         }
         Poll::Pending
+    }
+}
+
+impl Drop for Kernel {
+    /// The walk has it open, and so has whoever closes it: the kernel would go on telling the shard.
+    fn drop(&mut self) {
+        self.inotify.deregister(&self.registration);
     }
 }
 

@@ -208,7 +208,8 @@ impl fmt::Debug for WatchOptions {
 /// watches (`fs.inotify.max_user_watches`; `max_user_instances` is one for each `Watch`).
 ///
 /// - **A directory that is new** is looked into once it is watched: what is in it was created, as far as anybody can
-///   tell. Of what comes and goes before it is watched, nothing is told.
+///   tell, and may be told of twice. Of what comes and goes before it is watched, nothing is told; and it is watched
+///   only while somebody waits for the next event.
 /// - **Links** are told of and not followed, but for the path itself: what it leads to when the watch begins.
 /// - **The path itself** may go and come back, or be replaced by a rename, as editors do. With the directory that it
 ///   is in, the stream ends.
@@ -256,7 +257,7 @@ impl Watch {
     }
 
     /// How many directories could not be watched or read, for want of rights mostly: of what is in them, nothing is
-    /// told.
+    /// told. Who [looks](Self::is_polling) takes them to be as they were; the number is that of the last look.
     pub fn refused(&self) -> u64 {
         match &self.by {
             By::Kernel(kernel) => kernel.refused(),

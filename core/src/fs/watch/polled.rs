@@ -1,7 +1,7 @@
 //! A watch by looking again and again, where the kernel tells nothing.
 
 use super::{
-    super::job::begin_steps,
+    super::{held::Held, job::begin_steps},
     queue::Queue,
     settings::Settings,
     snapshot::{Look, Seen, Snapshot},
@@ -21,7 +21,7 @@ use std::{
 
 pub(super) struct Polled {
     settings: Arc<Settings>,
-    snapshot: Option<Arc<Snapshot>>,
+    snapshot: Option<Arc<Held<Snapshot>>>,
     /// Whether something may have happened before the first snapshot.
     is_late: bool,
     job: Option<Job<io::Result<Seen>>>,

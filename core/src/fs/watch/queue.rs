@@ -54,8 +54,8 @@ impl Queue {
         self.append(WatchEvent::Removed(from), due).unwrap_or(u64::MAX)
     }
 
-    /// Adds the second end.
-    pub(super) fn renamed(&mut self, number: u64, to: PathBuf, is_dir: bool, now: Instant) {
+    /// Adds the second end. Says whether both are told as one.
+    pub(super) fn renamed(&mut self, number: u64, to: PathBuf, is_dir: bool, now: Instant) -> bool {
         // What comes from now on is of other files under these names.
         if is_dir {
             self.open.clear();
@@ -68,9 +68,13 @@ impl Queue {
                     unreachable!("it was just seen to be one")
                 };
                 *event = WatchEvent::Renamed { from, to };
+                true
             }
             // The removal was told already, or was lost.
-            _ => self.push(WatchEvent::Created(to), now),
+            _ => {
+                self.push(WatchEvent::Created(to), now);
+                false
+            }
         }
     }
 
@@ -172,7 +176,7 @@ mod tests {
         queue.push(Modified("b".into()), now);
         let number = queue.push_moved("a".into(), now);
         queue.push(Created("a".into()), now);
-        queue.renamed(number, "b".into(), false, now);
+        assert!(queue.renamed(number, "b".into(), false, now));
         queue.push(Modified("b".into()), now);
         assert_eq!(
             all(&mut queue),
@@ -193,7 +197,7 @@ mod tests {
         queue.push(Modified("x".into()), now);
         assert_eq!(queue.pop(now), None, "its other end may still come");
         assert_eq!(queue.pop(now + BETWEEN_ENDS), Some(Removed("a".into())));
-        queue.renamed(number, "b".into(), true, now);
+        assert!(!queue.renamed(number, "b".into(), true, now));
         assert_eq!(all(&mut queue), [Modified("x".into()), Created("b".into())]);
     }
 
@@ -205,7 +209,7 @@ mod tests {
             queue.push(Created(name.into()), now);
         }
         queue.push(Created("d".into()), now);
-        queue.renamed(lost, "here".into(), false, now);
+        assert!(!queue.renamed(lost, "here".into(), false, now));
         assert_eq!(all(&mut queue), [Rescan, Created("d".into()), Created("here".into())]);
         for number in 0..1000 {
             queue.push(Created(number.to_string().into()), now);

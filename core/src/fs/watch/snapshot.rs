@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs::{self, Metadata},
     io, mem,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -69,7 +70,7 @@ impl Stamp {
 /// Makes a snapshot, by steps.
 pub(super) struct Look {
     settings: Arc<Settings>,
-    before: Option<Arc<Snapshot>>,
+    before: Option<Arc<Held<Snapshot>>>,
     capacity: usize,
     todo: Vec<PathBuf>,
     open: Option<(PathBuf, Held<fs::ReadDir>)>,
@@ -80,15 +81,16 @@ pub(super) struct Look {
 
 /// What has come of it.
 pub(super) struct Seen {
-    pub(super) snapshot: Snapshot,
+    /// Freed by workers: there may be a million paths in it.
+    pub(super) snapshot: Held<Snapshot>,
     /// How it differs from the one before; `None` if there is none, or more differs than was to be told.
     pub(super) events: Option<Vec<WatchEvent>>,
-    /// Directories that could not be read.
+    /// What could not be read, and is taken to be as it was.
     pub(super) refused: u64,
 }
 
 impl Look {
-    pub(super) fn new(settings: Arc<Settings>, before: Option<Arc<Snapshot>>, capacity: usize) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, before: Option<Arc<Held<Snapshot>>>, capacity: usize) -> Self {
         Look {
             settings,
             before,
@@ -113,14 +115,18 @@ impl Look {
                         self.see(path, &entry)?;
                     }
                     end => {
-                        self.refused += u64::from(end.is_some());
-                        self.open.take().map(|(_, entries)| entries.close()).unwrap_or_default();
+                        let Some((folder, entries)) = self.open.take() else { continue };
+                        entries.close();
+                        if end.is_some() {
+                            self.refuse(&folder);
+                        }
                     }
                 }
             } else if let Some(folder) = self.todo.pop() {
                 match self.settings.read_dir(&folder) {
                     Ok(entries) => self.open = Some((folder, entries)),
-                    Err(error) => self.refused += u64::from(!is_gone(&error)),
+                    Err(error) if is_gone(&error) => {}
+                    Err(_) => self.refuse(&folder),
                 }
             } else {
                 return Ok(Some(self.end()));
@@ -136,7 +142,19 @@ impl Look {
                 Ok(())
             }
             Err(error) if is_gone(&error) => Ok(()),
+            Err(_) if self.before.is_some() => {
+                self.refuse(Path::new(""));
+                Ok(())
+            }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What cannot be read is not gone for that.
+    fn refuse(&mut self, path: &Path) {
+        self.refused += 1;
+        if let Some(before) = &self.before {
+            keep(before, path, &mut self.seen);
         }
     }
 
@@ -150,7 +168,8 @@ impl Look {
         }
         match entry.metadata() {
             Ok(metadata) => self.add(path, &metadata),
-            Err(error) => self.refused += u64::from(!is_gone(&error)),
+            Err(error) if is_gone(&error) => {}
+            Err(_) => self.refuse(&path),
         }
         Ok(())
     }
@@ -168,7 +187,17 @@ impl Look {
         let told = |path: &Path| self.settings.told(path);
         let events =
             self.before.as_ref().and_then(|before| differences(before, &snapshot, told, self.capacity));
+        let snapshot = Held::new(snapshot, self.settings.group, self.settings.pool.clone());
         Seen { snapshot, events, refused: self.refused }
+    }
+}
+
+/// Adds what there was of a path and beneath it, but for what was seen.
+fn keep(before: &Snapshot, path: &Path, seen: &mut Snapshot) {
+    let from_it_on = before.range::<Path, _>((Bound::Included(path), Bound::Unbounded));
+    let beneath = from_it_on.take_while(|(there, _)| there.starts_with(path));
+    for (there, stamp) in beneath {
+        seen.entry(there.clone()).or_insert_with(|| stamp.clone());
     }
 }
 
@@ -244,6 +273,19 @@ mod tests {
                 WatchEvent::Renamed { from: "y".into(), to: "b/z".into() },
             ]
         );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_taken_to_be_as_it_was() {
+        let names = ["a", "b", "b/x", "b/x/y", "b/z", "b.txt", "c"];
+        let before: Snapshot = names.map(|name| (name.into(), stamp(1, false, 1))).into();
+        let mut seen = snapshot([("b", stamp(1, false, 2)), ("b/z", stamp(1, false, 2))]);
+        keep(&before, Path::new("b"), &mut seen);
+        assert_eq!(seen.keys().collect::<Vec<_>>(), ["b", "b/x", "b/x/y", "b/z"].map(Path::new));
+        assert_eq!(told(&before, &seen).len(), 5, "two have changed, and three are not beneath it");
+        let mut all = Snapshot::new();
+        keep(&before, Path::new(""), &mut all);
+        assert_eq!(all, before);
     }
 
     #[test]

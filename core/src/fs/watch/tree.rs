@@ -90,6 +90,12 @@ impl Tree {
         node.parent.is_none_or(|parent| self.child(parent, &node.name) == Some(watch))
     }
 
+    /// Whether it is known to be there.
+    pub(super) fn is_at(&self, watch: i32, parent: Option<i32>, name: &OsStr) -> bool {
+        let is_there = |node: &Node| node.parent == parent && (parent.is_none() || node.name == name);
+        self.nodes.get(&watch).is_some_and(is_there) && self.is_attached(watch)
+    }
+
     /// Its parent forgets it, unless the name is another's already.
     pub(super) fn detach(&mut self, watch: i32) {
         let Some(node) = self.nodes.get(&watch) else { return };

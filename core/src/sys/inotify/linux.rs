@@ -41,6 +41,12 @@ impl Inotify {
         Registration::numbered(self.0.as_raw_fd(), true)
     }
 
+    /// Tells the shard no more, however long others have it open.
+    pub(crate) fn deregister(&self, registration: &Registration) {
+        // A shard that has ended waits for nothing.
+        let _ = registration.deregister(&mut SourceFd(&self.0.as_raw_fd()));
+    }
+
     /// Watches a directory. One that is watched already, under whatever name, has the same number. It looks the
     /// path up, so for workers.
     pub(crate) fn add(&self, directory: &Path, interest: Interest) -> io::Result<i32> {
