@@ -2,6 +2,7 @@
 
 use super::{Event, Interest, What};
 use crate::Registration;
+use mio::unix::SourceFd;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use std::{
     collections::VecDeque,
