@@ -403,6 +403,12 @@ fn an_open_file_is_read_and_written_at_offsets_and_at_its_position() {
         file.sync_all().await?;
         assert_eq!(file.metadata().await?.len(), 4);
         assert_eq!(std::fs::read(&path).unwrap(), b"abcd");
+        let rights = file.metadata().await?.permissions();
+        let mut fewer = rights.clone();
+        fewer.set_readonly(true);
+        file.set_permissions(fewer).await?;
+        assert!(std::fs::metadata(&path).unwrap().permissions().readonly());
+        file.set_permissions(rights).await?;
 
         // Of several steps.
         let content: Vec<u8> = (0..2_500_000_u32).map(|n| (n % 251) as u8).collect();
