@@ -223,8 +223,12 @@ fn pipes_terminals_children_and_watches_are_told_apart() {
         assert_eq!(handle.kind, kind, "{handle:?}");
     }
     let count = |kind| sockets.iter().filter(|handle| handle.kind == kind).count();
-    assert_eq!(count(HandleKind::Pipe), 3, "and the child's input: {sockets:#?}");
+    // With mio's poll(2), children and watches are made as where the system has no descriptors of them.
+    if cfg!(mio_unsupported_force_poll_poll) {
+        return;
+    }
     assert_eq!(count(HandleKind::FileWatch), 1, "{sockets:#?}");
+    assert_eq!(count(HandleKind::Pipe), 3, "and the child's input: {sockets:#?}");
     let child = sockets.iter().find(|handle| handle.kind == HandleKind::Process).expect("the child");
     assert_eq!(child.name, Some("all of them"));
 }
