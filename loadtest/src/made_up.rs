@@ -1,11 +1,11 @@
-//! Runs that never were, for tests of what is said about them.
+//! Runs and machines that never were, for tests of what is said about them.
 
 use crate::{
     Outcome, Plan, Tally,
     plan::{Pace, Scheme, Target},
     stats::{Connections, Ended, Sample, Usage},
 };
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
 /// Ten seconds in a closed loop over HTTP, with 64 connections.
 pub(crate) fn plan() -> Plan {
@@ -102,4 +102,11 @@ pub(crate) fn million() -> (Plan, Outcome) {
         renewed: 0,
     };
     (plan, outcome)
+}
+
+/// Writes a file of a machine's below `root`, as `proc/meminfo`.
+pub(crate) fn write(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
 }

@@ -1,6 +1,6 @@
 //! Why a program could not be run.
 
-use crate::pool::{JobError, PoolFull, RunError};
+use crate::pool::RunError;
 use std::{
     error,
     ffi::{OsStr, OsString},
@@ -125,14 +125,8 @@ impl From<io::Error> for Fault {
     }
 }
 
-impl From<PoolFull> for Fault {
-    fn from(refused: PoolFull) -> Self {
-        Fault::Pool(refused.into())
-    }
-}
-
-impl From<JobError> for Fault {
-    fn from(lost: JobError) -> Self {
-        Fault::Pool(lost.into())
+impl<E: Into<RunError>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Fault::Pool(error.into())
     }
 }

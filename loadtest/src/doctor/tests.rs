@@ -1,6 +1,5 @@
 use super::*;
-use crate::preflight::Machine;
-use std::{fs, path::Path};
+use crate::{made_up::write, preflight::Machine};
 
 /// One that allows a million.
 fn big() -> Host {
@@ -164,12 +163,6 @@ fn json_has_what_the_text_has() {
     assert!(first["remedies"][0].as_str().unwrap().starts_with("ulimit -Hn 100512"));
     let nothing: serde_json::Value = serde_json::from_str(&Host::default().diagnose(1).json()).unwrap();
     assert!(nothing["possible"]["one_table"].is_null());
-}
-
-fn write(root: &Path, path: &str, text: &str) {
-    let path = root.join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
 }
 
 #[test]

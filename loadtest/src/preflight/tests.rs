@@ -1,6 +1,5 @@
 use super::*;
-use crate::made_up;
-use std::{fs, path::Path};
+use crate::made_up::{self, write};
 
 /// A machine with room for everything.
 fn big() -> Machine {
@@ -218,12 +217,6 @@ fn absurd_needs_do_not_overflow() {
 fn many_threads_need_mappings() {
     let need = Need { shards: 20_000, ..million() };
     assert_eq!(row(&need, &big(), "mappings").remedies, ["sudo sysctl -w vm.max_map_count=82000"]);
-}
-
-fn write(root: &Path, path: &str, text: &str) {
-    let path = root.join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
 }
 
 #[test]
