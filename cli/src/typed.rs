@@ -1,11 +1,11 @@
 //! What is typed on a terminal whose settings are changed meanwhile.
 #![cfg(unix)]
 
+use crate::screen::size;
 use lakh_core::tty::Mode;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::{Errno, read},
-    termios::tcgetwinsize,
 };
 use std::{
     cell::Cell,
@@ -21,7 +21,7 @@ pub(crate) struct Typed {
     stdin: Stdin,
     mode: Mode,
     stops: Cell<u32>,
-    window: Cell<Option<(u16, u16)>>,
+    window: Cell<(usize, usize)>,
 }
 
 /// What a wait has ended by.
@@ -40,7 +40,7 @@ impl Typed {
     pub(crate) fn new(change: impl FnOnce(&Stdin) -> io::Result<Mode>) -> io::Result<Typed> {
         let stdin = io::stdin();
         let mode = change(&stdin)?;
-        let window = Cell::new(window(&stdin));
+        let window = Cell::new(size(&stdin));
         Ok(Typed { stdin, mode, stops: Cell::new(0), window })
     }
 
@@ -53,7 +53,7 @@ impl Typed {
             if self.stops.replace(stops) != stops {
                 return Ok(Event::Stopped);
             }
-            let now = window(&self.stdin);
+            let now = size(&self.stdin);
             if self.window.replace(now) != now {
                 return Ok(Event::Resized);
             }
@@ -78,8 +78,4 @@ impl Typed {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn window(terminal: &Stdin) -> Option<(u16, u16)> {
-    tcgetwinsize(terminal).ok().map(|size| (size.ws_col, size.ws_row))
 }

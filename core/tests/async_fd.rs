@@ -1,7 +1,10 @@
 //! Descriptors of any kind as sources: readiness, tries, what is refused, what is forgotten.
 #![cfg(unix)]
 
-use lakh_core::{AsyncFd, Direction, block_on, current, spawn, timeout, yield_now};
+mod common;
+
+use common::on_a_shard;
+use lakh_core::{AsyncFd, Direction, current, spawn, yield_now};
 use rustix::{
     fs::{OFlags, fcntl_setfl},
     io::{read, write},
@@ -16,15 +19,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::Poll,
-    time::Duration,
 };
-
-/// Ends a test that hangs; no test waits for it.
-const SAFETY_NET: Duration = Duration::from_secs(20);
-
-fn on_a_shard(test: impl Future<Output = io::Result<()>> + 'static) {
-    block_on(async { timeout(SAFETY_NET, test).await.expect("the test ends") }).unwrap().unwrap();
-}
 
 fn non_blocking(descriptor: OwnedFd) -> io::Result<OwnedFd> {
     fcntl_setfl(&descriptor, OFlags::NONBLOCK)?;

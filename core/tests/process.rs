@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Hold, SAFETY_NET, poll_once, pool, with_a_small_pool};
+use common::{Hold, SAFETY_NET, poll_once, pool, sh, with_a_small_pool};
 use futures_io::{AsyncRead, AsyncWrite};
 use lakh_core::{
     block_on,
@@ -22,10 +22,6 @@ use std::{
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-
-fn sh(script: &str) -> Command {
-    Command::new("/bin/sh").arg("-c").arg(script)
-}
 
 fn cat() -> Command {
     Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped())

@@ -1,19 +1,16 @@
 //! The process group of a detached child, which is reached as a whole.
 #![cfg(unix)]
 
+mod common;
+
+use common::{SAFETY_NET, sh};
 use lakh_core::{
     block_on,
     process::{Child, Command, PipeReader, Stdio},
     timeout,
 };
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
-use std::{io::ErrorKind, os::unix::process::ExitStatusExt, time::Duration};
-
-const SAFETY_NET: Duration = Duration::from_secs(20);
-
-fn sh(script: &str) -> Command {
-    Command::new("/bin/sh").arg("-c").arg(script)
-}
+use std::{io::ErrorKind, os::unix::process::ExitStatusExt};
 
 /// Everybody who had the other end has closed it.
 async fn ends(mut reader: PipeReader) {

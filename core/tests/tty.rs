@@ -1,6 +1,9 @@
 //! Terminals: read and written on a shard, changed and as before again, and what the window's size is.
 #![cfg(unix)]
 
+mod common;
+
+use common::{SAFETY_NET, on_a_shard};
 use lakh_core::{
     block_on, timeout,
     tty::{Mode, Size, Terminal},
@@ -14,8 +17,7 @@ use rustix::{
 };
 use std::{
     env,
-    future::Future,
-    io::{self, BufRead, BufReader, ErrorKind},
+    io::{BufRead, BufReader, ErrorKind},
     os::{
         fd::{AsFd, OwnedFd},
         unix::process::CommandExt,
@@ -24,9 +26,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-
-/// Ends a test that hangs; no test waits for it.
-const SAFETY_NET: Duration = Duration::from_secs(20);
 
 /// The settings of one terminal of a process can be changed.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -74,10 +73,6 @@ impl Pty {
 
 fn local_modes(terminal: impl AsFd) -> LocalModes {
     tcgetattr(terminal).unwrap().local_modes
-}
-
-fn on_a_shard(test: impl Future<Output = io::Result<()>> + 'static) {
-    block_on(async { timeout(SAFETY_NET, test).await.expect("the test ends") }).unwrap().unwrap();
 }
 
 #[test]

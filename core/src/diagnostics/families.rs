@@ -1,7 +1,7 @@
 //! The metrics of a [`Snapshot`], by name.
 
 use super::{Exposition, ProcessSnapshot, ShardSnapshot, Snapshot};
-use crate::pool::{Kind, LaneMetrics};
+use crate::pool::LaneMetrics;
 use std::time::UNIX_EPOCH;
 
 pub(super) fn write(snapshot: &Snapshot, out: &mut Exposition) {
@@ -11,11 +11,11 @@ pub(super) fn write(snapshot: &Snapshot, out: &mut Exposition) {
     write_lanes(&snapshot.pool.lanes, out);
     let mut workers = out.gauge("lakh_pool_workers", "Threads of the pool that there may be");
     for of in &snapshot.pool.workers {
-        workers.sample(&[("kind", kind(of.kind))], of.size as f64);
+        workers.sample(&[("kind", of.kind.name())], of.size as f64);
     }
     let mut running = out.gauge("lakh_pool_workers_running", "Threads of the pool that run a job");
     for of in &snapshot.pool.workers {
-        running.sample(&[("kind", kind(of.kind))], of.running as f64);
+        running.sample(&[("kind", of.kind.name())], of.running as f64);
     }
     out.counter("lakh_pool_spawn_failures_total", "Threads that the system has refused")
         .sample(&[], snapshot.pool.spawn_failures as f64);
@@ -144,12 +144,5 @@ fn write_process(snapshot: &Snapshot, out: &mut Exposition) {
     if let Ok(since) = snapshot.began_at.duration_since(UNIX_EPOCH) {
         out.gauge("process_start_time_seconds", "When the server started, since 1970")
             .sample(&[], since.as_secs_f64());
-    }
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Io => "io",
-        Kind::Cpu => "cpu",
     }
 }

@@ -1,13 +1,14 @@
-//! What tests of files share: a pool that is soon full, and jobs that hold it.
+//! What tests share: a shard, a pool that is soon full, jobs that hold it, a shell.
 
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use lakh_core::{
-    Runtime,
+    Runtime, block_on,
     pool::{Job, Kind, Lane, LaneConfig, Pool, PoolConfig},
-    with,
+    timeout, with,
 };
 use std::{
+    io,
     pin::Pin,
     sync::mpsc,
     task::{Context, Poll, Waker},
@@ -16,6 +17,17 @@ use std::{
 
 /// Ends a test that hangs; no test waits for it.
 pub(crate) const SAFETY_NET: Duration = Duration::from_secs(20);
+
+/// Runs `test` on a shard.
+pub(crate) fn on_a_shard(test: impl Future<Output = io::Result<()>> + 'static) {
+    block_on(async { timeout(SAFETY_NET, test).await.expect("the test ends") }).unwrap().unwrap();
+}
+
+/// A shell with this script.
+#[cfg(unix)]
+pub(crate) fn sh(script: &str) -> lakh_core::process::Command {
+    lakh_core::process::Command::new("/bin/sh").arg("-c").arg(script)
+}
 
 /// Runs `test` on a shard whose pool has one worker and room for one file job besides.
 pub(crate) fn with_a_small_pool<F: Future<Output = ()> + 'static>(
@@ -27,7 +39,7 @@ pub(crate) fn with_a_small_pool<F: Future<Output = ()> + 'static>(
     with_pool(config, test);
 }
 
-/// Runs `test` on a shard.
+/// Runs `test` on a shard with this pool.
 pub(crate) fn with_pool<F: Future<Output = ()> + 'static>(
     config: PoolConfig,
     test: impl Fn() -> F + Send + Sync + 'static,

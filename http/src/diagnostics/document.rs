@@ -5,7 +5,7 @@ use crate::metrics::ServiceMetrics;
 use lakh_core::{
     diagnostics::{Diagnostics, Handle, Page, ProcessSnapshot, ShardSnapshot},
     histogram::Snapshot,
-    pool::{Kind, LaneMetrics, WorkerMetrics},
+    pool::{LaneMetrics, WorkerMetrics},
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::SystemTime};
@@ -207,7 +207,7 @@ impl LaneDocument {
     fn of(lane: &LaneMetrics) -> Self {
         LaneDocument {
             name: lane.name.to_string(),
-            kind: kind(lane.kind).to_owned(),
+            kind: lane.kind.name().to_owned(),
             queued: lane.queued as u64,
             running: lane.running as u64,
             accepted: lane.accepted,
@@ -240,18 +240,11 @@ pub struct WorkersDocument {
 impl WorkersDocument {
     fn of(workers: &WorkerMetrics) -> Self {
         WorkersDocument {
-            kind: kind(workers.kind).to_owned(),
+            kind: workers.kind.name().to_owned(),
             size: workers.size as u64,
             threads: workers.threads as u64,
             running: workers.running as u64,
         }
-    }
-}
-
-fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Io => "io",
-        Kind::Cpu => "cpu",
     }
 }
 
