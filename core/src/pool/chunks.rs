@@ -62,11 +62,11 @@ impl Pool {
             let all = Arc::clone(&all);
             match self.run_steps(lane, None, move || all.step(length, chunks)) {
                 Ok(job) => jobs.push(Some(job)),
-                Err(full) if jobs.is_empty() => refused = Some(full),
+                Err(full) if jobs.is_empty() => {
+                    refused = Some(full);
+                    break;
+                }
                 Err(_) => {}
-            }
-            if refused.is_some() {
-                break;
             }
         }
         MapChunks { jobs, refused, results }
