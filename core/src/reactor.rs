@@ -71,13 +71,30 @@ struct Entry {
     write: Waiter,
     /// For who asks what there is: [`Reactor::source`].
     descriptor: Descriptor,
-    /// In seconds of the shard.
-    since: u32,
+    registered: Second,
     ready: u8,
 }
 
 // Part of what an idle connection takes; see ARCHITECTURE.md.
-const _: () = assert!(cfg!(windows) || size_of::<Entry>() <= 24);
+const _: () = assert!(cfg!(windows) || size_of::<Entry>() <= 20);
+
+/// A second of the shard, without its highest 8 bits, so that there is room for `ready` beside it.
+#[derive(Clone, Copy)]
+struct Second([u8; 3]);
+
+impl Second {
+    fn of(second: u32) -> Self {
+        let [low, middle, high, _] = second.to_le_bytes();
+        Second([low, middle, high])
+    }
+
+    /// The last such second until now: wrong by multiples of 194 days for what is older than those.
+    fn before(self, now: u32) -> u32 {
+        let Second([low, middle, high]) = self;
+        let age = now.wrapping_sub(u32::from_le_bytes([low, middle, high, 0])) & 0x00FF_FFFF;
+        now.saturating_sub(age)
+    }
+}
 
 /// What there is under an index, for who looks through all of them.
 pub(crate) struct Registered {
@@ -214,11 +231,11 @@ impl Reactor {
         self.entries.borrow().end()
     }
 
-    pub(crate) fn source(&self, index: u32) -> Option<Registered> {
+    pub(crate) fn source(&self, index: u32, now: u32) -> Option<Registered> {
         let entries = self.entries.borrow();
         let entry = entries.get(index)?;
         let task = entry.read.task_index().or_else(|| entry.write.task_index());
-        Some(Registered { descriptor: entry.descriptor.get(), since: entry.since, task })
+        Some(Registered { descriptor: entry.descriptor.get(), since: entry.registered.before(now), task })
     }
 
     fn interest() -> Interest {
@@ -232,13 +249,14 @@ impl Reactor {
         &self,
         source: &mut (impl Source + ?Sized),
         descriptor: Descriptor,
-        since: u32,
+        now: u32,
         ready: u8,
     ) -> io::Result<Registration> {
         let generation = self.next_generation.get();
         self.next_generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
         let (read, write) = (Waiter::NONE, Waiter::NONE);
-        let entry = Entry { generation, read, write, descriptor, since, ready };
+        let registered = Second::of(now);
+        let entry = Entry { generation, read, write, descriptor, registered, ready };
         let index = self.entries.borrow_mut().insert(entry);
         let (token, interest) = (join(generation, index), Self::interest());
         let result = self.poll.borrow().registry().register(source, token, interest);
@@ -284,7 +302,7 @@ mod tests {
                 read: Waiter::NONE,
                 write: Waiter::NONE,
                 descriptor: Descriptor::UNKNOWN,
-                since: 0,
+                registered: Second::of(0),
                 ready: 0,
             };
             let (last, before) = events.split_last().unwrap();
@@ -295,5 +313,16 @@ mod tests {
             assert_eq!(entry.add(*last) & all_of_it, all_of_it);
             assert_eq!(entry.ready, close_read | close_write | ready::HANGUP);
         }
+    }
+
+    #[test]
+    fn a_second_is_kept_for_half_a_year() {
+        const HALF_A_YEAR: u32 = 0x00FF_FFFF;
+        for second in [0, 1, 255, 256, HALF_A_YEAR, HALF_A_YEAR + 1, 0x1234_5678] {
+            for age in [0, 1, 86_400, HALF_A_YEAR] {
+                assert_eq!(Second::of(second).before(second + age), second);
+            }
+        }
+        assert_eq!(Second::of(7).before(7 + HALF_A_YEAR + 1), 7 + HALF_A_YEAR + 1);
     }
 }

@@ -6,7 +6,7 @@ use by_hand::{TEXT, Ws, assert_failures, frame, plan, run, serve};
 use lakh_loadtest::{
     Outcome, Plan,
     plan::{Pace, Publish, WsPlan},
-    stats::Broadcast,
+    stats::{Broadcast, Cause},
 };
 use std::{
     io::Write,
@@ -92,6 +92,27 @@ fn what_a_server_loses_is_missing() {
 fn the_last_message_may_be_lost_too() {
     let (outcome, broadcast) = broadcast(topic(|delivery| usize::from(delivery < ALL - 2)), None);
     assert_eq!((broadcast.published, outcome.tally.missing), (MESSAGES, 2));
+}
+
+#[test]
+fn a_reset_that_takes_the_last_message_is_counted() {
+    let addr = serve(|stream| {
+        let ws = Ws::accept(stream)?;
+        // Closed with a message unread, it is reset.
+        ws.writer()?.peek(&mut [0]).map(drop)
+    });
+    let publish = Publish { rate: 1000.0, time: Duration::from_secs(10), messages: Some(1), trigger: None };
+    let outcome = run(Plan {
+        connections: RECEIVERS,
+        pace: Pace::Silent,
+        timeout: Duration::from_secs(1),
+        ws: WsPlan { publish: Some(publish), ..WsPlan::default() },
+        ..plan("ws", addr)
+    });
+    let broadcast = outcome.tally.broadcast.as_ref().unwrap();
+    assert_eq!((broadcast.published, broadcast.received), (1, 0));
+    assert_eq!(outcome.tally.missing, RECEIVERS as u64);
+    assert_failures(&outcome, &[(Cause::Reset, 1)]);
 }
 
 #[test]

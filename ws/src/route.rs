@@ -20,6 +20,7 @@ use lakh_http::{
 use std::{
     fmt,
     future::Future,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
@@ -252,6 +253,10 @@ impl Handshake {
         let terms = route.terms(agreed, self.protocol, work);
         let mut response = Response::upgrade_with("websocket", move |upgraded, guard| {
             let (stream, read) = upgraded.into_parts();
+            if terms.config.idle_timeout.is_some() {
+                // Pings find out what the kernel's probes would. Should they stay on, they are only more packets.
+                let _: io::Result<()> = stream.set_keepalive(None);
+            }
             let socket = Socket::new(terms, stream, &read);
             let session = (opening.0)(socket.clone());
             lakh_core::with(|shard| shard.spawn_inspected(Connection::new(socket, session, guard)));

@@ -102,7 +102,7 @@ fn look(shard: &Shard, query: Query) -> Page {
 }
 
 fn socket_at(shard: &Shard, at: u32) -> Option<Handle> {
-    let source = shard.reactor().source(at)?;
+    let source = shard.reactor().source(at, shard.coarse_now())?;
     let mut handle = Handle::new(HandleKind::Other);
     if let Some(descriptor) = source.descriptor {
         let facts = socket::facts(descriptor);

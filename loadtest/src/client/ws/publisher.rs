@@ -38,10 +38,14 @@ pub(super) async fn publish(local: Rc<Local<Ws>>, published: Arc<Published>) {
             Err(failure) => Err(failure),
         };
         let Err(failure) = link;
-        if published.has_ended() {
+        let ended = published.has_ended();
+        // A server may well close what has nothing more to say; but a reset may have taken the last message with it.
+        if !ended || failure.cause != Cause::Closed {
+            local.count_failure(&failure);
+        }
+        if ended {
             return;
         }
-        local.count_failure(&failure);
         sleep(PAUSE).await;
     }
 }
