@@ -49,16 +49,16 @@ shards_for() { echo $((($1 * 5 / 4 + limit - 513) / (limit - 512) + 1)); }
 
 # Huge pages would round each thread's memory up to two of them.
 export MIMALLOC_ALLOW_THP=0
-# There are a hundred threads and few CPUs: who is woken waits its turn and finds more to do then (sched(7)).
-batch=
-if command -v chrt >/dev/null && chrt --batch 0 true 2>/dev/null; then batch="chrt --batch 0"; fi
+# All of this shell's children. There are a hundred threads and few CPUs: who is woken waits its turn, and finds more to
+# do then (sched(7)).
+if command -v chrt >/dev/null; then chrt --batch --pid 0 $$ || die "chrt failed" 2; fi
 
 # start EXAMPLE COUNT [FLAG...]: sets `server` and `port`.
 start() {
     local example=$1 connections=$2 log=$folder/$1.log
     shift 2
     : >"$log"
-    $batch "$target/examples/$example" --listen 127.0.0.1:0 --shards "$(shards_for "$connections")" --private-descriptors "$@" >"$log" 2>&1 &
+    "$target/examples/$example" --listen 127.0.0.1:0 --shards "$(shards_for "$connections")" --private-descriptors "$@" >"$log" 2>&1 &
     server=$!
     for _ in {1..200}; do
         port=$(sed -n 's/^listening on [a-z]*:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
@@ -81,7 +81,7 @@ load() {
     flags+=(--fail-if "established<$connections" --fail-if "answered<$connections")
     flags+=(--fail-if 'lost>0' --fail-if 'errors>0' --fail-if 'missing>0')
     # In the background, so that a signal is heard at once.
-    $batch "$target/lakh" load "${flags[@]}" "$@" >"$folder/$name.txt" &
+    "$target/lakh" load "${flags[@]}" "$@" >"$folder/$name.txt" &
     wait $! || { failed=1; cat "$folder/$name.txt" >&2; }
     kill -KILL "$server"
     wait "$server" 2>/dev/null
