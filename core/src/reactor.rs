@@ -78,7 +78,7 @@ struct Entry {
 // Part of what an idle connection takes; see ARCHITECTURE.md.
 const _: () = assert!(cfg!(windows) || size_of::<Entry>() <= 20);
 
-/// A second of the shard, without its highest 8 bits, so that there is room for `ready` beside it.
+/// A second of the shard, without its highest 8 bits, so that it and `ready` take four bytes.
 #[derive(Clone, Copy)]
 struct Second([u8; 3]);
 
@@ -88,8 +88,8 @@ impl Second {
         Second([low, middle, high])
     }
 
-    /// The last such second until now: wrong by multiples of 194 days for what is older than those.
-    fn before(self, now: u32) -> u32 {
+    /// The last such second until now. For what is older than 194 days it is too late by a multiple of them.
+    fn last_until(self, now: u32) -> u32 {
         let Second([low, middle, high]) = self;
         let age = now.wrapping_sub(u32::from_le_bytes([low, middle, high, 0])) & 0x00FF_FFFF;
         now.saturating_sub(age)
@@ -235,7 +235,7 @@ impl Reactor {
         let entries = self.entries.borrow();
         let entry = entries.get(index)?;
         let task = entry.read.task_index().or_else(|| entry.write.task_index());
-        Some(Registered { descriptor: entry.descriptor.get(), since: entry.registered.before(now), task })
+        Some(Registered { descriptor: entry.descriptor.get(), since: entry.registered.last_until(now), task })
     }
 
     fn interest() -> Interest {
@@ -320,9 +320,9 @@ mod tests {
         const HALF_A_YEAR: u32 = 0x00FF_FFFF;
         for second in [0, 1, 255, 256, HALF_A_YEAR, HALF_A_YEAR + 1, 0x1234_5678] {
             for age in [0, 1, 86_400, HALF_A_YEAR] {
-                assert_eq!(Second::of(second).before(second + age), second);
+                assert_eq!(Second::of(second).last_until(second + age), second);
             }
         }
-        assert_eq!(Second::of(7).before(7 + HALF_A_YEAR + 1), 7 + HALF_A_YEAR + 1);
+        assert_eq!(Second::of(7).last_until(7 + HALF_A_YEAR + 1), 7 + HALF_A_YEAR + 1);
     }
 }

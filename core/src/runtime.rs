@@ -35,6 +35,10 @@ const EXIT_INTERRUPTED: i32 = 130;
 /// How long a shard that is told to stop may take to drop its tasks, at the end of a drain.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long the end waits for jobs of the pool that run: they clean up what nobody waits for any more, as a child that is
+/// to be killed or half of a file.
+const LAST_JOBS: Duration = Duration::from_secs(1);
+
 /// How long the end waits for whoever reads standard error.
 const LAST_WARNINGS: Duration = Duration::from_millis(500);
 
@@ -228,7 +232,8 @@ impl Start {
     }
 }
 
-/// Running shards and their pool. Dropping it stops the shards and waits for them.
+/// Running shards and their pool. Dropping it stops the shards and waits for them, and for a second at most for what runs
+/// on the pool.
 pub struct Runtime {
     shards: Vec<(ShardHandle, Option<thread::JoinHandle<()>>)>,
     watchdog: Option<Watchdog>,
@@ -478,7 +483,16 @@ impl Drop for Runtime {
         }
         // Watches to the end: a shard that does not stop is what it is for.
         self.watchdog = None;
-        self.pool.shutdown();
+        end_pool(&self.pool);
+    }
+}
+
+/// Ends a pool whose shards have ended.
+pub(crate) fn end_pool(pool: &Pool) {
+    pool.shutdown();
+    let stuck = pool.join(LAST_JOBS);
+    if stuck > 0 {
+        warn(format_args!("lakh: {stuck} of the pool's jobs do not end, and are left behind"));
     }
 }
 

@@ -440,6 +440,53 @@ fn ignores_sigchld() {
     println!("told");
 }
 
+/// Nobody else's.
+#[cfg(target_os = "linux")]
+const ORPHAN: &str = "600.25";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_that_is_being_started_when_all_ends_is_killed() {
+    block_on(async {
+        for _ in 0..20 {
+            let this = Command::new(env::current_exe().unwrap());
+            let this = this.args(["--exact", "ends_while_a_child_starts", "--ignored", "--nocapture"]);
+            assert!(this.stdout(Stdio::null()).status().await.unwrap().success());
+        }
+        let living = || {
+            let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+            let words = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+            words.filter(|words| words.split(|&byte| byte == 0).any(|word| word == ORPHAN.as_bytes())).count()
+        };
+        let begin = Instant::now();
+        while living() > 0 {
+            assert!(begin.elapsed() < SAFETY_NET, "{} children live on", living());
+            sleep(MILLISECOND).await;
+        }
+    })
+    .unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "started by another test, in a process that ends"]
+fn ends_while_a_child_starts() {
+    block_on(async {
+        let child = Command::new("sleep").arg(ORPHAN).kill_on_drop(true);
+        let mut start = pin!(child.stdout(Stdio::null()).stderr(Stdio::null()).status());
+        assert!(poll_once(start.as_mut()).is_pending());
+        // There is a child, of which the worker may not know yet.
+        let has_child =
+            |thread: fs::DirEntry| fs::read(thread.path().join("children")).is_ok_and(|all| !all.is_empty());
+        let begin = Instant::now();
+        while !fs::read_dir("/proc/self/task").unwrap().filter_map(Result::ok).any(has_child) {
+            assert!(begin.elapsed() < SAFETY_NET, "no child");
+        }
+    })
+    .unwrap();
+    std::process::exit(0);
+}
+
 #[test]
 fn a_full_pool_refuses_to_start_one() {
     with_a_small_pool(async || {

@@ -128,7 +128,7 @@ impl Server {
     /// with a [`Keepalive`] that begins after 90 s of silence and gives a client up after 150 s. It ends the
     /// handlers and streams of clients that have vanished without a word; everything else has a deadline
     /// of its own ([`Limits`]), and a connection that only waits for its next request is closed before the
-    /// first probe. These options take the place of all of that.
+    /// first probe. WebSockets that ping do without it. These options take the place of all of that.
     pub fn listen_options(mut self, options: ListenOptions) -> Self {
         self.listen = options;
         self

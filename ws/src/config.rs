@@ -134,9 +134,10 @@ impl Config {
     }
 
     /// A connection that has been silent for so long is cut; after half of that it is sent a ping, which every peer
-    /// answers. In whole seconds, two at least. The pings take the place of the listener's TCP keepalive
-    /// ([`Keepalive`](lakh_net::Keepalive)), which a server's socket leaves off. `None`: it may be silent for ever, and a
-    /// peer that has vanished is noticed by writing, or by that keepalive.
+    /// answers. In whole seconds, two at least. The pings take the place of TCP keepalive
+    /// ([`Keepalive`](lakh_net::Keepalive)), which a server's socket turns off: a peer that has vanished is known to be gone
+    /// after this time, whatever the listener's options say. `None`: it may be silent for ever, and a peer that has
+    /// vanished is noticed by writing, or by the listener's keepalive.
     pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.idle_timeout = timeout;
         self

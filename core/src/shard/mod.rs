@@ -451,7 +451,8 @@ pub async fn drain_requested() {
     .await;
 }
 
-/// Runs a shard on this thread until `future` is finished, then drops the shard's other tasks.
+/// Runs a shard on this thread until `future` is finished, then drops the shard's other tasks, and waits for a second at
+/// most for what runs on its pool.
 /// For tests and small programs; servers use [`crate::Runtime`].
 ///
 /// A drain tells the tasks, but `future` is run to its end; [`ShardHandle::stop`] ends all at once.
@@ -474,7 +475,7 @@ where
         let mut cx = Context::from_waker(Waker::noop());
         handle.as_mut().poll(&mut cx)
     });
-    pool.shutdown();
+    runtime::end_pool(&pool);
     match result {
         Poll::Ready(Ok(value)) => Ok(value),
         _ => panic!("the future given to block_on panicked, or its shard was stopped"),

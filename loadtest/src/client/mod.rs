@@ -102,11 +102,13 @@ pub(crate) trait Protocol: Sized + 'static {
 pub(crate) struct Failure {
     pub(crate) cause: Cause,
     pub(crate) example: String,
+    /// A server that has nothing to complain of may end a connection so.
+    pub(crate) is_orderly: bool,
 }
 
 impl Failure {
     pub(crate) fn new(cause: Cause, example: impl Into<String>) -> Self {
-        Failure { cause, example: example.into() }
+        Failure { cause, example: example.into(), is_orderly: false }
     }
 }
 

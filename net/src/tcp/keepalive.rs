@@ -10,10 +10,10 @@ use std::{io, time::Duration};
 /// 127 retries.
 ///
 /// This is for connections that mostly have something to say. The kernel's timers are coarse (Linux: within 2 s of a
-/// minute and a half with `CONFIG_HZ=250`), so that the probes of all connections that became silent meanwhile leave at
-/// once; and over loopback a CPU's queue takes 1,000 packets (`net.core.netdev_max_backlog`) and drops the others. A
-/// hundred thousand silent connections of one machine lose most probes that way, and then each other. Where silence is
-/// the rule, as it is with WebSockets, a protocol's own pings spread better.
+/// minute and a half with `CONFIG_HZ=250`), so that the probes of all connections that fell silent within those two seconds
+/// leave at once; and over loopback a CPU's queue takes 1,000 packets (`net.core.netdev_max_backlog`) and drops the others.
+/// A hundred thousand silent connections of one machine lose most probes that way, and then connections that stand. Where
+/// silence is the rule, as it is with WebSockets, a protocol's own pings do better.
 ///
 /// ```
 /// use lakh_net::{Keepalive, ListenOptions};

@@ -39,7 +39,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// From the beginning of the window on, whatever its length.
+/// Each second from the process's start on: a window of less than two may see none.
 fn scrape(metrics: SocketAddr) {
     loop {
         for path in ["/metrics", "/snapshot"] {

@@ -199,7 +199,7 @@ impl Protocol for Ws {
                 Part::Pong => session.awaits_pong = false,
                 Part::Close(payload) => {
                     append_frame(OpCode::Control(Control::Close), &payload, sink.out);
-                    return Err(Failure::new(Cause::Closed, closed(&payload)));
+                    return Err(closed(&payload));
                 }
             }
         }
@@ -277,10 +277,14 @@ fn apply(mask: [u8; 4], bytes: &mut [u8]) {
 }
 
 /// What a Close frame says.
-fn closed(payload: &[u8]) -> String {
-    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
-        return "the server closed the WebSocket".to_owned();
-    };
-    let reason: String = String::from_utf8_lossy(reason).chars().take(REASON_AT_MOST).collect();
-    format!("the server closed the WebSocket: {} {reason}", u16::from_be_bytes(*code)).trim_end().to_owned()
+fn closed(payload: &[u8]) -> Failure {
+    let mut text = "the server closed the WebSocket".to_owned();
+    let mut is_orderly = true;
+    if let Some((code, reason)) = payload.split_first_chunk::<2>() {
+        let code = u16::from_be_bytes(*code);
+        let reason: String = String::from_utf8_lossy(reason).chars().take(REASON_AT_MOST).collect();
+        text.push_str(format!(": {code} {reason}").trim_end());
+        is_orderly = matches!(code, 1000 | 1001);
+    }
+    Failure { is_orderly, ..Failure::new(Cause::Closed, text) }
 }

@@ -39,8 +39,8 @@ pub(super) async fn publish(local: Rc<Local<Ws>>, published: Arc<Published>) {
         };
         let Err(failure) = link;
         let ended = published.has_ended();
-        // A server may well close what has nothing more to say; but a reset may have taken the last message with it.
-        if !ended || failure.cause != Cause::Closed {
+        // A server may close what has nothing more to say. Otherwise the last message may be lost.
+        if !ended || !failure.is_orderly {
             local.count_failure(&failure);
         }
         if ended {
@@ -158,7 +158,8 @@ impl<'a> Link<'a> {
         while let Poll::Ready(n) = self.stream.poll_read(cx, &mut buffers.input).map_err(failed)? {
             self.local.tally.borrow_mut().bytes_received += n as u64;
             if n == 0 {
-                return Err(Failure::new(Cause::Closed, "the publisher: the server closed the connection"));
+                let text = "the publisher: the server closed the connection";
+                return Err(Failure { is_orderly: true, ..Failure::new(Cause::Closed, text) });
             }
             let mut sink = Sink {
                 stands: false,
