@@ -2,11 +2,12 @@
 
 mod countdown;
 mod gate;
+mod pool;
 mod private;
 
 use crate::{
     diagnostics::Diagnostics,
-    pool::{Pool, PoolConfig, PoolError},
+    pool::{Pool, PoolConfig},
     shard::{Shard, ShardHandle},
     signal::Signal,
     stderr::{self, warn},
@@ -17,6 +18,7 @@ use crate::{
 };
 use countdown::{CountDownOnDrop, Countdown};
 use gate::Gate;
+pub(crate) use pool::{default_pool, end_pool};
 use private::{Handed, Seat, Tables};
 use std::{
     fmt,
@@ -34,10 +36,6 @@ const EXIT_INTERRUPTED: i32 = 130;
 
 /// How long a shard that is told to stop may take to drop its tasks, at the end of a drain.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long the end waits for jobs of the pool that run: they clean up what nobody waits for any more, as a child that is
-/// to be killed or half of a file.
-const LAST_JOBS: Duration = Duration::from_secs(1);
 
 /// How long the end waits for whoever reads standard error.
 const LAST_WARNINGS: Duration = Duration::from_millis(500);
@@ -216,10 +214,6 @@ impl fmt::Debug for Builder {
 
 /// What a shard does before the start of its runtime is over.
 type Init = dyn Fn(&Shard) -> io::Result<()> + Send + Sync;
-
-pub(crate) fn default_pool() -> Result<Pool, PoolError> {
-    Pool::new(PoolConfig::from_environment()?)
-}
 
 /// The starter's side of a shard's thread.
 struct Start {
@@ -484,15 +478,6 @@ impl Drop for Runtime {
         // Watches to the end: a shard that does not stop is what it is for.
         self.watchdog = None;
         end_pool(&self.pool);
-    }
-}
-
-/// Ends a pool whose shards have ended.
-pub(crate) fn end_pool(pool: &Pool) {
-    pool.shutdown();
-    let stuck = pool.join(LAST_JOBS);
-    if stuck > 0 {
-        warn(format_args!("lakh: {stuck} of the pool's jobs do not end, and are left behind"));
     }
 }
 
