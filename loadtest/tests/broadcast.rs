@@ -47,10 +47,14 @@ fn topic(copies: impl Fn(u64) -> usize + Send + Sync + 'static) -> SocketAddr {
 }
 
 fn broadcast(addr: SocketAddr, trigger: Option<&str>) -> (Outcome, Broadcast) {
+    broadcast_of(MESSAGES, addr, trigger)
+}
+
+fn broadcast_of(messages: u64, addr: SocketAddr, trigger: Option<&str>) -> (Outcome, Broadcast) {
     let publish = Publish {
         rate: 1000.0,
         time: Duration::from_secs(10),
-        messages: Some(MESSAGES),
+        messages: Some(messages),
         trigger: trigger.map(str::to_owned),
     };
     let outcome = run(Plan {
@@ -97,15 +101,7 @@ fn the_last_message_may_be_lost_too() {
 
 /// What has failed, when one message is published and reaches nobody.
 fn failures_of_the_last_message(addr: SocketAddr, failures: &[(Cause, u64)]) {
-    let publish = Publish { rate: 1000.0, time: Duration::from_secs(10), messages: Some(1), trigger: None };
-    let outcome = run(Plan {
-        connections: RECEIVERS,
-        pace: Pace::Silent,
-        timeout: Duration::from_secs(1),
-        ws: WsPlan { publish: Some(publish), ..WsPlan::default() },
-        ..plan("ws", addr)
-    });
-    let broadcast = outcome.tally.broadcast.as_ref().unwrap();
+    let (outcome, broadcast) = broadcast_of(1, addr, None);
     assert_eq!((broadcast.published, broadcast.received), (1, 0));
     assert_eq!(outcome.tally.missing, RECEIVERS as u64);
     assert_failures(&outcome, failures);
