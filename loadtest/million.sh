@@ -55,10 +55,12 @@ chrt --batch --pid 0 $$ || echo "million: without SCHED_BATCH" >&2
 
 # start EXAMPLE COUNT [FLAG...]: sets `server` and `port`.
 start() {
-    local example=$1 connections=$2 log=$folder/$1.log
+    local example=$1 log=$folder/$1.log shards
+    # Not among the flags: there a child of the child would do it, which nobody kills.
+    shards=$(shards_for "$2")
     shift 2
     : >"$log"
-    "$target/examples/$example" --listen 127.0.0.1:0 --shards "$(shards_for "$connections")" --private-descriptors "$@" >"$log" 2>&1 &
+    "$target/examples/$example" --listen 127.0.0.1:0 --shards "$shards" --private-descriptors "$@" >"$log" 2>&1 &
     server=$!
     for _ in {1..200}; do
         port=$(sed -n 's/^listening on [a-z]*:\/\/127\.0\.0\.1:\([0-9]*\).*/\1/p' "$log")
