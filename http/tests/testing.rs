@@ -343,6 +343,17 @@ fn a_connection_is_kept_for_the_next_request() {
 }
 
 #[test]
+fn the_next_request_waits_for_a_body_that_the_server_did_not_wait_for() {
+    let server = TestServer::start(|_| App::new().post("/", |client: ClientAddr| client.0.to_string()));
+    let ask = || server.post("/").chunks(["piece"; 300]).send();
+    let first = ask().text();
+    for _ in 0..20 {
+        let mut answer = ask();
+        assert_eq!((answer.status().as_u16(), answer.text()), (200, first.clone()));
+    }
+}
+
+#[test]
 fn long_bodies_go_both_ways_at_once_over_the_wire() {
     let server = TestServer::start(|_| app());
     let body: Vec<u8> = (0..1_500_000_u32).map(|at| (at % 253) as u8).collect();

@@ -76,7 +76,7 @@ impl TestRequest<'_, TestServer> {
         let cookies = self.client().jar().and_then(|jar| jar.header());
         let (server, request) = self.into_bytes(cookies);
         let RequestBytes { method, head, body } = request;
-        let wire = server.idle.take().unwrap_or_else(|| Wire::connect(server.addr()));
+        let mut wire = server.idle.take().unwrap_or_else(|| Wire::connect(server.addr()));
         wire.send(head, body);
         let response = wire.answer(&method, server.idle.clone());
         if let Some(mut jar) = server.jar() {

@@ -16,7 +16,7 @@ use std::{
     io::{self, Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 /// Bytes of an answer's head.
@@ -27,10 +27,11 @@ const HEAD_AT_MOST: usize = 1 << 20;
 pub(super) struct Idle(Arc<Mutex<Option<Wire>>>);
 
 impl Idle {
-    /// Takes it out, unless the server has closed it.
+    /// Takes it out once the last request has been sent to its end, which the server may have answered before,
+    /// unless the server has closed it.
     pub(super) fn take(&self) -> Option<Wire> {
-        let wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        wire.filter(Wire::is_open)
+        let mut wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        (wire.is_sent() && wire.is_open()).then_some(wire)
     }
 
     fn put(&self, wire: Wire) {
@@ -43,6 +44,8 @@ impl Idle {
 pub(super) struct Wire {
     stream: TcpStream,
     unused: Vec<u8>,
+    /// Of the last request's body.
+    sending: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Wire {
@@ -54,7 +57,7 @@ impl Wire {
             .and_then(|()| stream.set_write_timeout(Some(SAFETY_NET)))
             .and_then(|()| stream.set_nodelay(true));
         configured.expect("a socket with deadlines");
-        Wire { stream, unused: Vec::new() }
+        Wire { stream, unused: Vec::new(), sending: None }
     }
 
     /// Nothing has come, not even an end.
@@ -64,19 +67,23 @@ impl Wire {
         is_blocking && peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Waits until the last request has been sent, and says whether all of it was.
+    fn is_sent(&mut self) -> bool {
+        self.sending.take().is_none_or(|sending| sending.join().is_ok_and(|sent| sent.is_ok()))
+    }
+
     /// Sends a request. A body is sent by a thread of its own, since the server may answer with it.
     #[track_caller]
-    pub(super) fn send(&self, head: Vec<u8>, body: VecDeque<Bytes>) {
+    pub(super) fn send(&mut self, head: Vec<u8>, body: VecDeque<Bytes>) {
         let mut stream = self.stream.try_clone().expect("a second descriptor of the socket");
         if body.is_empty() {
             return stream.write_all(&head).expect("a server that reads");
         }
-        thread::spawn(move || {
-            // A server that does not want all of it tells by its answer.
-            let _ = stream
-                .write_all(&head)
-                .and_then(|()| body.iter().try_for_each(|piece| stream.write_all(piece)));
-        });
+        // A server that does not want all of it tells by its answer.
+        self.sending = Some(thread::spawn(move || {
+            stream.write_all(&head)?;
+            body.iter().try_for_each(|piece| stream.write_all(piece))
+        }));
     }
 
     /// Reads the head of the answer, and leaves out those of 1xx but 101, behind which there is no other.
@@ -321,7 +328,7 @@ impl UpgradedWire {
 
 impl Read for UpgradedWire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Wire { stream, unused } = &mut self.0;
+        let Wire { stream, unused, .. } = &mut self.0;
         if unused.is_empty() {
             return stream.read(buf);
         }
