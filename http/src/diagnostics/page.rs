@@ -27,7 +27,7 @@ const PAGE: &str = concat!(
 /// Nothing but the style and the script that stand in the page, and this server's own answers. `data:` is the icon,
 /// which is none.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
-     frame-ancestors 'none'; style-src 'sha256-CVp7mCj9dp9ErV81yG0dg+PuQAhOFbRXg3+gq7uFqeI='; \
+     frame-ancestors 'none'; style-src 'sha256-9e3wOuTlzEbP45uM/9rJLll/JBthCR1aMv3jLsZQ5b0='; \
      script-src 'sha256-wOTercGkf/NyyKzDnV0HDkKK1H1YFwLSbxps44lyUHE='";
 
 pub(super) fn page() -> Response {
