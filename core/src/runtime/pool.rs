@@ -14,10 +14,14 @@ pub(crate) fn default_pool() -> Result<Pool, PoolError> {
     Pool::new(PoolConfig::from_environment()?)
 }
 
-/// Ends a pool whose shards have ended.
+/// Ends the pool of a runtime that ends. Its shards have ended, but for one that drops its own runtime, or that hangs.
 pub(crate) fn end_pool(pool: &Pool) {
     pool.shutdown();
-    let stuck = pool.join(LAST_JOBS);
+    if pool.join(LAST_JOBS) == 0 {
+        return;
+    }
+    // Others may only not have got the CPU in that time.
+    let stuck: usize = pool.metrics().workers.iter().map(|workers| workers.running).sum();
     if stuck > 0 {
         warn(format_args!("lakh: {stuck} of the pool's jobs do not end, and are left behind"));
     }

@@ -39,7 +39,7 @@ fn run() -> Result<()> {
     Ok(())
 }
 
-/// Each second from the process's start on: a window of less than two may see none.
+/// Each second from the process's start on: a window of a second or less may see none.
 fn scrape(metrics: SocketAddr) {
     loop {
         for path in ["/metrics", "/snapshot"] {

@@ -279,7 +279,7 @@ fn apply(mask: [u8; 4], bytes: &mut [u8]) {
 /// What a Close frame says.
 fn closed(payload: &[u8]) -> Failure {
     let mut text = "the server closed the WebSocket".to_owned();
-    let mut is_orderly = true;
+    let mut is_orderly = payload.is_empty();
     if let Some((code, reason)) = payload.split_first_chunk::<2>() {
         let code = u16::from_be_bytes(*code);
         let reason: String = String::from_utf8_lossy(reason).chars().take(REASON_AT_MOST).collect();

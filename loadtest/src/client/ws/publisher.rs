@@ -39,7 +39,8 @@ pub(super) async fn publish(local: Rc<Local<Ws>>, published: Arc<Published>) {
         };
         let Err(failure) = link;
         let ended = published.has_ended();
-        // A server may close what has nothing more to say. Otherwise the last message may be lost.
+        // A server may close what has nothing more to say. At any other end the last message may be lost, or the server
+        // has a fault that is worth knowing.
         if !ended || !failure.is_orderly {
             local.count_failure(&failure);
         }
