@@ -440,7 +440,7 @@ fn ignores_sigchld() {
     println!("told");
 }
 
-/// For how long the child of [`ends_while_a_child_starts`] sleeps: nobody else does.
+/// The variable that says for how long the child of [`ends_while_a_child_starts`] sleeps: nobody else sleeps so long.
 #[cfg(target_os = "linux")]
 const ORPHAN: &str = "LAKH_TEST_ORPHAN";
 

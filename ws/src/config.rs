@@ -137,8 +137,8 @@ impl Config {
     /// answers. In whole seconds, two at least. The pings take the place of TCP keepalive
     /// ([`Keepalive`](lakh_net::Keepalive)), which a server's socket turns off: a peer that has vanished is known to be gone
     /// after this time, whatever the listener's options say, as long as its messages are received. While a handler has not
-    /// taken what has come, nothing more is read and nobody is pinged; only writing finds out then. `None`: it may be silent for ever, and a peer that has
-    /// vanished is noticed by writing, or by the listener's keepalive.
+    /// taken what has come, nothing more is read and nobody is pinged; only writing finds out then. `None`: it may be
+    /// silent for ever, and a peer that has vanished is noticed by writing, or by the listener's keepalive.
     pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.idle_timeout = timeout;
         self

@@ -31,7 +31,7 @@ impl Idle {
     /// unless the server has closed it.
     pub(super) fn take(&self) -> Option<Wire> {
         let mut wire = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        (wire.is_sent() && wire.is_open()).then_some(wire)
+        (wire.wait_until_sent() && wire.is_open()).then_some(wire)
     }
 
     fn put(&self, wire: Wire) {
@@ -68,7 +68,7 @@ impl Wire {
     }
 
     /// Waits until the last request has been sent, and says whether all of it was.
-    fn is_sent(&mut self) -> bool {
+    fn wait_until_sent(&mut self) -> bool {
         self.sending.take().is_none_or(|sending| sending.join().is_ok_and(|sent| sent.is_ok()))
     }
 
